@@ -1,0 +1,44 @@
+# Python 3.11 to 3.13 and make are all that is needed; everything else goes into .venv.
+PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+HOME_FOLDER ?= demo-company
+# Without compiled bytecode every import takes several times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test check bench ui lock clean
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(READY) ## set up and run the whole loop on a simulated company
+	rm -rf $(HOME_FOLDER)
+	$(BIN)/icp demo --home $(HOME_FOLDER)
+
+test: $(READY) check ## set up and run the checks and the tests
+	$(BIN)/pytest
+
+check: $(READY) ## lint, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## measure against peers; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.loop
+
+ui: $(READY) ## MLflow and Prefect of HOME_FOLDER in a browser, on 127.0.0.1, until Ctrl-C
+	$(BIN)/python -m icploop.io.servers $(HOME_FOLDER)
+
+lock: ## resolve the locks in requirements/ again (needs uv)
+	requirements/lock.sh --upgrade
+
+clean: ## remove the environment and the demo company
+	rm -rf .venv $(HOME_FOLDER)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "icploop needs Python 3.11, 3.12 or 3.13 on the PATH"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

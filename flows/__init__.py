@@ -1,0 +1,1 @@
+"""Prefect and nothing else: each flow is a thin wrap of the pipeline of the same name."""

@@ -1,0 +1,23 @@
+"""Ingest on record in Prefect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from icploop.io.home import Home
+from icploop.pipelines import ingest as pipeline
+
+
+@flow(name="ingest", description=pipeline.ingest.__doc__)
+def ingest(home: Path, folder: Path | None = None) -> pipeline.IngestReport:
+    """Pull every source, validate, quarantine, store; the counts become a table artifact."""
+    report = pipeline.ingest(Home(home), folder)
+    create_table_artifact(
+        [{"table": name, **counts} for name, counts in report.tables.items()],
+        key="ingest",
+        description="Rows read, stored and quarantined by table",
+    )
+    return report

@@ -1,0 +1,28 @@
+"""Promotion on record in Prefect."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from icploop.io.home import Home
+from icploop.pipelines import promote as pipeline
+from icploop.pipelines.show import show
+
+
+@flow(name="promote", description=pipeline.approve.__doc__)
+def promote(
+    home: Path, motion: str, version: str, who: str, reason: str, as_of: date | None = None
+) -> pipeline.PromotionReport:
+    """Approve a pending version and put it in force; its page becomes an artifact."""
+    day = as_of or datetime.now(UTC).date()
+    report = pipeline.approve(Home(home), motion, version, who=who, reason=reason, as_of=day)
+    create_markdown_artifact(
+        show(Home(home), motion, report.version).text,
+        key="icp-in-force",
+        description=f"ICP version {report.version}, approved by {who}: {reason}",
+    )
+    return report

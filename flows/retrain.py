@@ -1,0 +1,61 @@
+"""Retrain on record in Prefect."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from prefect import flow
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from icploop.io.home import Home
+from icploop.pipelines import retrain as pipeline
+
+_STEPS = 3
+
+
+@flow(name="retrain", description=pipeline.retrain.__doc__)
+def retrain(
+    home: Path, motion: str, as_of: date | None = None, force: bool = False
+) -> pipeline.RetrainReport:
+    """Train and judge a challenger; the verdict and the ICP become artifacts."""
+    day = as_of or datetime.now(UTC).date()
+    progress = cast(UUID, create_progress_artifact(0.0, key="retrain-progress"))
+    done: list[str] = []
+
+    def say(step: str) -> None:
+        update_progress_artifact(progress, 100 * len(done) / _STEPS, description=step)
+        done.append(step)
+
+    report = pipeline.retrain(Home(home), motion, day, force=force, say=say)
+    update_progress_artifact(progress, 100.0, description="Done")
+    create_table_artifact([_verdict(report)], key="verdict", description=_sentence(report))
+    if report.page:
+        create_markdown_artifact(
+            report.page, key="icp", description=f"ICP version {report.version}"
+        )
+    return report
+
+
+def _verdict(report: pipeline.RetrainReport) -> dict[str, object]:
+    answer = report.as_dict()
+    return {
+        "motion": answer["motion"],
+        "as of": answer["as_of"],
+        "version": answer["version"],
+        "verdict": answer["verdict"],
+        "matured": answer["n_matured"],
+        **{f"uplift {name}": value for name, value in answer["uplift"].items()},
+        "needed matured": answer["needed_matured"],
+    }
+
+
+def _sentence(report: pipeline.RetrainReport) -> str:
+    return f"{report.round.decision.verdict}: {' '.join(report.round.decision.reasons)}"

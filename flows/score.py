@@ -1,0 +1,47 @@
+"""Scoring and the target account list on record in Prefect."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from icploop.io.home import Home
+from icploop.pipelines import score as pipeline
+
+
+@flow(name="score", description=pipeline.score_file.__doc__)
+def score(
+    home: Path, motion: str, source: Path, target: Path, as_of: date | None = None
+) -> pipeline.ScoreReport:
+    """Score the accounts of a file; the size of each tier becomes a table artifact."""
+    day = as_of or datetime.now(UTC).date()
+    report = pipeline.score_file(Home(home), motion, source, target, day)
+    create_table_artifact(
+        [{"tier": tier, "accounts": count} for tier, count in sorted(report.tiers.items())],
+        key="tiers",
+        description=f"{report.rows} accounts scored by version {report.version}",
+    )
+    return report
+
+
+@flow(name="list", description=pipeline.target_list.__doc__)
+def target_list(
+    home: Path, motion: str, target: Path, as_of: date | None = None
+) -> pipeline.ListReport:
+    """Draw up the target account list; its top and its exclusions become table artifacts."""
+    day = as_of or datetime.now(UTC).date()
+    report = pipeline.target_list(Home(home), motion, target, day)
+    shown = ["name", "account_id", "tier", "fit_score", "expected_nrr", "reasons_for"]
+    create_table_artifact(
+        [dict(zip(shown, row, strict=True)) for row in report.head[shown].to_numpy().tolist()],
+        key="target-list",
+        description=f"The first ten of {report.listed} accounts",
+    )
+    create_table_artifact(
+        [{"excluded because": why, "accounts": n} for why, n in report.excluded.items()],
+        key="target-list-exclusions",
+    )
+    return report

@@ -1,0 +1,21 @@
+"""Watch on record in Prefect: a round that is due runs as a subflow."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from prefect import flow
+
+from flows.retrain import retrain
+from icploop.io.home import Home
+from icploop.pipelines.retrain import WatchReport
+from icploop.pipelines.watch import watch as check
+
+
+@flow(name="watch", description=check.__doc__)
+def watch(home: Path, motion: str, as_of: date | None = None) -> WatchReport:
+    """Retrain if a round is due, else say how many closed deals are missing."""
+    day = as_of or datetime.now(UTC).date()
+    due = check(Home(home), motion, day)
+    return WatchReport(due, retrain(home, motion, day) if due.is_due else None)

@@ -1,0 +1,312 @@
+"""The command line: `icp`. It parses, calls one pipeline (or its flow), and prints; nothing else.
+
+Everything heavy is imported inside the command that needs it, so that `icp --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icploop.errors import IcpError, UsageError
+
+if TYPE_CHECKING:
+    from icploop.io.home import Home
+
+app = typer.Typer(
+    name="icp",
+    help="Keeps an Ideal Customer Profile true by what customers did afterwards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="ICP_HOME", help="The home folder with conf/ and data/.")
+]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="The day that counts as today, YYYY-MM-DD.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Motion = Annotated[
+    str | None, typer.Option("--motion", help="The go-to-market motion; the first one by default.")
+]
+Here = Path()
+
+
+@app.command(epilog="Example: icp init my-company")
+def init(folder: Annotated[Path, typer.Argument()], as_json: Json = False) -> None:
+    """Write a commented conf/ for a new company."""
+    from icploop.io.home import create
+
+    written = create(folder)
+    _answer(
+        as_json,
+        {"home": str(folder), "written": [str(path) for path in written]},
+        lambda: (
+            f"Wrote {len(written)} files below {folder / 'conf'}.\n"
+            "Next: put accounts.csv, deals.csv and revenue.csv into "
+            f"{folder / 'data' / 'inbox'}, declare your attributes in "
+            f"{folder / 'conf' / 'icp.yaml'},\n"
+            f"then run: icp ingest --home {folder}"
+        ),
+    )
+
+
+@app.command(epilog="Example: icp demo --home demo-company")
+def demo(
+    home: HomeOption = Path("demo-company"),
+    seed: Annotated[int, typer.Option(help="Draws another simulated company.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Run the whole loop on a simulated company, then say where to look."""
+    from icploop.pipelines.demo import prepare_prefect
+
+    prepare_prefect(home)
+    from flows.demo import demo as run
+    from icploop import console
+
+    report = run(home, seed, console.progress("replay"), console.say)
+    _answer(as_json, report.as_dict(), lambda: console.demo(report))
+
+
+@app.command(epilog="Example: icp ingest --from exports/")
+def ingest(
+    home: HomeOption = Here,
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="A folder of canonical CSV or Parquet files.")
+    ] = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Pull every source, validate, quarantine, store."""
+    from icploop import console
+
+    _day(as_of)
+    run = _runner("icploop.pipelines.ingest:ingest", "flows.ingest:ingest")
+    report = run(_home(home), folder)
+    _answer(as_json, report.as_dict(), lambda: console.ingest(report))
+
+
+@app.command(epilog="Example: icp status --as-of 2025-12-31")
+def status(
+    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Champion, closed deals since, matured accounts, pending approvals, freshness."""
+    from icploop import console
+    from icploop.pipelines.status import status as run
+
+    found = _home(home)
+    report = run(found, _motion(found, motion), _day(as_of))
+    _answer(as_json, report.as_dict(), lambda: console.status(report))
+
+
+@app.command(epilog="Example: icp watch --as-of 2025-12-31")
+def watch(
+    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Retrain if a round is due, else say how many closed deals are missing."""
+    from icploop import console
+
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.retrain:retrain_if_due", "flows.watch:watch")
+    report = run(found, _motion(found, motion), day)
+    _answer(as_json, report.as_dict(), lambda: console.watch(report))
+
+
+@app.command(epilog="Example: icp retrain --as-of 2025-12-31 --force")
+def retrain(
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    force: Annotated[bool, typer.Option("--force", help="Train even if no round is due.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a challenger, judge it, log it, register it."""
+    from icploop import console
+
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
+    report = run(found, _motion(found, motion), day, force=force)
+    _answer(as_json, report.as_dict(), lambda: console.retrain(report))
+
+
+@app.command(epilog='Example: icp approve 3 --by "Ada Ops" --reason "beats v2, reviewed"')
+def approve(
+    version: Annotated[str, typer.Argument(help="A version's number, or `challenger`.")],
+    by: Annotated[str, typer.Option("--by", help="Who approves.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Approve a pending version and put it in force."""
+    from icploop import console
+
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.promote:approve", "flows.promote:promote")
+    report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
+    _answer(as_json, report.as_dict(), lambda: console.approve(report))
+
+
+@app.command(epilog="Example: icp score --in leads.csv --out scored.csv")
+def score(
+    source: Annotated[Path, typer.Option("--in", help="CSV or Parquet with account_id.")],
+    target: Annotated[Path, typer.Option("--out", help="CSV or Parquet to write.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Score the accounts of a file with the version in force."""
+    from icploop import console
+
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.score:score_file", "flows.score:score")
+    report = run(found, _motion(found, motion), source, target, day)
+    _answer(as_json, report.as_dict(), lambda: console.score(report))
+
+
+@app.command("list", epilog="Example: icp list --out targets.csv")
+def list_targets(
+    target: Annotated[Path, typer.Option("--out", help="CSV or Parquet to write.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Write the target account list: finite, ranked, with exclusions beside it."""
+    from icploop import console
+
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.score:target_list", "flows.score:target_list")
+    report = run(found, _motion(found, motion), target, day)
+    _answer(as_json, report.as_dict(), lambda: console.target_list(report))
+
+
+@app.command(epilog="Example: icp show champion")
+def show(
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Show the readable ICP of a version."""
+    from icploop.pipelines.show import show as run
+
+    _day(as_of)
+    found = _home(home)
+    report = run(found, _motion(found, motion), version)
+    _answer(as_json, report.as_dict(), lambda: report.text)
+
+
+@app.command(epilog="Example: icp backtest --from 2023-01-01 --to 2025-12-31")
+def backtest(
+    home: HomeOption = Here,
+    motion: Motion = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Replay the loop over history as if it had been running."""
+    from icploop import console
+    from icploop.io.warehouse import Warehouse
+    from icploop.pipelines.backtest import backtest as run
+
+    if last and as_of:
+        raise UsageError("Give --to or --as-of, not both: each names the last day that is seen")
+    found = _home(home)
+    report = run(
+        Warehouse(found.warehouse_file).tables(),
+        found.settings(),
+        _motion(found, motion),
+        first=_day(first) if first else None,
+        last=_day(last or as_of),
+        on_round=console.progress("replaying"),
+    )
+    _answer(as_json, report.as_dict(), lambda: console.backtest(report))
+
+
+def main() -> None:
+    """Run `icp` and end the process with the contract's exit status."""
+    wants_json = "--json" in sys.argv
+    try:
+        app()
+    except IcpError as error:
+        _complain(str(error), error.exit_status, wants_json)
+    except KeyboardInterrupt:
+        _complain("Interrupted; what was not finished can be run again", 1, wants_json)
+    except Exception as error:
+        if os.environ.get("ICP_DEBUG"):
+            raise
+        _complain(
+            f"A fault of the program: {type(error).__name__}: {error}\n"
+            "Set ICP_DEBUG=1 to see where, and report it",
+            1,
+            wants_json,
+        )
+
+
+def _complain(message: str, exit_status: int, as_json: bool) -> None:
+    print(f"icp: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message, "exit_status": exit_status}))
+    raise SystemExit(exit_status)
+
+
+def _answer(as_json: bool, answer: dict[str, Any], text: Callable[[], str]) -> None:
+    print(json.dumps(answer, default=str, allow_nan=False) if as_json else text())
+
+
+def _runner(pipeline: str, flow: str) -> Callable[..., Any]:
+    """The pipeline; or, where PREFECT_API_URL names a server, its flow, on record there.
+
+    A flow takes the home as a folder, which Prefect can put on record.
+    """
+    on_record = bool(os.environ.get("PREFECT_API_URL"))
+    module, _, name = (flow if on_record else pipeline).partition(":")
+    # Prefect would print the traceback of a user's mistake; the run's own log on the server has it.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    run = getattr(import_module(module), name)
+    if not on_record:
+        return run
+    return lambda home, *args, **kwargs: run(home.root, *args, **kwargs)
+
+
+def _home(path: Path) -> Home:
+    from icploop.io.home import Home
+
+    return Home(path)
+
+
+def _day(text: str | None) -> date:
+    from icploop.domain.calendar import parse_day
+
+    return parse_day(text) if text else datetime.now(UTC).date()
+
+
+def _motion(home: Home, stated: str | None) -> str:
+    motions = home.settings().motions
+    if stated is None:
+        return motions[0]
+    if stated not in motions:
+        raise UsageError(
+            f"--motion {stated!r} is not in conf/icp.yaml; motions: {', '.join(motions)}"
+        )
+    return stated
+
+
+if __name__ == "__main__":
+    main()

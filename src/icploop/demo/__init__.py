@@ -1,0 +1,1 @@
+"""A simulated company whose true ideal customer is known, to demonstrate and to measure with."""

@@ -1,0 +1,83 @@
+"""Time as the project means it: as-of days, months, horizons, and what a day could have seen.
+
+A day stands for its end: as-of 2024-03-31 has seen all that is dated 2024-03-31, and March's
+revenue.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+
+from icploop.domain.tables import CONTRACTS, Tables
+from icploop.errors import UsageError
+from icploop.settings import TableName
+
+
+def parse_day(text: str) -> date:
+    """The day in `text` (YYYY-MM-DD). Raises UsageError for anything else."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a day; write it as YYYY-MM-DD") from error
+
+
+def end_of(day: date) -> pd.Timestamp:
+    """The first moment that `day` has not seen."""
+    return pd.Timestamp(day) + pd.Timedelta(days=1)
+
+
+def last_moment(day: date) -> pd.Timestamp:
+    """The last moment that `day` has seen."""
+    return end_of(day) - pd.Timedelta(microseconds=1)
+
+
+def month_number(moments: pd.Series) -> pd.Series:
+    """Months since year 0, so that months can be subtracted; missing where the moment is."""
+    return (moments.dt.year * 12 + moments.dt.month - 1).astype("float64")
+
+
+def month_start(number: int) -> date:
+    """The first day of the month with this number (the inverse of `month_number`)."""
+    return date(number // 12, number % 12 + 1, 1)
+
+
+def last_ended_month(day: date) -> int:
+    """The number of the newest month that has ended by the end of `day`."""
+    after = end_of(day)
+    return after.year * 12 + after.month - 2
+
+
+def seen_by(tables: Tables, day: date) -> Tables:
+    """What `day` could have seen of the tables, and nothing else.
+
+    Deals created by then with their outcome if closed by then (open otherwise), revenue of months
+    that ended by then, account rows observed by then (undated ones count as always known), signals
+    up to then. Changing anything dated later changes no byte of the result: columns that only later
+    rows fill are left out, and rows are in the order of their keys.
+    """
+    limit = end_of(day)
+    accounts = tables.accounts
+    accounts = accounts[accounts["observed_at"].isna() | (accounts["observed_at"] < limit)]
+    deals = tables.deals[tables.deals["created_at"] < limit].copy()
+    still_open = ~(deals["closed_at"] < limit)
+    deals.loc[still_open, "outcome"] = "open"
+    deals.loc[still_open, "closed_at"] = pd.NaT
+    revenue = tables.revenue
+    revenue = revenue[month_number(revenue["month"]) <= last_ended_month(day)]
+    signals = tables.signals[tables.signals["at"] < limit]
+    return Tables(
+        accounts=_settled(accounts, "accounts", ["account_id", "observed_at"]),
+        deals=_settled(deals, "deals", ["deal_id"]),
+        revenue=_settled(revenue, "revenue", ["account_id", "month"]),
+        signals=_settled(signals, "signals", ["account_id", "at", "kind", "value"]),
+    )
+
+
+def _settled(table: pd.DataFrame, name: TableName, order: list[str]) -> pd.DataFrame:
+    """The table in an order, and with columns, that depend on nothing but its own rows."""
+    canonical = CONTRACTS[name].columns
+    extra = [c for c in table.columns if c not in canonical and table[c].notna().any()]
+    ordered = table[canonical + sorted(extra)]
+    return ordered.sort_values(order, kind="stable", na_position="first", ignore_index=True)

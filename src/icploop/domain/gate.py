@@ -1,0 +1,144 @@
+"""The gate: from a comparison on the same holdout accounts to one of four verdicts.
+
+It fails closed: only PROMOTE lets a version go on, and a comparison that cannot be trusted is
+INVALID, which is never read as KEEP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+from icploop.domain.outcomes import Kpis
+from icploop.settings import GatePolicy
+
+Verdict = Literal["PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference, challenger minus rival, as a ratio (0.02 = two points).
+
+    `low` and `high` bound it at the policy's level; `probability_better` is the share of bootstrap
+    draws in which the challenger is ahead.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    probability_better: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Challenger and rival on the same matured holdout accounts at equal capacity."""
+
+    rival: str
+    n_holdout: int
+    challenger: Kpis
+    champion: Kpis
+    nrr: Difference
+    grr: Difference
+    retention: Difference
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict, why, and how many more matured accounts it would take to tell (0: none)."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    needed_matured: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The decision with JSON-like values."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+
+def too_few(matured: int, policy: GatePolicy) -> Decision | None:
+    """INCONCLUSIVE when there are fewer matured accounts than the policy asks for."""
+    missing = policy.min_matured - matured
+    if missing <= 0:
+        return None
+    reason = (
+        f"Only {matured} won accounts have matured; the policy asks for {policy.min_matured}, "
+        f"{missing} more are needed."
+    )
+    return Decision("INCONCLUSIVE", (reason,), missing)
+
+
+def decide(comparison: Comparison, policy: GatePolicy, distrust: Sequence[str] = ()) -> Decision:
+    """The verdict on a comparison; `distrust` lists why it cannot be trusted, if anything does."""
+    if distrust:
+        return Decision("INVALID", tuple(distrust))
+    differences = (comparison.nrr, comparison.grr, comparison.retention)
+    if not all(math.isfinite(d.estimate) for d in differences):
+        return Decision(
+            "INVALID", ("A metric of the holdout is missing: nothing was billed there.",)
+        )
+    uplift = comparison.nrr
+    if uplift.estimate <= 0 and uplift.probability_better <= 1 - policy.probability_better:
+        return Decision("KEEP", (f"It is worse than {_against(comparison)}.",))
+    if (
+        uplift.estimate <= policy.min_uplift
+        or uplift.probability_better < policy.probability_better
+    ):
+        return _cannot_tell(comparison, policy)
+    if failed := _failed_guards(comparison, policy):
+        return Decision("KEEP", tuple(failed))
+    return Decision("PROMOTE", (f"It beats {_against(comparison)}.",))
+
+
+def _against(comparison: Comparison) -> str:
+    d = comparison.nrr
+    return (
+        f"{comparison.rival} on {comparison.n_holdout} holdout accounts at equal capacity: NRR "
+        f"{comparison.challenger.nrr:.1%} against {comparison.champion.nrr:.1%}, "
+        f"{100 * d.estimate:+.1f} points ({100 * d.low:+.1f} to {100 * d.high:+.1f}), "
+        f"probability better {d.probability_better:.0%}"
+    )
+
+
+def _cannot_tell(comparison: Comparison, policy: GatePolicy) -> Decision:
+    needed = accounts_needed(comparison, policy)
+    more = (
+        f"about {needed} more matured accounts would tell an uplift of that size"
+        if needed
+        else "no number of accounts would tell so small a difference"
+    )
+    reason = (
+        f"Too close to tell from {_against(comparison)}; the policy asks for more than "
+        f"{100 * policy.min_uplift:.1f} points and {policy.probability_better:.0%}; {more}."
+    )
+    return Decision("INCONCLUSIVE", (reason,), needed)
+
+
+def accounts_needed(comparison: Comparison, policy: GatePolicy) -> int:
+    """How many more matured accounts would make the uplift seen pass; 0 where none would.
+
+    The standard error falls with the square root of the accounts, so the uplift seen reaches the
+    policy's probability at n * (z * standard error / uplift)^2 accounts.
+    """
+    uplift = comparison.nrr
+    if uplift.estimate <= policy.min_uplift or uplift.standard_error == 0:
+        return 0
+    z = NormalDist().inv_cdf(policy.probability_better)
+    enough = comparison.n_holdout * (z * uplift.standard_error / uplift.estimate) ** 2
+    return max(1, math.ceil(enough) - comparison.n_holdout)
+
+
+def _failed_guards(comparison: Comparison, policy: GatePolicy) -> list[str]:
+    guards = (
+        ("GRR", comparison.grr, policy.grr_margin),
+        ("logo retention", comparison.retention, policy.retention_margin),
+    )
+    return [
+        f"Guard: {name} falls by {-100 * d.estimate:.1f} points, more than the "
+        f"{100 * margin:.1f} points that the policy allows."
+        for name, d, margin in guards
+        if d.estimate < -margin
+    ]

@@ -1,0 +1,347 @@
+"""The four canonical tables, as contracts: what a row must be, and which rule a bad one broke.
+
+`check_table` never stops at a bad row: it returns the good rows, typed, and one fault for each rule
+that a row broke. Only a missing required column stops everything (DataError).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from icploop.errors import DataError
+from icploop.settings import Attribute, TableName
+
+FAULT_COLUMNS = ["row", "column", "rule", "value"]
+
+_TRUE = {"true", "t", "yes", "y", "1", "1.0"}
+_FALSE = {"false", "f", "no", "n", "0", "0.0"}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The four canonical tables as frames; every canonical column is present, empty or not."""
+
+    accounts: pd.DataFrame
+    deals: pd.DataFrame
+    revenue: pd.DataFrame
+    signals: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """What the contract says of one table: its key, and its columns by type.
+
+    A row with an empty required cell is bad. `key` is empty for signals, which have none.
+    """
+
+    key: tuple[str, ...]
+    required: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    moments: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """Every canonical column."""
+        return [*self.texts, *self.moments, *self.numbers]
+
+
+CONTRACTS: dict[TableName, TableContract] = {
+    "accounts": TableContract(
+        key=("account_id", "observed_at"),
+        required=("account_id",),
+        texts=("account_id", "parent_id", "name", "domain"),
+        moments=("observed_at",),
+    ),
+    "deals": TableContract(
+        key=("deal_id",),
+        required=("deal_id", "account_id", "created_at", "outcome", "closed_at"),
+        texts=("deal_id", "account_id", "outcome", "motion"),
+        moments=("created_at", "closed_at"),
+        numbers=("acv", "gross_margin", "acquisition_cost"),
+    ),
+    "revenue": TableContract(
+        key=("account_id", "month"),
+        required=("account_id", "month", "mrr"),
+        texts=("account_id",),
+        moments=("month",),
+        numbers=("mrr",),
+    ),
+    "signals": TableContract(
+        key=(),
+        required=("account_id", "at", "kind", "value"),
+        texts=("account_id", "kind"),
+        moments=("at",),
+        numbers=("value",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CheckedTable:
+    """The good rows of a table, and the faults of the bad ones.
+
+    `rows` keeps the index of the frame that was checked. `faults` has one line for each rule that
+    a row broke: row (that index), column, rule, value. `emptied` has the same columns for cells of
+    declared attributes that could not be read: there the row stays and the cell is empty.
+    """
+
+    rows: pd.DataFrame
+    faults: pd.DataFrame
+    emptied: pd.DataFrame
+
+    @property
+    def bad_rows(self) -> int:
+        """How many rows broke at least one rule."""
+        return int(self.faults["row"].nunique())
+
+
+def check_table(
+    name: TableName,
+    raw: pd.DataFrame,
+    *,
+    max_money: float,
+    dates: str | None = None,
+    attributes: Iterable[Attribute] = (),
+    place: str,
+) -> CheckedTable:
+    """Type `raw` and hold it against the contract of table `name`.
+
+    `dates` is a strptime format for moments that are not ISO 8601. `max_money` bounds acv,
+    acquisition cost and MRR (company currency). `place` names the source in errors. Unknown
+    columns are kept as they are; declared `attributes` are typed by their kind. Rows that repeat
+    an earlier row in every column are dropped without a fault. Raises DataError for a missing
+    required column.
+    """
+    contract = CONTRACTS[name]
+    _require_columns(name, contract, raw, place)
+    unread: list[pd.DataFrame] = []
+    frame = _without_repeats(raw, contract)
+    for column in contract.texts:
+        frame[column] = read_text(_column(frame, column))
+    for column in contract.moments:
+        frame[column], faults = _read(column, read_moment, _column(frame, column), dates)
+        unread.append(faults)
+    for column in contract.numbers:
+        frame[column], faults = _read(column, read_number, _column(frame, column))
+        unread.append(faults)
+    emptied: list[pd.DataFrame] = []
+    for attribute in attributes:
+        if attribute.name in frame.columns and attribute.name not in contract.columns:
+            values = frame[attribute.name]
+            frame[attribute.name], faults = _read(
+                attribute.name, lambda column, kind=attribute.kind: read_kind(column, kind), values
+            )
+            emptied.append(faults)
+    broken = _broken_rules(_schema(name, max_money), frame)
+    # A cell that could not be read is empty by now: say why it is, not that it is.
+    unreadable = _faults(unread)
+    known = set(zip(unreadable["row"], unreadable["column"], strict=True))
+    fresh = [(r, c) not in known for r, c in zip(broken["row"], broken["column"], strict=True)]
+    faults = _faults([unreadable, broken[fresh]])
+    good = frame[~frame.index.isin(faults["row"])]
+    return CheckedTable(good, faults, _faults(emptied))
+
+
+def unknown_accounts(rows: pd.DataFrame, known: Iterable[str]) -> pd.DataFrame:
+    """Faults for the rows whose account stands in no accounts table."""
+    strangers = rows.loc[~rows["account_id"].isin(set(known)), "account_id"]
+    return _fault_lines(strangers, "account_id", "account_id is in accounts")
+
+
+def read_text(values: pd.Series) -> pd.Series:
+    """Trimmed text; empty and blank cells are missing. Whole numbers lose a trailing `.0`."""
+    if pd.api.types.is_float_dtype(values.dtype):
+        values = values.map(lambda v: f"{v:.0f}" if float(v).is_integer() else repr(v), "ignore")
+    text = values.astype("str").str.strip()
+    return text.mask(text == "", None)
+
+
+def read_moment(values: pd.Series, dates: str | None = None) -> pd.Series:
+    """Moments in UTC without a zone; unreadable ones are missing. Default format: ISO 8601."""
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        values = read_text(values)
+    moments = pd.to_datetime(values, format=dates or "ISO8601", errors="coerce", utc=True)
+    return moments.dt.tz_localize(None).astype("datetime64[us]")
+
+
+def read_number(values: pd.Series) -> pd.Series:
+    """Finite numbers; everything else is missing."""
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        values = read_text(values)
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
+def read_flag(values: pd.Series) -> pd.Series:
+    """1.0 for true, 0.0 for false (true/false, yes/no, 1/0 in any case), missing otherwise."""
+    words = read_text(values).str.lower()
+    return words.map(lambda w: 1.0 if w in _TRUE else 0.0 if w in _FALSE else np.nan).astype(
+        "float64"
+    )
+
+
+def read_set(values: pd.Series) -> pd.Series:
+    """Sets as text `a|b|c`, sorted and without repeats, from such text or from lists."""
+    joined = values.map(lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v)
+    return read_text(joined).map(
+        lambda text: "|".join(sorted({part.strip() for part in text.split("|")} - {""})), "ignore"
+    )
+
+
+def read_kind(values: pd.Series, kind: str) -> pd.Series:
+    """The values of a declared attribute, typed by its kind; what cannot be read is missing."""
+    readers = {
+        "category": read_text,
+        "number": read_number,
+        "flag": read_flag,
+        "set": read_set,
+        "date": read_moment,
+    }
+    return readers[kind](values)
+
+
+_RULES = {
+    "read_moment": "{column} is a date (ISO 8601, or the `dates` format of the source)",
+    "read_number": "{column} is a number",
+}
+
+
+def _read(
+    column: str, reader: Any, values: pd.Series, *more: Any
+) -> tuple[pd.Series, pd.DataFrame]:
+    typed = reader(values, *more)
+    unreadable = values[typed.isna() & read_text(values).notna()]
+    rule = _RULES.get(getattr(reader, "__name__", ""), "{column} can be read as its declared kind")
+    return typed, _fault_lines(unreadable, column, rule.format(column=column))
+
+
+def _column(frame: pd.DataFrame, column: str) -> pd.Series:
+    if column in frame.columns:
+        return frame[column]
+    return pd.Series(None, index=frame.index, dtype="str")
+
+
+def _without_repeats(raw: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
+    """Signals may repeat (two tickets on one day); a repeated row of a keyed table says nothing."""
+    if not contract.key:
+        return raw.copy()
+    as_text = raw.astype("str")
+    return raw[~as_text.duplicated()].copy()
+
+
+def _require_columns(name: str, contract: TableContract, raw: pd.DataFrame, place: str) -> None:
+    if missing := [c for c in contract.required if c not in raw.columns]:
+        raise DataError(
+            f"{place}: table `{name}` has no column `{missing[0]}` "
+            f"(found: {', '.join(map(str, raw.columns))}); map it under "
+            f"tables.{name}.columns in the source's settings: `{missing[0]}: <your column>`"
+        )
+
+
+def _schema(name: TableName, max_money: float) -> pa.DataFrameSchema:
+    contract = CONTRACTS[name]
+    checks = _value_rules(max_money)
+    required = set(contract.required) - {"closed_at"}
+    return pa.DataFrameSchema(
+        {
+            column: pa.Column(nullable=column not in required, checks=checks.get(column, []))
+            for column in contract.columns
+        },
+        checks=_row_rules() if name == "deals" else [],
+        unique=list(contract.key) or None,
+        report_duplicates="exclude_first",
+    )
+
+
+def _value_rules(max_money: float) -> dict[str, list[pa.Check]]:
+    def money(column: str) -> list[pa.Check]:
+        return [
+            pa.Check.ge(0, error=f"{column} >= 0"),
+            pa.Check.le(max_money, error=f"{column} <= ingest.max_money ({max_money:g})"),
+        ]
+
+    plausible = "between 1970 and 2200"
+    earliest, latest = pd.Timestamp(1970, 1, 1), pd.Timestamp(2200, 1, 1)
+    moments = {
+        column: [pa.Check.in_range(earliest, latest, error=f"{column} is {plausible}")]
+        for contract in CONTRACTS.values()
+        for column in contract.moments
+    }
+    first_day = pa.Check(
+        lambda month: (month.dt.day == 1) & (month == month.dt.normalize()),
+        error="month is the first day of a month",
+    )
+    return {
+        **moments,
+        "month": [*moments["month"], first_day],
+        "mrr": money("mrr"),
+        "acv": money("acv"),
+        "acquisition_cost": money("acquisition_cost"),
+        "gross_margin": [pa.Check.in_range(0, 1, error="gross_margin is between 0 and 1")],
+        "outcome": [
+            pa.Check.isin(["won", "lost", "open"], error="outcome is won, lost or open"),
+        ],
+    }
+
+
+def _row_rules() -> list[pa.Check]:
+    def closed_when_decided(deals: pd.DataFrame) -> pd.Series:
+        return deals["closed_at"].notna() | ~deals["outcome"].isin(["won", "lost"])
+
+    def closed_after_creation(deals: pd.DataFrame) -> pd.Series:
+        # By day: sources often know the close to the day and the creation to the second.
+        closed, created = deals["closed_at"].dt.normalize(), deals["created_at"].dt.normalize()
+        return ~(closed < created)
+
+    return [
+        pa.Check(closed_when_decided, error="closed_at is given unless the deal is open"),
+        pa.Check(closed_after_creation, error="closed_at is not before created_at"),
+    ]
+
+
+def _broken_rules(schema: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as error:
+        return _faults([_from_pandera(error.failure_cases, frame)])
+    return _faults([])
+
+
+def _from_pandera(cases: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """One fault a row and rule, in our words; pandera reports row rules once for each column."""
+    lines = pd.DataFrame({"row": cases["index"], "rule": cases["check"].astype("str")})
+    lines["column"] = cases["column"].astype("str")
+    of_row = cases["schema_context"].to_numpy() == "DataFrameSchema"
+    lines.loc[of_row, "column"] = lines.loc[of_row, "rule"].str.split(" ").str[0]
+    empty = lines["rule"] == "not_nullable"
+    lines.loc[empty, "rule"] = lines.loc[empty, "column"] + " is given"
+    repeated = lines["rule"] == "multiple_fields_uniqueness"
+    lines.loc[repeated, "rule"] = "the key is unique (the first row was kept)"
+    lines.loc[repeated, "column"] = "key"
+    lines = lines.drop_duplicates(["row", "rule"])
+    lines["value"] = [
+        frame.loc[row, column] if column in frame.columns else None
+        for row, column in zip(lines["row"], lines["column"], strict=True)
+    ]
+    return lines
+
+
+def _fault_lines(values: pd.Series, column: str, rule: str) -> pd.DataFrame:
+    return pd.DataFrame({"row": values.index, "column": column, "rule": rule, "value": values})
+
+
+def _faults(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part[FAULT_COLUMNS].astype("object") for part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame(columns=FAULT_COLUMNS, dtype="object")
+    faults = pd.concat(filled, ignore_index=True)
+    faults["value"] = faults["value"].map(str, "ignore")
+    return faults.sort_values(["row", "rule"], kind="stable", ignore_index=True)

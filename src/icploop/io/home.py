@@ -1,0 +1,93 @@
+"""A home folder: where a company's `conf/`, `data/` and `mlruns/` live, and its settings."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from icploop.errors import UsageError
+from icploop.settings import Settings, Source, parse_settings, parse_source
+
+
+@dataclass(frozen=True)
+class Home:
+    """The paths of one company's home folder."""
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """`conf/icp.yaml`."""
+        return self.root / "conf" / "icp.yaml"
+
+    @property
+    def sources_folder(self) -> Path:
+        """`conf/sources`, one file a source."""
+        return self.root / "conf" / "sources"
+
+    @property
+    def warehouse_file(self) -> Path:
+        """`data/warehouse.duckdb`."""
+        return self.root / "data" / "warehouse.duckdb"
+
+    @property
+    def mlruns(self) -> Path:
+        """The embedded MLflow store."""
+        return self.root / "mlruns"
+
+    def settings(self) -> Settings:
+        """The validated settings. Raises UsageError when they are missing or wrong."""
+        return parse_settings(self._read(self.settings_file), "conf/icp.yaml")
+
+    def sources(self) -> dict[str, Source]:
+        """The configured sources by file name, in alphabetical order."""
+        found = sorted(self.sources_folder.glob("*.yaml"))
+        if not found:
+            raise UsageError(
+                f"{self.sources_folder}: no source is configured; add a file such as files.yaml "
+                "(`icp init` writes one), or read a folder with `icp ingest --from DIR`"
+            )
+        return {
+            path.stem: parse_source(self._read(path), f"conf/sources/{path.name}") for path in found
+        }
+
+    def _read(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{path} does not exist; make a home with `icp init {self.root}`, or name one with "
+                "--home or ICP_HOME"
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read as UTF-8 text: {error}") from error
+
+
+def create(root: Path) -> list[Path]:
+    """Write the commented starter `conf/` into `root` and return the files written.
+
+    Raises UsageError when a settings file is there already: nothing is overwritten.
+    """
+    home = Home(root)
+    if home.settings_file.exists():
+        raise UsageError(f"{home.settings_file} exists already; nothing was overwritten")
+    template = _starter()
+    written = []
+    for source in sorted(template.rglob("*.yaml")):
+        relative = source.relative_to(template)
+        if relative.parts[0] == "examples":
+            continue
+        target = root / "conf" / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        written.append(target)
+    (root / "data" / "inbox").mkdir(parents=True, exist_ok=True)
+    return written
+
+
+def _starter() -> Path:
+    """The commented `conf/`: inside an installed wheel, or at the root of a checkout."""
+    packaged = Path(str(files("icploop"))) / "starter"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf"

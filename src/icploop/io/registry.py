@@ -1,0 +1,174 @@
+"""The MLflow registry: one registered model per motion, one version for each ICP, and its aliases.
+
+A version's pieces are plain JSON, NumPy arrays without objects, and XGBoost's own format; nothing
+runs on load. The package's code goes along, so a version serves without this repository.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
+
+import icploop
+from icploop.errors import UsageError
+from icploop.io.home import Home
+from icploop.io.serving import load_parts
+from icploop.io.tracking import connect
+from icploop.modeling.version import SCORE_COLUMNS, IcpVersion, content_hash
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_PARTS = "parts"
+_DOUBLES = {
+    "fit_score",
+    "expected_nrr",
+    "expected_nrr_low",
+    "expected_nrr_high",
+    "p_retained",
+    "coverage",
+}
+_SERVING_PACKAGES = ("numpy", "pandas", "pydantic", "pyyaml", "scikit-learn", "mlflow")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version as the registry knows it."""
+
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    description: str
+
+
+def model_name(motion: str) -> str:
+    """The registered model of a motion."""
+    return f"icp-{motion}"
+
+
+def register(
+    home: Home,
+    version: IcpVersion,
+    *,
+    run_id: str,
+    description: str,
+    tags: Mapping[str, str],
+    example: pd.DataFrame,
+) -> Registered:
+    """Log the version as a model of the run and register it. `example` is a few raw accounts."""
+    client = connect(home)
+    parts = version.parts()
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+        data = Path(folder) / _PARTS
+        data.mkdir()
+        for name, content in parts.items():
+            (data / name).write_bytes(content)
+        info = mlflow.pyfunc.log_model(
+            name="icp",
+            loader_module="icploop.io.serving",
+            data_path=str(data),
+            code_paths=[str(Path(icploop.__file__).parent)],
+            signature=_signature(version),
+            input_example=example,
+            pip_requirements=_requirements(),
+            registered_model_name=model_name(version.motion),
+        )
+    number = str(info.registered_model_version)
+    client.update_model_version(model_name(version.motion), number, description)
+    all_tags = {**tags, "content_hash": content_hash(parts)}
+    for key, value in all_tags.items():
+        client.set_model_version_tag(model_name(version.motion), number, key, value)
+    return Registered(number, run_id, all_tags, description)
+
+
+def aliases(home: Home, motion: str) -> dict[str, str]:
+    """The aliases of a motion's model, alias to version number; empty before the first one."""
+    client = connect(home)
+    try:
+        found = client.get_registered_model(model_name(motion)).aliases
+        return {alias: str(number) for alias, number in found.items()}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+
+
+def set_alias(home: Home, motion: str, alias: str, number: str | None) -> None:
+    """Point an alias at a version, or take it away."""
+    client = connect(home)
+    if number is None:
+        client.delete_registered_model_alias(model_name(motion), alias)
+    else:
+        client.set_registered_model_alias(model_name(motion), alias, number)
+
+
+def tag_version(home: Home, motion: str, number: str, tags: Mapping[str, str]) -> None:
+    """Add tags to a version."""
+    client = connect(home)
+    for key, value in tags.items():
+        client.set_model_version_tag(model_name(motion), number, key, value)
+
+
+def describe(home: Home, motion: str, which: str) -> Registered:
+    """The version that a number (`7`, `v7`) or an alias names. Raises UsageError without one."""
+    found = _find(home, motion, which)
+    return Registered(
+        str(found.version), str(found.run_id), dict(found.tags), str(found.description or "")
+    )
+
+
+def load(home: Home, motion: str, which: str) -> IcpVersion:
+    """The ICP version that a number or an alias names."""
+    found = _find(home, motion, which)
+    local = mlflow.artifacts.download_artifacts(f"models:/{model_name(motion)}/{found.version}")
+    return load_parts(Path(local) / "data" / _PARTS)
+
+
+def load_champion(home: Home, motion: str) -> tuple[IcpVersion, str] | None:
+    """The version in force and its number, or None before the first promotion."""
+    number = aliases(home, motion).get(CHAMPION)
+    return (load(home, motion, number), number) if number else None
+
+
+def _find(home: Home, motion: str, which: str) -> ModelVersion:
+    client = connect(home)
+    number = aliases(home, motion).get(which, which.removeprefix("v"))
+    try:
+        return client.get_model_version(model_name(motion), number)
+    except MlflowException as error:
+        known = sorted(
+            (v.version for v in client.search_model_versions(f"name='{model_name(motion)}'")),
+            key=int,
+        )
+        raise UsageError(
+            f"{which!r} is no version of {model_name(motion)}; versions: "
+            f"{', '.join(known) or 'none yet, run `icp retrain`'}"
+        ) from error
+
+
+def _signature(version: IcpVersion) -> ModelSignature:
+    types = {"number": "double", "flag": "boolean"}
+    inputs: list[Any] = [ColSpec("string", "account_id")] + [
+        ColSpec(types.get(a.kind, "string"), a.name, required=False) for a in version.attributes
+    ]
+    outputs: list[Any] = [
+        ColSpec("double" if c in _DOUBLES else "string", c) for c in SCORE_COLUMNS
+    ]
+    # The day at whose end dates are aged; empty means the day of the call.
+    params = ParamSchema([ParamSpec("as_of", "string", "")])
+    return ModelSignature(Schema(inputs), Schema(outputs), params)
+
+
+def _requirements() -> list[str]:
+    xgboost = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
+    return [f"{name}=={installed_version(name)}" for name in (*_SERVING_PACKAGES, xgboost)]

@@ -1,0 +1,126 @@
+"""MLflow tracking: what a round leaves behind for people who live in the MLflow UI."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.exceptions import MlflowException
+
+from icploop.errors import DataError
+from icploop.io.home import Home
+
+# Tables and schema migrations are announced at INFO, on every first run of every process.
+for _talkative in ("mlflow", "alembic"):
+    logging.getLogger(_talkative).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The data that a run learned from, as MLflow shows it: a frame, its name and its hash."""
+
+    frame: pd.DataFrame
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything to be logged of one run; figures, tables and texts by artifact path."""
+
+    name: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
+    children: tuple[RunRecord, ...] = ()
+
+
+def connect(home: Home) -> MlflowClient:
+    """Use the store that MLFLOW_TRACKING_URI names, or the one embedded in the home folder.
+
+    Raises DataError when the store does not answer.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        home.mlruns.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        first_line = str(error).splitlines()[0]
+        raise DataError(
+            f"MLflow does not answer at {_without_password(uri)}: {first_line}; start it, or unset "
+            "MLFLOW_TRACKING_URI to use the store in mlruns/"
+        ) from error
+    return client
+
+
+def log_run(record: RunRecord, experiment: str, home: Home) -> str:
+    """Log a run with its children, and return its id."""
+    client = connect(home)
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = (
+        found.experiment_id
+        if found
+        else client.create_experiment(experiment, artifact_location=_artifacts(home))
+    )
+    with mlflow.start_run(experiment_id=experiment_id, run_name=record.name) as run:
+        _log(record)
+        for child in record.children:
+            with mlflow.start_run(experiment_id=experiment_id, run_name=child.name, nested=True):
+                _log(child)
+    return str(run.info.run_id)
+
+
+def tag_run(home: Home, run_id: str, tags: Mapping[str, str]) -> None:
+    """Add tags to a run that has ended."""
+    client = connect(home)
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+
+
+def _log(record: RunRecord) -> None:
+    if record.snapshot is not None:
+        # An MLflow digest has at most 36 characters; the whole hash is a tag.
+        dataset = from_pandas(
+            record.snapshot.frame, name=record.snapshot.name, digest=record.snapshot.digest[:36]
+        )
+        mlflow.log_input(dataset, context="training")
+    mlflow.log_params({key: str(value) for key, value in record.params.items()})
+    mlflow.log_metrics({k: v for k, v in record.metrics.items() if pd.notna(v)})
+    mlflow.set_tags(dict(record.tags))
+    for path, text in record.texts.items():
+        mlflow.log_text(text, path)
+    for path, table in record.tables.items():
+        mlflow.log_table(table, path) if path.endswith(".json") else mlflow.log_text(
+            table.to_csv(index=False, float_format="%.6g"), path
+        )
+    for path, figure in record.figures.items():
+        mlflow.log_figure(figure, path, save_kwargs={"bbox_inches": "tight", "dpi": 110})
+
+
+def _artifacts(home: Home) -> str | None:
+    """Where an embedded store keeps artifacts; a server decides for itself."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    return Path(home.mlruns / "artifacts").resolve().as_uri()
+
+
+def _without_password(uri: str) -> str:
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else scheme

@@ -1,0 +1,245 @@
+"""The warehouse: one DuckDB file with the four tables, the quarantine and the ledger.
+
+DuckDB lets one process write to a file, so a connection is held only as long as one act takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from icploop.domain.ledger import LedgerRow
+from icploop.domain.tables import CONTRACTS, Tables, read_text
+from icploop.errors import DataError, RefusedError
+from icploop.settings import TABLES, TableName
+
+QUARANTINE_COLUMNS = [
+    "table_name",
+    "source",
+    "row",
+    "column_name",
+    "rule",
+    "value",
+    "kept",
+    "record",
+]
+
+_TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one source brought for one table: good rows, and quarantine lines."""
+
+    table: TableName
+    source: str
+    rows: pd.DataFrame
+    quarantine: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The warehouse at `path`; it is created by the first ingest."""
+
+    path: Path
+
+    def store(self, batches: list[Batch]) -> dict[str, dict[str, int]]:
+        """Bring the tables to what the batches say, all or nothing, and count by table.
+
+        A row replaces the row with the same key; signals, which have no key, are added as often as
+        the batch has them beyond what is stored. The same batches twice give the same tables. The
+        quarantine of each source is replaced. Counts: rows (in the batch), stored (in the table).
+        """
+        with self._connection() as db:
+            db.execute("BEGIN")
+            _create(db)
+            for batch in batches:
+                _merge(db, batch)
+            db.execute("COMMIT")
+            read = dict.fromkeys(TABLES, 0)
+            for batch in batches:
+                read[batch.table] += len(batch.rows)
+            return {
+                batch.table: {"rows": read[batch.table], "stored": _count(db, batch.table)}
+                for batch in batches
+            }
+
+    def account_ids(self) -> pd.Series:
+        """The accounts that are stored already."""
+        if not self.path.exists():
+            return pd.Series([], dtype="str")
+        with self._connection() as db:
+            _create(db)
+            return db.execute("SELECT DISTINCT account_id FROM accounts").df()["account_id"]
+
+    def tables(self) -> Tables:
+        """All that is stored. Raises DataError before the first ingest."""
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist; run `icp ingest` first")
+        with self._connection() as db:
+            _create(db)
+            frames = {name: _typed(db.execute(f"FROM {name}").df(), name) for name in TABLES}
+        return Tables(**frames)
+
+    def quarantine(self) -> pd.DataFrame:
+        """The rows and cells in quarantine, with the rule that they broke and their source row."""
+        with self._connection() as db:
+            _create(db)
+            return db.execute("FROM quarantine ORDER BY ALL").df()
+
+    def append(self, *rows: LedgerRow) -> None:
+        """Add rows to the ledger; nothing is ever changed or removed there."""
+        with self._connection() as db:
+            _create(db)
+            for row in rows:
+                db.execute(
+                    "INSERT INTO ledger SELECT coalesce(max(number), 0) + 1, "
+                    "?, ?, ?, ?, ?, ?, ? FROM ledger",
+                    [
+                        row.event,
+                        row.motion,
+                        row.as_of,
+                        row.version,
+                        row.who,
+                        row.reason,
+                        json.dumps(row.details, sort_keys=True),
+                    ],
+                )
+
+    def ledger(self, motion: str) -> list[LedgerRow]:
+        """The ledger of a motion, oldest first."""
+        if not self.path.exists():
+            return []
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                "SELECT event, motion, as_of, version, who, reason, details FROM ledger "
+                "WHERE motion = ? ORDER BY number",
+                [motion],
+            ).fetchall()
+        return [
+            LedgerRow(event, motion, day, version, who, reason, json.loads(details))
+            for event, motion, day, version, who, reason, details in found
+        ]
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            db = duckdb.connect(str(self.path))
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise RefusedError(
+                    f"{self.path} is locked by another process; wait until it has finished and "
+                    "try again"
+                ) from error
+            raise DataError(f"{self.path} cannot be opened: {error}") from error
+        try:
+            yield db
+        finally:
+            db.close()
+
+
+def _create(db: duckdb.DuckDBPyConnection) -> None:
+    for name, contract in CONTRACTS.items():
+        columns = [
+            f'"{column}" {sql_type}'
+            for group, sql_type in _TYPES.items()
+            for column in getattr(contract, group)
+        ]
+        db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS quarantine (table_name VARCHAR, source VARCHAR, row BIGINT, "
+        "column_name VARCHAR, rule VARCHAR, value VARCHAR, kept BOOLEAN, record VARCHAR)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, event VARCHAR, "
+        "motion VARCHAR, as_of DATE, version VARCHAR, who VARCHAR, reason VARCHAR, details VARCHAR)"
+    )
+
+
+def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    incoming = _for_storage(batch.rows, batch.table)
+    db.register("incoming", incoming)
+    _widen(db, batch.table)
+    key = CONTRACTS[batch.table].key
+    if key:
+        same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
+        db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
+        db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
+    else:
+        _add_missing_repeats(db, batch.table)
+    db.unregister("incoming")
+    db.execute(
+        "DELETE FROM quarantine WHERE table_name = ? AND source = ?", [batch.table, batch.source]
+    )
+    quarantine = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
+    if len(quarantine):
+        db.register("refused", quarantine.astype({"row": "int64", "kept": "bool"}))
+        db.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused")
+        db.unregister("refused")
+
+
+def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Rows without a key: store each as often as the larger of what is stored and what came."""
+    columns = ", ".join(f'"{c}"' for c in _columns_of(db, table))
+    numbered = f"SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS repeat"
+    db.execute(f"CREATE TEMP TABLE aligned AS SELECT {columns} FROM {table} WHERE false")
+    db.execute("INSERT INTO aligned BY NAME SELECT * FROM incoming")
+    db.execute(
+        f"INSERT INTO {table} BY NAME SELECT {columns} FROM "
+        f"({numbered} FROM aligned EXCEPT {numbered} FROM {table})"
+    )
+    db.execute("DROP TABLE aligned")
+
+
+def _widen(db: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Give the table the columns that are new, and text where a column changed its type."""
+    stored = _columns_of(db, table)
+    for column, sql_type in _columns_of(db, "incoming").items():
+        if column not in stored:
+            db.execute(f'ALTER TABLE {table} ADD COLUMN "{_quoted(column)}" {sql_type}')
+        elif stored[column] != sql_type and stored[column] != "VARCHAR":
+            db.execute(f'ALTER TABLE {table} ALTER "{_quoted(column)}" TYPE VARCHAR')
+
+
+def _columns_of(db: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    described = db.execute(f"DESCRIBE {table}").fetchall()
+    return {column: sql_type for column, sql_type, *_ in described}
+
+
+def _quoted(column: str) -> str:
+    return column.replace('"', '""')
+
+
+def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
+    found = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
+    """Canonical columns as they are typed; anything else that is not a plain type becomes text."""
+    plain = rows.copy()
+    for column in plain.columns:
+        if plain[column].dtype == object:
+            plain[column] = read_text(plain[column].map(_as_plain, "ignore"))
+    for column in CONTRACTS[table].texts:
+        plain[column] = plain[column].astype("str")
+    return plain
+
+
+def _as_plain(value: Any) -> Any:
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else value
+
+
+def _typed(stored: pd.DataFrame, table: TableName) -> pd.DataFrame:
+    for column in CONTRACTS[table].texts:
+        stored[column] = stored[column].astype("str")
+    return stored

@@ -1,0 +1,1 @@
+"""Pure statistics and learning: frames and values in, frames and values out."""

@@ -1,0 +1,208 @@
+"""Backtest: replay the loop over history as if it had been running, and say what it would have won.
+
+Ops are taken to approve every PROMOTE. Nothing is written to MLflow or the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from icploop.domain.calendar import seen_by
+from icploop.domain.gate import Comparison
+from icploop.domain.outcomes import of_motion, outcomes
+from icploop.domain.profile import kinds_of
+from icploop.domain.tables import Tables
+from icploop.domain.tiers import percentile_against
+from icploop.domain.trigger import LastRound, due
+from icploop.errors import DataError
+from icploop.modeling.comparison import compare
+from icploop.modeling.features import attributes_at
+from icploop.modeling.rivals import AverageCustomer
+from icploop.modeling.rounds import Round, capacity_share, run_round
+from icploop.modeling.version import IcpVersion
+from icploop.settings import Settings
+
+# The true uplift of a challenger over its rival in the whole market, where the truth is known.
+TrueUplift = Callable[[Round, IcpVersion | None], float | None]
+OnRound = Callable[[Round, int, int], None]
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A version that came into force, and the average customer profile of the same day."""
+
+    version: IcpVersion
+    average: AverageCustomer
+    average_reference: np.ndarray
+
+
+@dataclass(frozen=True)
+class BacktestReport:
+    """The replayed rounds, and what the versions in force would have been worth.
+
+    `rounds` has one row a round: as_of, n_matured, verdict, rival, uplift, low, high (ratios),
+    probability_better, champion (as-of day of the version in force after the round), true_uplift.
+    `prospective` compares, on accounts acquired after the first promotion, the score of the version
+    in force when each deal was created with the average customer profile of the same day.
+    """
+
+    rounds: pd.DataFrame
+    prospective: Comparison | None
+    everyone_nrr: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        rounds = self.rounds.astype("object").where(self.rounds.notna(), None)
+        found = self.prospective
+        return {
+            "rounds": rounds.to_dict(orient="records"),
+            "prospective": found
+            and {
+                "accounts": found.n_holdout,
+                "icp_nrr": found.challenger.nrr,
+                "average_customer_nrr": found.champion.nrr,
+                "everyone_nrr": self.everyone_nrr,
+                "uplift": {
+                    "estimate": found.nrr.estimate,
+                    "low": found.nrr.low,
+                    "high": found.nrr.high,
+                    "probability_better": found.nrr.probability_better,
+                },
+            },
+        }
+
+
+def backtest(
+    tables: Tables,
+    settings: Settings,
+    motion: str,
+    *,
+    first: date | None = None,
+    last: date,
+    true_uplift: TrueUplift = lambda *_: None,
+    on_round: OnRound = lambda *_: None,
+) -> BacktestReport:
+    """Replay the loop from `first` (the first deal, by default) to `last`.
+
+    Raises DataError when no deal of the motion was created in between.
+    """
+    seen = seen_by(tables, last)
+    start = first or _first_day(seen, motion)
+    rows: list[dict[str, Any]] = []
+    in_force: list[InForce] = []
+    total = max((last - start).days, 1)
+    for day, closed in days_when_due(seen, settings, motion, start, last):
+        champion = in_force[-1].version if in_force else None
+        judged = run_round(seen, settings, motion, day, champion)
+        truth = true_uplift(judged, champion)
+        if judged.decision.verdict == "PROMOTE" and judged.version is not None:
+            in_force.append(_come_into_force(judged, judged.version))
+        rows.append(_row(judged, in_force, truth) | {"closed_deals": closed})
+        on_round(judged, (day - start).days, total)
+    prospective, everyone = _prospective(seen, settings, motion, in_force)
+    return BacktestReport(pd.DataFrame(rows), prospective, everyone)
+
+
+def _first_day(seen: Tables, motion: str) -> date:
+    deals = seen.deals[of_motion(seen.deals, motion)]
+    if deals.empty:
+        known = ", ".join(sorted(seen.deals["motion"].fillna("default").unique()))
+        raise DataError(
+            f"No deal of the motion `{motion}` was created by then (motions found: "
+            f"{known or 'none'}); see `motions` in conf/icp.yaml, or give another --to"
+        )
+    return deals["created_at"].min().date()
+
+
+def days_when_due(
+    seen: Tables, settings: Settings, motion: str, start: date, last: date
+) -> Iterator[tuple[date, int]]:
+    """The days on which a round is due, with the deals closed by then."""
+    deals = seen.deals[of_motion(seen.deals, motion)]
+    counted = ["won"] if settings.trigger.count == "won" else ["won", "lost"]
+    decided = deals[deals["outcome"].isin(counted)]
+    # A deal is seen once it has been created and closed, whatever order a blemish puts them in.
+    moments = decided[["created_at", "closed_at"]].max(axis=1).dt.normalize().sort_values()
+    closings = moments.to_numpy(dtype="datetime64[D]")
+    previous: LastRound | None = None
+    for offset in range((last - start).days + 1):
+        day = start + timedelta(days=offset)
+        closed = int(np.searchsorted(closings, np.datetime64(day), side="right"))
+        if due(closed, previous, day, settings.trigger).is_due:
+            yield day, closed
+            previous = LastRound(day, closed)
+
+
+def _come_into_force(judged: Round, version: IcpVersion) -> InForce:
+    if judged.evidence is None:
+        raise ValueError("a promoted round has evidence")
+    features = judged.evidence.features
+    average = AverageCustomer(kinds_of(version.attributes)).fit(features, judged.evidence.matured)
+    return InForce(version, average, np.sort(average.predict(features).to_numpy()))
+
+
+def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[str, Any]:
+    comparison = judged.comparison
+    uplift = comparison.nrr if comparison else None
+    return {
+        "as_of": judged.as_of.isoformat(),
+        "n_matured": judged.n_matured,
+        "verdict": judged.decision.verdict,
+        "rival": comparison.rival if comparison else None,
+        "uplift": uplift.estimate if uplift else None,
+        "low": uplift.low if uplift else None,
+        "high": uplift.high if uplift else None,
+        "probability_better": uplift.probability_better if uplift else None,
+        "champion": in_force[-1].version.as_of.isoformat() if in_force else None,
+        "true_uplift": truth,
+        "reason": " ".join(judged.decision.reasons),
+    }
+
+
+def _prospective(
+    seen: Tables, settings: Settings, motion: str, in_force: list[InForce]
+) -> tuple[Comparison | None, float | None]:
+    """What the version in force at each sale said, against what the account then did."""
+    sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
+    matured = sold[sold["matured"]].rename_axis(None)
+    if not in_force:
+        return None, None
+    starts = np.array([np.datetime64(f.version.as_of) for f in in_force])
+    which = np.searchsorted(starts, matured["at"].to_numpy(dtype="datetime64[D]"), side="left") - 1
+    later = matured[which >= 0]
+    if len(later) < 2:
+        return None, None
+    icp, average = [], []
+    for number, version_in_force in enumerate(in_force):
+        members = matured[which == number]
+        if members.empty:
+            continue
+        version = version_in_force.version
+        features = attributes_at(seen.accounts, members, version.attributes)
+        expected = version.fit_model.predict(features)["expected_nrr"]
+        likeness = version_in_force.average.predict(features)
+        icp.append(_percentiles(version.reference, expected))
+        average.append(_percentiles(version_in_force.average_reference, likeness))
+    comparison = compare(
+        later,
+        pd.concat(icp),
+        pd.concat(average),
+        rival="the average customer profile",
+        capacity=capacity_share(settings, seen, motion),
+        interval=settings.policy.interval,
+        draws=settings.policy.draws,
+        seed=settings.seed,
+    )
+    start = float(later["start_mrr"].sum())
+    return comparison, float(later["end_mrr"].sum()) / start if start else None
+
+
+def _percentiles(reference: np.ndarray, scores: pd.Series) -> pd.Series:
+    """Scores of different versions are compared by where they stand among their own references."""
+    return pd.Series(percentile_against(reference, scores.to_numpy()), index=scores.index)

@@ -1,0 +1,130 @@
+"""Ingest: pull every source, check it against the contract, quarantine, store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
+from icploop.errors import DataError
+from icploop.io.home import Home
+from icploop.io.sources import RawTable, pull
+from icploop.io.sources.files import of_folder
+from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.settings import Settings
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many."""
+
+    tables: dict[str, dict[str, int]]
+    rules: dict[str, int]
+    emptied: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {"tables": self.tables, "quarantine": self.rules, "emptied_cells": self.emptied}
+
+
+def ingest(home: Home, folder: Path | None = None) -> IngestReport:
+    """Bring the warehouse to what the sources say (or a folder of canonical files).
+
+    All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Raises
+    DataError, with nothing changed, for an unreadable file, a missing required column, or more than
+    `ingest.max_bad_share` of a table in quarantine.
+    """
+    settings = home.settings()
+    raw: list[tuple[str, RawTable]] = []
+    if folder is not None:
+        raw += [("folder", table) for table in pull(of_folder(folder), home.root, str(folder))]
+    else:
+        for name, source in home.sources().items():
+            place = f"conf/sources/{name}.yaml"
+            raw += [(name, table) for table in pull(source, home.root, place)]
+    warehouse = Warehouse(home.warehouse_file)
+    known = set(warehouse.account_ids())
+    # Accounts first: rows of the other tables must belong to one.
+    raw.sort(key=lambda named: named[1].table != "accounts")
+    batches = []
+    for name, table in raw:
+        checked = _checked(table, settings, f"{name} ({table.origin})", known)
+        if table.table == "accounts":
+            known |= set(checked.rows["account_id"])
+        batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
+    stored = warehouse.store(batches)
+    return _report(batches, stored)
+
+
+def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:
+    checked = check_table(
+        table.table,
+        table.rows,
+        max_money=settings.ingest.max_money,
+        dates=table.dates,
+        attributes=settings.attributes if table.table == "accounts" else (),
+        place=place,
+    )
+    if table.table == "accounts":
+        return checked
+    strangers = unknown_accounts(checked.rows, known)
+    rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
+    return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
+
+
+def _batch(name: str, table: RawTable, checked: CheckedTable, max_bad_share: float) -> Batch:
+    total = len(table.rows) + len(table.unreadable)
+    bad = checked.bad_rows + len(table.unreadable)
+    if total and bad / total > max_bad_share:
+        worst = pd.concat([checked.faults["rule"], table.unreadable["rule"]]).value_counts()
+        first = checked.faults[checked.faults["rule"] == worst.index[0]].head(1)
+        example = (
+            f", such as {first['value'].iloc[0]!r} in row {first['row'].iloc[0]}"
+            if len(first)
+            else ""
+        )
+        raise DataError(
+            f"{name} ({table.origin}): {bad} of {total} rows of `{table.table}` are bad "
+            f"({bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most break "
+            f"the rule “{worst.index[0]}” ({worst.iloc[0]} rows{example}). Nothing was changed. "
+            "Mend the export or its mapping, or raise the share in conf/icp.yaml"
+        )
+    refused = checked.faults.assign(kept=False)
+    emptied = checked.emptied.assign(kept=True)
+    lines = pd.concat([refused, emptied], ignore_index=True).rename(
+        columns={"column": "column_name"}
+    )
+    records = table.rows.loc[lines["row"].unique()].astype("object")
+    as_json = {
+        row: json.dumps(dict(record.dropna()), default=str, ensure_ascii=False)
+        for row, record in records.iterrows()
+    }
+    lines["record"] = lines["row"].map(as_json)
+    broken = table.unreadable.assign(kept=False, record=table.unreadable["value"])
+    lines = pd.concat([lines, broken], ignore_index=True)
+    lines = lines.assign(table_name=table.table, source=f"{name}:{table.origin}")
+    return Batch(
+        table.table,
+        f"{name}:{table.origin}",
+        checked.rows,
+        lines.reindex(columns=QUARANTINE_COLUMNS),
+    )
+
+
+def _report(batches: list[Batch], stored: dict[str, dict[str, int]]) -> IngestReport:
+    lines = pd.concat([batch.quarantine for batch in batches], ignore_index=True)
+    for name, counts in stored.items():
+        own = lines[(lines["table_name"] == name) & (lines["kept"] == False)]  # noqa: E712
+        counts["quarantined"] = int(own["row"].nunique())
+    refused, emptied = lines[lines["kept"] == False], lines[lines["kept"] == True]  # noqa: E712
+    return IngestReport(stored, _by_rule(refused), _by_rule(emptied))
+
+
+def _by_rule(lines: pd.DataFrame) -> dict[str, int]:
+    counts = (lines["table_name"] + ": " + lines["rule"]).value_counts()
+    return {str(rule): int(count) for rule, count in counts.items()}

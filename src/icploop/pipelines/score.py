@@ -1,0 +1,178 @@
+"""Score a file of accounts, and draw up the target account list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.outcomes import of_motion, parent_of
+from icploop.domain.tables import Tables, read_text
+from icploop.errors import DataError, RefusedError
+from icploop.io import registry
+from icploop.io.frames import read_in_parts, writer_to
+from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
+from icploop.modeling.features import attributes_at
+from icploop.modeling.rounds import capacity_share, prospects
+from icploop.modeling.version import IcpVersion
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """How many accounts were scored, by tier, with which version, and where they are."""
+
+    version: str
+    rows: int
+    tiers: dict[str, int]
+    out: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "icp_version": self.version,
+            "rows": self.rows,
+            "tiers": self.tiers,
+            "out": self.out,
+        }
+
+
+@dataclass(frozen=True)
+class ListReport:
+    """The target account list: how long it is, and how many accounts were excluded and why."""
+
+    version: str
+    listed: int
+    excluded: dict[str, int]
+    out: str
+    excluded_out: str
+    head: pd.DataFrame
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "icp_version": self.version,
+            "listed": self.listed,
+            "excluded": self.excluded,
+            "out": self.out,
+            "excluded_out": self.excluded_out,
+        }
+
+
+def score_file(
+    home: Home,
+    motion: str,
+    source: Path,
+    target: Path,
+    as_of: date,
+    progress: Progress = lambda _: None,
+) -> ScoreReport:
+    """Score the accounts of a CSV or Parquet file with the champion, part by part.
+
+    The file has account_id and any of the declared attributes. Raises RefusedError without a
+    champion and DataError for a file that cannot be read or has no account_id.
+    """
+    version, number = _champion(home, motion)
+    tiers: dict[str, int] = {}
+    rows = 0
+    with writer_to(target) as write:
+        for part in read_in_parts(source):
+            if "account_id" not in part.columns:
+                raise DataError(
+                    f"{source} has no column `account_id` (found: {', '.join(part.columns)}); "
+                    "rename the column that names the account"
+                )
+            part["account_id"] = read_text(part["account_id"])
+            if part["account_id"].isna().any():
+                row = rows + int(part["account_id"].isna().to_numpy().argmax()) + 1
+                raise DataError(f"{source}: row {row} has no account_id; every account needs one")
+            scores = version.score(part, as_of, number)
+            write(scores)
+            rows += len(scores)
+            for tier, count in scores["tier"].value_counts().items():
+                tiers[str(tier)] = tiers.get(str(tier), 0) + int(count)
+            progress(rows)
+    return ScoreReport(number, rows, tiers, str(target))
+
+
+def target_list(home: Home, motion: str, target: Path, as_of: date) -> ListReport:
+    """Write the target account list, best first, and beside it who was left out and why.
+
+    It holds prospects only (no customers, past or present, and no account with an open deal), one
+    account of each parent, without anti-ICP and unknown ones, as many as capacity allows.
+    """
+    settings = home.settings()
+    version, number = _champion(home, motion)
+    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    scores = score_accounts(seen, version, number, as_of)
+    market = prospects(seen, motion)
+    left_out = _exclusions(scores, seen, motion, set(market))
+    candidates = scores[left_out.isna()]
+    size = round(capacity_share(settings, seen, motion) * len(market))
+    size = settings.capacity.accounts or max(size, 1)
+    listed = candidates.head(size)
+    left_out = left_out.mask(left_out.isna() & ~scores.index.isin(listed.index), "beyond capacity")
+    excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
+    excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
+    with writer_to(target) as write:
+        write(listed.assign(rank=range(1, len(listed) + 1)))
+    with writer_to(excluded_out) as write:
+        write(excluded[["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]])
+    counts = {str(k): int(v) for k, v in excluded["excluded_because"].value_counts().items()}
+    return ListReport(number, len(listed), counts, str(target), str(excluded_out), listed.head(10))
+
+
+def score_accounts(seen: Tables, version: IcpVersion, number: str, as_of: date) -> pd.DataFrame:
+    """Scores of every account that the day knows, best first, with name, domain and parent."""
+    ids = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
+    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
+    features = attributes_at(seen.accounts, moments, version.attributes)
+    scores = version.score_features(ids, features, as_of, number)
+    latest = seen.accounts.drop_duplicates("account_id", keep="last").set_index("account_id")
+    named = scores.assign(
+        name=scores["account_id"].map(latest["name"]),
+        domain=scores["account_id"].map(latest["domain"]),
+        parent=scores["account_id"].map(parent_of(seen.accounts)).fillna(scores["account_id"]),
+    )
+    return named.sort_values(
+        ["fit_score", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
+    )
+
+
+def _champion(home: Home, motion: str) -> tuple[IcpVersion, str]:
+    champion = registry.load_champion(home, motion)
+    if champion is None:
+        raise RefusedError(
+            f"No ICP version of `{motion}` is in force yet; train one with `icp retrain` and "
+            "approve it with `icp approve`"
+        )
+    return champion
+
+
+def _exclusions(scores: pd.DataFrame, seen: Tables, motion: str, market: set[str]) -> pd.Series:
+    """Why each account is not on the list; missing where it may be."""
+    deals = seen.deals[of_motion(seen.deals, motion)]
+    with_open_deal = set(deals.loc[deals["outcome"] == "open", "account_id"])
+    customers = set(scores["account_id"]) - market
+    customer_parents = set(scores.loc[scores["account_id"].isin(customers), "parent"])
+    ids = scores["account_id"]
+    why = pd.Series(None, index=scores.index, dtype="str")
+    for reason, applies in (
+        ("customer, now or before", ids.isin(customers)),
+        ("open deal", ids.isin(with_open_deal)),
+        ("anti-ICP", scores["tier"] == "anti"),
+        ("too little is known", scores["tier"] == "unknown"),
+        ("its parent is a customer", scores["parent"].isin(customer_parents)),
+    ):
+        why = why.mask(why.isna() & applies, reason)
+    # Scores come best first, so the first account of a parent is its best.
+    still_in = scores[why.isna()]
+    sibling = still_in[still_in["parent"].duplicated()].index
+    return why.mask(scores.index.isin(sibling), "another account of its parent is listed")

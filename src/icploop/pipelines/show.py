@@ -1,0 +1,36 @@
+"""Show: the readable ICP of a registered version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from icploop.domain.profile import Profile
+from icploop.io import registry
+from icploop.io.home import Home
+
+
+@dataclass(frozen=True)
+class ShownVersion:
+    """A version's page as text, its profile as a value, and its tags."""
+
+    number: str
+    text: str
+    profile: Profile
+    tags: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "version": self.number,
+            "tags": self.tags,
+            "profile": self.profile.as_dict(),
+            "markdown": self.text,
+        }
+
+
+def show(home: Home, motion: str, which: str) -> ShownVersion:
+    """The version that a number or an alias names. Raises UsageError where there is none."""
+    found = registry.describe(home, motion, which)
+    version = registry.load(home, motion, found.number)
+    return ShownVersion(found.number, found.description, version.profile, dict(found.tags))

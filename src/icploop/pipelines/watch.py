@@ -1,0 +1,36 @@
+"""Watch: is a round due?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from icploop.domain.calendar import seen_by
+from icploop.domain.ledger import LedgerRow
+from icploop.domain.tables import Tables
+from icploop.domain.trigger import Due, LastRound, closed_deals, due
+from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
+from icploop.settings import Settings
+
+
+def watch(home: Home, motion: str, as_of: date) -> Due:
+    """Whether a round is due for a motion on a day."""
+    warehouse = Warehouse(home.warehouse_file)
+    return check(warehouse.tables(), warehouse.ledger(motion), home.settings(), motion, as_of)
+
+
+def check(
+    tables: Tables, ledger: Sequence[LedgerRow], settings: Settings, motion: str, as_of: date
+) -> Due:
+    """Whether a round is due, from ready tables and ledger."""
+    closed = closed_deals(seen_by(tables, as_of), motion, settings.trigger)
+    return due(closed, last_round(ledger), as_of, settings.trigger)
+
+
+def last_round(ledger: Sequence[LedgerRow]) -> LastRound | None:
+    """The last judged round that the ledger knows."""
+    verdicts = [row for row in ledger if row.event == "verdict"]
+    if not verdicts:
+        return None
+    return LastRound(verdicts[-1].as_of, int(verdicts[-1].details["closed_deals"]))

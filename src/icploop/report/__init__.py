@@ -1,0 +1,1 @@
+"""What people read: the ICP page, plots, tables."""

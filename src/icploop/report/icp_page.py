@@ -1,0 +1,117 @@
+"""The readable ICP as markdown: a registered version's description, and what `icp show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icploop.domain.profile import Line, Profile
+from icploop.modeling.rounds import Round
+from icploop.modeling.version import IcpVersion
+from icploop.settings import DIMENSIONS, Attribute, Settings
+
+_TITLES = {
+    "firmographic": "Who they are",
+    "technographic": "What they run",
+    "use_case": "What they use it for",
+    "trigger_event": "What just happened",
+    "decision_authority": "Who decides",
+    "pain_proof": "What hurts",
+}
+
+
+def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
+    """The whole page: the ICP by dimension, the anti-ICP, how it was judged."""
+    labels = {a.name: a for a in version.attributes}
+    months = version.outcome.horizon_months
+    return "\n".join(
+        [
+            f"# Ideal customer profile of {settings.company}: {version.motion}",
+            "",
+            f"As of {version.as_of}, from {version.profile.matured} customers whose "
+            f"{months} months are over. NRR: what a group of customers pays after {months} "
+            f"months, for each {settings.currency} it paid at the start. Retention: the share "
+            "that still pays.",
+            "",
+            *_fits(version.profile, labels),
+            *_anti(version.profile, labels),
+            *_judged(judged),
+        ]
+    )
+
+
+def comparison_table(judged: Round) -> str:
+    """Every rival on the same holdout accounts, as a markdown table."""
+    if judged.evidence is None:
+        return ""
+    everyone = judged.evidence.everyone
+    lines = [
+        "| who chooses | NRR | GRR | retention |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {name} | {k.nrr:.1%} | {k.grr:.1%} | {k.retention:.1%} |"
+            for name, k in judged.evidence.rivals.items()
+        ),
+        f"| nobody: all {everyone.accounts} accounts | {everyone.nrr:.1%} | {everyone.grr:.1%} "
+        f"| {everyone.retention:.1%} |",
+    ]
+    return "\n".join(lines)
+
+
+def _fits(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+    if not profile.lines:
+        return ["No line is supported by the data yet.", ""]
+    rows = []
+    for dimension in DIMENSIONS:
+        lines = [line for line in profile.lines if line.dimension == dimension]
+        if lines:
+            rows += [f"## {_TITLES[dimension]}", "", *_table(lines, labels), ""]
+    return rows
+
+
+def _anti(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+    if not profile.anti:
+        return [
+            "## Do not pursue",
+            "",
+            "No group of customers is clearly bad enough to refuse.",
+            "",
+        ]
+    return ["## Do not pursue", "", *_table(profile.anti, labels), ""]
+
+
+def _table(lines: Sequence[Line], labels: dict[str, Attribute]) -> list[str]:
+    return [
+        "| points | line | customers | NRR, others | retention, others | NRR difference (90%) |",
+        "| ---: | --- | ---: | --- | --- | --- |",
+        *(_row(line, labels[line.predicate.attribute]) for line in lines),
+    ]
+
+
+def _row(line: Line, attribute: Attribute) -> str:
+    e = line.evidence
+    return (
+        f"| {line.points:+d} | {line.predicate.text(attribute)} | {e.accounts} of {e.of} "
+        f"| {e.nrr:.0%}, {e.nrr_outside:.0%} | {e.retention:.0%}, {e.retention_outside:.0%} "
+        f"| {100 * e.low:+.0f} to {100 * e.high:+.0f} points |"
+    )
+
+
+def _judged(judged: Round) -> list[str]:
+    evidence, decision = judged.evidence, judged.decision
+    if evidence is None:
+        return []
+    return [
+        "## How it was judged",
+        "",
+        f"**{decision.verdict}.** {' '.join(decision.reasons)}",
+        "",
+        f"The {len(evidence.holdout)} newest matured customers, ranked by models that had not seen "
+        f"them; each rival pursues its best {evidence.capacity:.0%}.",
+        "",
+        comparison_table(judged),
+        "",
+        "The lines above describe the customers that they were learned from. The fit model does "
+        "the scoring; points help to talk about it.",
+        *(["", "Notes:", "", *(f"- {note}" for note in judged.notes)] if judged.notes else []),
+        "",
+    ]

@@ -1,0 +1,346 @@
+"""What an operator states in `conf/`, as validated and frozen values.
+
+Nothing here touches the disk: `parse_settings` and `parse_source` take the text of a file and the
+name to use in error messages. A key that does not exist is refused with the key that was probably
+meant, because a typo that is silently ignored changes results.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from icploop.errors import UsageError
+
+Kind = Literal["category", "number", "flag", "set", "date"]
+Dimension = Literal[
+    "firmographic", "technographic", "use_case", "trigger_event", "decision_authority", "pain_proof"
+]
+TableName = Literal["accounts", "deals", "revenue", "signals"]
+DIMENSIONS: tuple[str, ...] = get_args(Dimension)
+TABLES: tuple[TableName, ...] = get_args(TableName)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _kind_alone(value: Any) -> Any:
+    """`employees: number` is short for `employees: {kind: number}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class _Declared(_Frozen):
+    kind: Kind
+    label: str = ""
+
+
+class Attribute(_Frozen):
+    """One declared attribute of an account: only declared attributes are ever features."""
+
+    name: str
+    dimension: Dimension
+    kind: Kind
+    label: str
+
+    @property
+    def is_number_like(self) -> bool:
+        """Whether its feature is a number on a scale (a date is its age in days)."""
+        return self.kind in ("number", "date")
+
+
+class HypothesisLine(_Frozen):
+    """One line of the ICP that people believed in before there was data: a predicate and points.
+
+    Exactly one of `between` (numbers; for dates the age in days), `any_of` (categories, sets) and
+    `is_true` (flags) is given. `points` is a whole number from -3 to 3.
+    """
+
+    attribute: str
+    between: tuple[float, float] | None = None
+    any_of: tuple[str, ...] | None = None
+    is_true: bool | None = None
+    points: int = Field(ge=-3, le=3)
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> HypothesisLine:
+        given = [c for c in (self.between, self.any_of, self.is_true) if c is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of `between`, `any_of`, `is_true`")
+        return self
+
+
+class Trigger(_Frozen):
+    """When a new round is due: N closed deals since the last judged one, or the calendar floor."""
+
+    closed_deals: int = Field(default=75, ge=1)
+    count: Literal["closed", "won"] = "closed"
+    calendar_floor_days: int = Field(default=92, ge=1)
+
+
+class Outcome(_Frozen):
+    """What is judged: revenue `horizon_months` after first billing against its start.
+
+    `window_months` > 1 averages both ends, for revenue that is usage-like. `onboarding_months` is
+    how long after the close the first bill usually comes: the horizon of an account that was never
+    billed is counted from then, so that it does not mature before its neighbours.
+    """
+
+    horizon_months: int = Field(default=12, ge=1, le=60)
+    window_months: int = Field(default=1, ge=1, le=12)
+    onboarding_months: int = Field(default=1, ge=0, le=24)
+
+    @model_validator(mode="after")
+    def _windows_do_not_overlap(self) -> Outcome:
+        if self.horizon_months < 2 * self.window_months - 1:
+            raise ValueError(
+                f"the windows at both ends overlap: horizon_months {self.horizon_months} must be "
+                f"at least {2 * self.window_months - 1} for window_months {self.window_months}"
+            )
+        return self
+
+
+class Capacity(_Frozen):
+    """How much of the market the team can pursue: a share, or a number of accounts."""
+
+    share: float = Field(default=0.25, gt=0, lt=1)
+    accounts: int | None = Field(default=None, ge=1)
+
+
+class Tiers(_Frozen):
+    """Tier sizes as shares of the reference prospects, best first; D is the rest."""
+
+    A: float = Field(default=0.05, gt=0, lt=1)
+    B: float = Field(default=0.20, gt=0, lt=1)
+    C: float = Field(default=0.35, gt=0, lt=1)
+    min_coverage: float = Field(default=0.3, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _leave_room_for_d(self) -> Tiers:
+        if self.A + self.B + self.C >= 1:
+            raise ValueError("A, B and C together must be less than 1; D is the rest")
+        return self
+
+
+class GatePolicy(_Frozen):
+    """What a challenger must show before it may replace the champion.
+
+    Margins are NRR, GRR and retention as ratios (0.02 = two points).
+    """
+
+    approval: Literal["manual", "auto"] = "manual"
+    probability_better: float = Field(default=0.8, ge=0.5, lt=1)
+    min_uplift: float = Field(default=0.0, ge=0)
+    grr_margin: float = Field(default=0.05, ge=0)
+    retention_margin: float = Field(default=0.05, ge=0)
+    min_matured: int = Field(default=60, ge=20)
+    newest: int = Field(default=300, ge=20)
+    interval: float = Field(default=0.9, gt=0.5, lt=1)
+    draws: int = Field(default=2000, ge=200, le=100_000)
+
+    def digest(self) -> str:
+        """A hash of every number of the policy, kept with each decision made under it."""
+        return digest(self.model_dump(mode="json"))
+
+
+class Owners(_Frozen):
+    """Who owns the ICP, and who may approve a version (empty: anyone may)."""
+
+    icp: str = ""
+    approvers: tuple[str, ...] = ()
+
+
+class Ingest(_Frozen):
+    """When ingest stops, and what counts as absurd. Money is in the company's currency."""
+
+    max_bad_share: float = Field(default=0.2, ge=0, le=1)
+    max_money: float = Field(default=1e9, gt=0)
+
+
+Declarations = dict[str, Annotated[_Declared, BeforeValidator(_kind_alone)]]
+
+
+class Settings(_Frozen):
+    """Everything in `conf/icp.yaml`."""
+
+    company: str
+    currency: str = "USD"
+    motions: tuple[str, ...] = ("default",)
+    dimensions: dict[Dimension, Declarations]
+    trigger: Trigger = Trigger()
+    outcome: Outcome = Outcome()
+    capacity: Capacity = Capacity()
+    tiers: Tiers = Tiers()
+    policy: GatePolicy = GatePolicy()
+    hypothesis: tuple[HypothesisLine, ...] = ()
+    owners: Owners = Owners()
+    ingest: Ingest = Ingest()
+    seed: int = 0
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The declared attributes, in the order in which they stand in the file."""
+        return tuple(
+            Attribute(
+                name=name,
+                dimension=dimension,
+                kind=declared.kind,
+                label=declared.label or name.replace("_", " "),
+            )
+            for dimension, declarations in self.dimensions.items()
+            for name, declared in declarations.items()
+        )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        names = [a.name for a in self.attributes]
+        if not names:
+            raise ValueError("dimensions: declare at least one attribute")
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"dimensions: {', '.join(twice)} is declared under two dimensions")
+        for line in self.hypothesis:
+            _check_line(line, {a.name: a.kind for a in self.attributes})
+        if not self.motions:
+            raise ValueError("motions: name at least one motion")
+        return self
+
+
+def _check_line(line: HypothesisLine, kinds: dict[str, Kind]) -> None:
+    if line.attribute not in kinds:
+        raise ValueError(
+            f"hypothesis: `{line.attribute}` is not declared under dimensions"
+            + _did_you_mean(line.attribute, kinds)
+        )
+    kind = kinds[line.attribute]
+    fits = {"number": "between", "date": "between", "flag": "is_true"}.get(kind, "any_of")
+    if getattr(line, fits) is None:
+        raise ValueError(f"hypothesis: `{line.attribute}` is a {kind}; give `{fits}`")
+
+
+class TableSource(_Frozen):
+    """How one canonical table is read: a file with renamed columns, or one SQL query.
+
+    `columns` maps canonical names to source names; `values` maps source values to canonical ones,
+    by canonical column; `dates` is a strptime format for dates that are not ISO.
+    """
+
+    file: str | None = None
+    query: str | None = None
+    columns: dict[str, str] = {}
+    words: dict[str, dict[str, str]] = Field(default={}, alias="values")
+    dates: str | None = None
+
+    @model_validator(mode="after")
+    def _file_or_query(self) -> TableSource:
+        if (self.file is None) == (self.query is None):
+            raise ValueError("give exactly one of `file` and `query`")
+        return self
+
+
+class FilesSource(_Frozen):
+    """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table."""
+
+    kind: Literal["files"]
+    folder: str
+    tables: dict[TableName, TableSource]
+
+
+class SqlSource(_Frozen):
+    """A SQL database; `url_env` names the environment variable that holds its SQLAlchemy URL."""
+
+    kind: Literal["sql"]
+    url_env: str
+    tables: dict[TableName, TableSource]
+
+    @model_validator(mode="after")
+    def _queries_only(self) -> SqlSource:
+        if plain := [name for name, table in self.tables.items() if table.query is None]:
+            raise ValueError(f"tables.{plain[0]}: a database is read by `query`, not by `file`")
+        return self
+
+
+Source = FilesSource | SqlSource
+SOURCE_KINDS: dict[str, type[FilesSource] | type[SqlSource]] = {
+    "files": FilesSource,
+    "sql": SqlSource,
+}
+
+
+def parse_settings(text: str, place: str) -> Settings:
+    """The settings in `text` (YAML). Raises UsageError naming the key, `place` and the remedy."""
+    return _validated(Settings, _mapping(text, place), place)
+
+
+def parse_source(text: str, place: str) -> Source:
+    """One source's settings. Raises UsageError naming the key, `place` and the remedy."""
+    raw = _mapping(text, place)
+    kind = raw.get("kind")
+    if kind not in SOURCE_KINDS:
+        raise UsageError(
+            f"{place}: kind: {kind!r} is not a kind of source; use one of "
+            f"{', '.join(SOURCE_KINDS)}" + _did_you_mean(str(kind), SOURCE_KINDS)
+        )
+    return _validated(SOURCE_KINDS[kind], raw, place)
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a JSON-like value, the same on every machine."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _mapping(text: str, place: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{place} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise UsageError(f"{place} must be a mapping of keys to values; see `icp init`")
+    return raw
+
+
+def _validated(model: type[_Model], raw: dict[str, Any], place: str) -> _Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        faults = [_sentence(model, dict(fault)) for fault in error.errors()]
+        raise UsageError("\n".join(f"{place}: {fault}" for fault in faults)) from error
+
+
+def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(model, fault["loc"][:-1])
+        return f"`{where}` is not a key" + _did_you_mean(str(fault["loc"][-1]), known)
+    message = fault["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
+    return f"`{where}`: {message}{given}"
+
+
+def _keys_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """The keys that the model at `path` knows, found by walking the annotations."""
+    annotation: Any = model
+    for part in path:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(part)].annotation
+        else:
+            # A list or mapping of models: the last type argument is the model of its values.
+            annotation = get_args(annotation)[-1 if not isinstance(part, int) else 0]
+        if hasattr(annotation, "__metadata__"):
+            annotation = get_args(annotation)[0]
+    return list(annotation.model_fields) if hasattr(annotation, "model_fields") else []
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
