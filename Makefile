@@ -7,7 +7,7 @@ HOME_FOLDER ?= demo-company
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check bench ui lock clean
+.PHONY: help demo test slow check bench ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -17,6 +17,9 @@ demo: $(READY) ## set up and run the whole loop on a simulated company
 
 test: $(READY) check ## set up and run the checks and the tests
 	$(BIN)/pytest
+
+slow: $(READY) ## the tests that take minutes: the demo, its pages in a browser, crashes
+	$(BIN)/pytest -m slow -n 0
 
 check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/ruff check .

@@ -13,7 +13,9 @@ from icploop.pipelines import promote as pipeline
 from icploop.pipelines.show import show
 
 
-@flow(name="promote", description=pipeline.approve.__doc__)
+@flow(
+    name="promote", flow_run_name="{motion} version {version}", description=pipeline.approve.__doc__
+)
 def promote(
     home: Path, motion: str, version: str, who: str, reason: str, as_of: date | None = None
 ) -> pipeline.PromotionReport:

@@ -21,7 +21,7 @@ from icploop.pipelines import retrain as pipeline
 _STEPS = 3
 
 
-@flow(name="retrain", description=pipeline.retrain.__doc__)
+@flow(name="retrain", flow_run_name="{motion} as of {as_of}", description=pipeline.retrain.__doc__)
 def retrain(
     home: Path, motion: str, as_of: date | None = None, force: bool = False
 ) -> pipeline.RetrainReport:

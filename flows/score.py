@@ -12,7 +12,7 @@ from icploop.io.home import Home
 from icploop.pipelines import score as pipeline
 
 
-@flow(name="score", description=pipeline.score_file.__doc__)
+@flow(name="score", flow_run_name="{motion} as of {as_of}", description=pipeline.score_file.__doc__)
 def score(
     home: Path, motion: str, source: Path, target: Path, as_of: date | None = None
 ) -> pipeline.ScoreReport:
@@ -27,7 +27,7 @@ def score(
     return report
 
 
-@flow(name="list", description=pipeline.target_list.__doc__)
+@flow(name="list", flow_run_name="{motion} as of {as_of}", description=pipeline.target_list.__doc__)
 def target_list(
     home: Path, motion: str, target: Path, as_of: date | None = None
 ) -> pipeline.ListReport:

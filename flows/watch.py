@@ -13,7 +13,7 @@ from icploop.pipelines.retrain import WatchReport
 from icploop.pipelines.watch import watch as check
 
 
-@flow(name="watch", description=check.__doc__)
+@flow(name="watch", flow_run_name="{motion} as of {as_of}", description=check.__doc__)
 def watch(home: Path, motion: str, as_of: date | None = None) -> WatchReport:
     """Retrain if a round is due, else say how many closed deals are missing."""
     day = as_of or datetime.now(UTC).date()

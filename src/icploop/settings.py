@@ -190,7 +190,7 @@ class Settings(_Frozen):
                 name=name,
                 dimension=dimension,
                 kind=declared.kind,
-                label=declared.label or name.replace("_", " "),
+                label=declared.label or name.removesuffix("_at").replace("_", " "),
             )
             for dimension, declarations in self.dimensions.items()
             for name, declared in declarations.items()

@@ -40,7 +40,7 @@ _TRAP = np.array([1.8, -0.15, 0.8])
 _ATTRIBUTES = 7
 _PAIRS = 6
 _PAIRED_SHARE = {"mixed": 0.22, "main": 0.0, "interactions": 1.0, "noise": 0.0}
-_REDRAWN_BY_SHIFT = slice(1, None, 3)  # one effect in three, the second largest first
+_REDRAWN_BY_SHIFT = slice(0, None, 3)  # one effect in three, the largest first
 _REFERENCE_ACCOUNTS = 12_000
 _REFERENCE_LEAD = pd.Timedelta(days=90)
 
@@ -107,13 +107,15 @@ def _draw_pairs(
     rng: np.random.Generator, traits: Floats, attributes: list[str]
 ) -> npt.NDArray[np.int_]:
     """Pairs of traits of different attributes that many accounts have, and many have not."""
-    share = traits.mean(axis=0)
-    usable = [
-        column
-        for column, (name, _) in enumerate(TRAITS)
-        if name in attributes and 0.2 < share[column] < 0.7
+    share, both = traits.mean(axis=0), traits.T @ traits / len(traits)
+    pairs = [
+        (one, other)
+        for one, other in combinations(range(len(TRAITS)), 2)
+        if {TRAITS[one][0], TRAITS[other][0]} <= set(attributes)
+        and TRAITS[one][0] != TRAITS[other][0]
+        and max(share[one], share[other]) < 0.7
+        and both[one, other] > 0.06
     ]
-    pairs = [pair for pair in combinations(usable, 2) if TRAITS[pair[0]][0] != TRAITS[pair[1]][0]]
     return np.array(pairs)[rng.choice(len(pairs), _PAIRS, replace=False)]
 
 

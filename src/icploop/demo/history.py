@@ -190,38 +190,43 @@ def draw_signals(
     failed payment, the stars of a review (1 to 5), and 1 for a referral.
     """
     customer, month = np.nonzero(customers.mrr > 0)
+    signals = _signals_by_kind(rng, customers, customer, customers.mrr[customer, month])
+    where = np.concatenate([billed for billed, _ in signals.values()])
+    kinds = np.repeat(list(signals), [len(billed) for billed, _ in signals.values()])
+    day = pd.to_timedelta(rng.integers(0, 28, len(where)), unit="D")
+    table = pd.DataFrame(
+        {
+            "account_id": account_ids(customers.account[customer[where]]),
+            "at": _month_starts(recipe)[month[where]] + day,
+            "kind": pd.Series(kinds, dtype="str"),
+            "value": np.concatenate([values for _, values in signals.values()]).astype(float),
+        }
+    )
+    return table.sort_values(["at", "account_id"], kind="stable", ignore_index=True)
+
+
+def _signals_by_kind(
+    rng: np.random.Generator, customers: Customers, customer: npt.NDArray[np.int_], mrr: Floats
+) -> dict[str, tuple[npt.NDArray[np.int_], npt.NDArray[np.generic]]]:
+    """For each kind: the places among the billed months where it occurs, and its values."""
     strain = customers.log_hazard[customer] - np.log(_TYPICAL_HAZARD)
     growth, trapped = customers.log_growth[customer], customers.trapped[customer]
     count = len(customer)
+    billed = np.arange(count)
 
-    tickets = rng.poisson(np.exp(0.4 * strain - 1.6 + 1.1 * trapped))
+    tickets = np.repeat(billed, rng.poisson(np.exp(0.4 * strain - 1.6 + 1.1 * trapped)))
     usage = np.clip(0.62 - 0.08 * strain + 0.4 * growth + rng.normal(0, 0.1, count), 0.02, 1)
     fails = rng.random(count) < 0.012 * np.exp(0.5 * strain + 1.3 * trapped)
     refers = rng.random(count) < 0.008 * np.exp(3 * growth - 0.5 * strain)
     reviews = rng.random(count) < 0.03
     stars = np.clip(np.round(4 - 0.6 * strain + 2 * growth + rng.normal(0, 0.7, count)), 1, 5)
-    every_month = np.arange(count)
-
-    kinds = {
-        "ticket": (np.repeat(every_month, tickets), rng.integers(1, 5, tickets.sum())),
-        "usage": (every_month, np.round(usage, 3)),
-        "payment_failure": (every_month[fails], customers.mrr[customer, month][fails]),
-        "referral": (every_month[refers], np.ones(refers.sum())),
-        "review": (every_month[reviews], stars[reviews]),
+    return {
+        "ticket": (tickets, rng.integers(1, 5, len(tickets))),
+        "usage": (billed, np.round(usage, 3)),
+        "payment_failure": (billed[fails], mrr[fails]),
+        "referral": (billed[refers], np.ones(refers.sum())),
+        "review": (billed[reviews], stars[reviews]),
     }
-    where = np.concatenate([rows for rows, _ in kinds.values()])
-    day = pd.to_timedelta(rng.integers(0, 28, len(where)), unit="D")
-    signals = pd.DataFrame(
-        {
-            "account_id": account_ids(customers.account[customer[where]]),
-            "at": _month_starts(recipe)[month[where]] + day,
-            "kind": pd.Series(
-                np.repeat(list(kinds), [len(rows) for rows, _ in kinds.values()]), dtype="str"
-            ),
-            "value": np.concatenate([values for _, values in kinds.values()]).astype(float),
-        }
-    )
-    return signals.sort_values(["at", "account_id"], kind="stable", ignore_index=True)
 
 
 def _month_starts(recipe: WorldRecipe) -> pd.DatetimeIndex:

@@ -104,7 +104,7 @@ def simulate(recipe: WorldRecipe) -> World:
     deals = deals.assign(account_id=account_ids(deals["account"])).drop(columns="account")
     return World(
         recipe=recipe,
-        accounts=_accounts(recipe, market),
+        accounts=_accounts(recipe, market, deals["account_id"]),
         deals=deals[["deal_id", "account_id", *deals.columns[1:-1]]],
         revenue=revenue_table(recipe, customers),
         signals=draw_signals(recipe.stream("signals"), recipe, customers),
@@ -154,7 +154,7 @@ def _in_order(*records: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(records).sort_values(["account_id", "observed_at"], ignore_index=True)
 
 
-def _accounts(recipe: WorldRecipe, market: pd.DataFrame) -> pd.DataFrame:
+def _accounts(recipe: WorldRecipe, market: pd.DataFrame, had_deal: pd.Series) -> pd.DataFrame:
     """The canonical table: identity, which never changes, and the values recorded, with gaps."""
     rng = recipe.stream("records")
     place, ids = pd.factorize(market["account_id"])
@@ -165,9 +165,9 @@ def _accounts(recipe: WorldRecipe, market: pd.DataFrame) -> pd.DataFrame:
     identity = pd.DataFrame(
         {"parent_id": parents.where(has_parent), "name": names, "domain": domains}
     )
-    # Whoever is recorded again is recorded with more care.
-    is_first = ~market["account_id"].duplicated().to_numpy()
-    values = recorded(rng, market, np.where(is_first, recipe.missing, recipe.missing / 2))
+    # Whoever was talked to is recorded with more care than a name on a list.
+    is_after_deal = market["account_id"].duplicated() & market["account_id"].isin(had_deal)
+    values = recorded(rng, market, np.where(is_after_deal, recipe.missing / 2, recipe.missing))
     return pd.concat(
         [
             market[["account_id", "observed_at"]],

@@ -88,8 +88,8 @@ class Blend:
         total = dict.fromkeys(columns, 0.0)
         for booster in self.boosters:
             for number, gain in booster.get_score(importance_type="total_gain").items():
-                total[columns[int(number.removeprefix("f"))]] += float(gain) / len(self.boosters)
-        return pd.Series(total)
+                total[columns[int(number.removeprefix("f"))]] += float(np.mean(gain))
+        return pd.Series(total) / len(self.boosters)
 
 
 class FitModel(BaseEstimator):

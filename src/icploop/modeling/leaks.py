@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-# Honest attributes are about as often filled for customers who stayed as for those who left.
-SUSPICIOUS_GAP = 0.25
+# An empty cell can be honest news (no funding round yet), and then differs by some 25 points; what
+# is written after the outcome differs by far more.
+SUSPICIOUS_GAP = 0.4
 _CONFIDENCE_Z = 3.3
 
 
@@ -37,7 +38,7 @@ class Leak:
 def filled_by_outcome(features: pd.DataFrame, outcomes: pd.DataFrame) -> list[Leak]:
     """Attributes whose filled-in rate differs between retained and lost accounts beyond chance.
 
-    Both must hold: the rates differ by 25 points or more, and by more than 3.3 standard errors
+    Both must hold: the rates differ by 40 points or more, and by more than 3.3 standard errors
     (two-sided p of about .001, so that thirty attributes raise no false alarm).
     """
     retained = outcomes.loc[features.index, "retained"].to_numpy() > 0

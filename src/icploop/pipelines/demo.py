@@ -13,11 +13,13 @@ import yaml
 
 from icploop.demo.world import World, WorldRecipe, simulate
 from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import Tables, check_table
 from icploop.errors import UsageError
 from icploop.io import registry
 from icploop.io.home import Home, create
 from icploop.io.tracking import RunRecord, log_run
+from icploop.io.warehouse import Warehouse
 from icploop.modeling.comparison import pursued
 from icploop.modeling.features import attributes_at
 from icploop.modeling.rivals import HypothesisScore
@@ -140,10 +142,16 @@ def replay(company: Company, on_round: OnRound) -> Replay:
 
 
 def record_replay(company: Company, replayed: Replay) -> str:
-    """Log every replayed round to MLflow, register the version in force, and return its number."""
-    for _, row in replayed.report.rounds.iterrows():
-        log_run(_replayed_round(row), registry.model_name(MOTION), company.home)
+    """Log every replayed round to MLflow, register the version in force, and return its number.
+
+    The ledger gets the verdict of every round, so that the next one is due when it would have been.
+    """
     registered = record(company.home, company.settings, replayed.in_force, None)
+    rows = []
+    for _, row in replayed.report.rounds.iterrows():
+        run_id = log_run(_replayed_round(row), registry.model_name(MOTION), company.home)
+        rows.append(_verdict(row, run_id))
+    Warehouse(company.home.warehouse_file).append(*rows)
     return str(registered.version)
 
 
@@ -213,10 +221,25 @@ def _replayed_round(row: pd.Series) -> RunRecord:
         "true_uplift.nrr": row["true_uplift"],
     }
     return RunRecord(
-        f"replayed round {row['as_of']}",
+        f"{row['as_of']} replayed",
         params={"as_of": row["as_of"], "motion": MOTION},
         metrics={name: float(value) for name, value in metrics.items() if pd.notna(value)},
         tags={"verdict": row["verdict"], "reasons": row["reason"], "replayed": "true"},
+    )
+
+
+def _verdict(row: pd.Series, run_id: str) -> LedgerRow:
+    return LedgerRow(
+        "verdict",
+        MOTION,
+        date.fromisoformat(row["as_of"]),
+        reason=row["reason"],
+        details={
+            "verdict": row["verdict"],
+            "closed_deals": int(row["closed_deals"]),
+            "run_id": run_id,
+            "replayed": True,
+        },
     )
 
 

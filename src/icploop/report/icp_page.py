@@ -25,10 +25,10 @@ def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
     months = version.outcome.horizon_months
     return "\n".join(
         [
-            f"# Ideal customer profile of {settings.company}: {version.motion}",
+            f"# ICP of {settings.company}",
             "",
-            f"As of {version.as_of}, from {version.profile.matured} customers whose "
-            f"{months} months are over. NRR: what a group of customers pays after {months} "
+            f"Motion {version.motion}, as of {version.as_of}, from {version.profile.matured} "
+            f"customers whose {months} months are over. NRR: what a group of customers pays after {months} "
             f"months, for each {settings.currency} it paid at the start. Retention: the share "
             "that still pays.",
             "",
@@ -60,12 +60,8 @@ def comparison_table(judged: Round) -> str:
 def _fits(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
     if not profile.lines:
         return ["No line is supported by the data yet.", ""]
-    rows = []
-    for dimension in DIMENSIONS:
-        lines = [line for line in profile.lines if line.dimension == dimension]
-        if lines:
-            rows += [f"## {_TITLES[dimension]}", "", *_table(lines, labels), ""]
-    return rows
+    ordered = sorted(profile.lines, key=lambda line: DIMENSIONS.index(line.dimension))
+    return ["## Pursue", "", *_table(ordered, labels), ""]
 
 
 def _anti(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
@@ -80,18 +76,24 @@ def _anti(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
 
 
 def _table(lines: Sequence[Line], labels: dict[str, Attribute]) -> list[str]:
+    titles = [_TITLES[line.dimension] for line in lines]
+    shown = ["" if i and titles[i - 1] == title else title for i, title in enumerate(titles)]
     return [
-        "| points | line | customers | NRR, others | retention, others | NRR difference (90%) |",
-        "| ---: | --- | ---: | --- | --- | --- |",
-        *(_row(line, labels[line.predicate.attribute]) for line in lines),
+        "| | line | points | customers | NRR (others) | retention (others) | difference in NRR, 90% |",
+        "| --- | --- | ---: | ---: | --- | --- | --- |",
+        *(
+            _row(title, line, labels[line.predicate.attribute])
+            for title, line in zip(shown, lines, strict=True)
+        ),
     ]
 
 
-def _row(line: Line, attribute: Attribute) -> str:
+def _row(title: str, line: Line, attribute: Attribute) -> str:
     e = line.evidence
     return (
-        f"| {line.points:+d} | {line.predicate.text(attribute)} | {e.accounts} of {e.of} "
-        f"| {e.nrr:.0%}, {e.nrr_outside:.0%} | {e.retention:.0%}, {e.retention_outside:.0%} "
+        f"| {title} | {line.predicate.text(attribute)} | {line.points:+d} "
+        f"| {e.accounts} of {e.of} | {e.nrr:.0%} ({e.nrr_outside:.0%}) "
+        f"| {e.retention:.0%} ({e.retention_outside:.0%}) "
         f"| {100 * e.low:+.0f} to {100 * e.high:+.0f} points |"
     )
 
