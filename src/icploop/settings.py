@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
@@ -72,6 +73,8 @@ class HypothesisLine(_Frozen):
         given = [c for c in (self.between, self.any_of, self.is_true) if c is not None]
         if len(given) != 1:
             raise ValueError("give exactly one of `between`, `any_of`, `is_true`")
+        if self.between and not self.between[0] <= self.between[1]:
+            raise ValueError("`between` is [low, high], with low not above high")
         return self
 
 
@@ -203,6 +206,8 @@ class Settings(_Frozen):
             raise ValueError("dimensions: declare at least one attribute")
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"dimensions: {', '.join(twice)} is declared under two dimensions")
+        if "account_id" in names:
+            raise ValueError("dimensions: `account_id` is a key, not an attribute; take it out")
         for line in self.hypothesis:
             _check_line(line, {a.name: a.kind for a in self.attributes})
         if not self.motions:
@@ -280,7 +285,7 @@ def parse_source(text: str, place: str) -> Source:
     """One source's settings. Raises UsageError naming the key, `place` and the remedy."""
     raw = _mapping(text, place)
     kind = raw.get("kind")
-    if kind not in SOURCE_KINDS:
+    if kind not in list(SOURCE_KINDS):
         raise UsageError(
             f"{place}: kind: {kind!r} is not a kind of source; use one of "
             f"{', '.join(SOURCE_KINDS)}" + _did_you_mean(str(kind), SOURCE_KINDS)
@@ -320,6 +325,10 @@ def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         known = _keys_at(model, fault["loc"][:-1])
         return f"`{where}` is not a key" + _did_you_mean(str(fault["loc"][-1]), known)
+    if fault["loc"][-1:] == ("[key]",) and fault["type"] == "literal_error":
+        known = re.findall(r"'(\w+)'", fault["ctx"]["expected"])
+        meant = _did_you_mean(str(fault["input"]), known)
+        return f"`{where.removesuffix('.[key]')}` is not a key" + meant
     message = fault["msg"].removeprefix("Value error, ")
     if not where:
         return message
@@ -338,7 +347,8 @@ def _keys_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
             annotation = get_args(annotation)[-1 if not isinstance(part, int) else 0]
         if hasattr(annotation, "__metadata__"):
             annotation = get_args(annotation)[0]
-    return list(annotation.model_fields) if hasattr(annotation, "model_fields") else []
+    fields = getattr(annotation, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _did_you_mean(word: str, known: Any) -> str:

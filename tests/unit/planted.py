@@ -64,7 +64,7 @@ def _accounts(ids: list[str], rng: np.random.Generator) -> pd.DataFrame:
             "parent_id": None,
             "name": [f"Company {i}" for i in ids],
             "domain": [f"{i}.example" for i in ids],
-            "industry": rng.choice(list(GROWTH), many, p=[0.35, 0.5, 0.15]),
+            "industry": rng.choice(list(GROWTH), many, p=[0.35, 0.43, 0.22]),
             "employees": rng.integers(10, 1000, many).astype("float64"),
             "tech": rng.choice(["crm", "erp", "crm|erp"], many),
             "has_sponsor": rng.choice([True, False], many),

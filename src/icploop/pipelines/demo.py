@@ -95,7 +95,7 @@ def prepare_prefect(root: Path) -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
-def found_company(root: Path, seed: int) -> Company:
+def found_company(root: Path, seed: int, wins: int = _WINS) -> Company:
     """Simulate a company and write its exports and settings into a new home folder.
 
     Raises UsageError when the folder holds a company already: nothing is overwritten.
@@ -105,7 +105,7 @@ def found_company(root: Path, seed: int) -> Company:
         raise UsageError(
             f"{root} holds a company already; take another folder with --home, or delete it"
         )
-    world = simulate(WorldRecipe(seed=seed, wins=_WINS))
+    world = simulate(WorldRecipe(seed=seed, wins=wins))
     create(root)
     home.settings_file.write_text(_settings_text(world), encoding="utf-8")
     for name in TABLES:

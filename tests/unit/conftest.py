@@ -1,0 +1,68 @@
+"""One trained home for a session of tests; see `planted` for what is true of its company."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from icploop.io.home import Home
+from tests.unit import planted
+from tests.unit.io_fixtures import Answer, icp, inbox, new_home, write_csv
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A home with version 1 in force, and what the commands that led there answered."""
+
+    home: Home
+    ingested: Answer
+    watched: Answer
+    approved: Answer
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _environment_says_nothing() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ICP_HOME", "ICP_DEBUG", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The planted company after its first round. Read only: a test that changes takes `own`."""
+    home = new_home(tmp_path_factory.mktemp("trained") / "home", planted.SETTINGS)
+    write_csv(inbox(home), planted.company())
+    return Trained(
+        home,
+        icp("ingest", "--json", home=home),
+        icp("watch", "--as-of", planted.LAST_DAY, "--json", home=home),
+        icp("approve", "challenger", "--by", "Ada", "--reason", "reviewed", "--json",
+            "--as-of", planted.LAST_DAY, home=home),
+    )
+
+
+@pytest.fixture
+def own(trained: Trained, tmp_path: Path) -> Home:
+    """A copy of the trained home that a test may change."""
+    home = Home(tmp_path / "own")
+    shutil.copytree(trained.home.root, home.root)
+    _move_artifacts(home.mlruns / "mlflow.db", str(trained.home.root), str(home.root))
+    return home
+
+
+def _move_artifacts(store: Path, old: str, new: str) -> None:
+    """MLflow's SQLite store keeps absolute paths: let them point into the copy."""
+    with sqlite3.connect(store) as db:
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for column in [row[1] for row in db.execute(f"PRAGMA table_info({table})")]:
+                db.execute(
+                    f'UPDATE {table} SET "{column}" = replace("{column}", ?, ?) '
+                    f'WHERE "{column}" LIKE ?',
+                    (old, new, f"%{old}%"),
+                )
