@@ -14,11 +14,16 @@ from icploop.pipelines import score as pipeline
 
 @flow(name="score", flow_run_name="{motion} as of {as_of}", description=pipeline.score_file.__doc__)
 def score(
-    home: Path, motion: str, source: Path, target: Path, as_of: date | None = None
+    home: Path,
+    motion: str,
+    source: Path,
+    target: Path,
+    as_of: date | None = None,
+    which: str = "champion",
 ) -> pipeline.ScoreReport:
     """Score the accounts of a file; the size of each tier becomes a table artifact."""
     day = as_of or datetime.now(UTC).date()
-    report = pipeline.score_file(Home(home), motion, source, target, day)
+    report = pipeline.score_file(Home(home), motion, source, target, day, which)
     create_table_artifact(
         [{"tier": tier, "accounts": count} for tier, count in sorted(report.tiers.items())],
         key="tiers",
@@ -29,11 +34,15 @@ def score(
 
 @flow(name="list", flow_run_name="{motion} as of {as_of}", description=pipeline.target_list.__doc__)
 def target_list(
-    home: Path, motion: str, target: Path, as_of: date | None = None
+    home: Path,
+    motion: str,
+    target: Path,
+    as_of: date | None = None,
+    which: str = "champion",
 ) -> pipeline.ListReport:
     """Draw up the target account list; its top and its exclusions become table artifacts."""
     day = as_of or datetime.now(UTC).date()
-    report = pipeline.target_list(Home(home), motion, target, day)
+    report = pipeline.target_list(Home(home), motion, target, day, which)
     shown = ["name", "account_id", "tier", "fit_score", "expected_nrr", "reasons_for"]
     create_table_artifact(
         [dict(zip(shown, row, strict=True)) for row in report.head[shown].to_numpy().tolist()],

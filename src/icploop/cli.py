@@ -40,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Motion = Annotated[
     str | None, typer.Option("--motion", help="The go-to-market motion; the first one by default.")
 ]
+Which = Annotated[str, typer.Option("--version", help="A version's number or alias.")]
 Here = Path()
 
 
@@ -165,6 +166,7 @@ def score(
     target: Annotated[Path, typer.Option("--out", help="CSV or Parquet to write.")],
     home: HomeOption = Here,
     motion: Motion = None,
+    version: Which = "champion",
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
@@ -173,7 +175,7 @@ def score(
 
     found, day = _home(home), _day(as_of)
     run = _runner("icploop.pipelines.score:score_file", "flows.score:score")
-    report = run(found, _motion(found, motion), source, target, day)
+    report = run(found, _motion(found, motion), source, target, day, version)
     _answer(as_json, report.as_dict(), lambda: console.score(report))
 
 
@@ -182,6 +184,7 @@ def list_targets(
     target: Annotated[Path, typer.Option("--out", help="CSV or Parquet to write.")],
     home: HomeOption = Here,
     motion: Motion = None,
+    version: Which = "champion",
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
@@ -190,7 +193,7 @@ def list_targets(
 
     found, day = _home(home), _day(as_of)
     run = _runner("icploop.pipelines.score:target_list", "flows.score:target_list")
-    report = run(found, _motion(found, motion), target, day)
+    report = run(found, _motion(found, motion), target, day, version)
     _answer(as_json, report.as_dict(), lambda: console.target_list(report))
 
 

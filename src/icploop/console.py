@@ -136,7 +136,7 @@ def first_targets(head: pd.DataFrame) -> str:
     rows = [
         (
             rank,
-            str(row.name or row.account_id)[:24],
+            str(row.account_id if _missing(row.name) else row.name)[:24],
             row.tier,
             f"{row.fit_score:.0f}",
             f"{row.expected_nrr:.0%}",

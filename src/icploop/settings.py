@@ -130,6 +130,12 @@ class Tiers(_Frozen):
         return self
 
 
+class Targets(_Frozen):
+    """Who may stand on the target account list, besides those who never can (customers)."""
+
+    open_deals: Literal["leave_out", "keep"] = "leave_out"
+
+
 class GatePolicy(_Frozen):
     """What a challenger must show before it may replace the champion.
 
@@ -179,6 +185,7 @@ class Settings(_Frozen):
     outcome: Outcome = Outcome()
     capacity: Capacity = Capacity()
     tiers: Tiers = Tiers()
+    targets: Targets = Targets()
     policy: GatePolicy = GatePolicy()
     hypothesis: tuple[HypothesisLine, ...] = ()
     owners: Owners = Owners()
@@ -285,7 +292,7 @@ def parse_source(text: str, place: str) -> Source:
     """One source's settings. Raises UsageError naming the key, `place` and the remedy."""
     raw = _mapping(text, place)
     kind = raw.get("kind")
-    if kind not in list(SOURCE_KINDS):
+    if kind not in list(SOURCE_KINDS):  # a list: what was given may have no hash
         raise UsageError(
             f"{place}: kind: {kind!r} is not a kind of source; use one of "
             f"{', '.join(SOURCE_KINDS)}" + _did_you_mean(str(kind), SOURCE_KINDS)

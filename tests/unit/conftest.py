@@ -42,8 +42,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         home,
         icp("ingest", "--json", home=home),
         icp("watch", "--as-of", planted.LAST_DAY, "--json", home=home),
-        icp("approve", "challenger", "--by", "Ada", "--reason", "reviewed", "--json",
-            "--as-of", planted.LAST_DAY, home=home),
+        icp(
+            "approve",
+            "challenger",
+            "--by",
+            "Ada",
+            "--reason",
+            "reviewed",
+            "--json",
+            "--as-of",
+            planted.LAST_DAY,
+            home=home,
+        ),
     )
 
 
@@ -59,7 +69,9 @@ def own(trained: Trained, tmp_path: Path) -> Home:
 def _move_artifacts(store: Path, old: str, new: str) -> None:
     """MLflow's SQLite store keeps absolute paths: let them point into the copy."""
     with sqlite3.connect(store) as db:
-        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for (table,) in db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall():
             for column in [row[1] for row in db.execute(f"PRAGMA table_info({table})")]:
                 db.execute(
                     f'UPDATE {table} SET "{column}" = replace("{column}", ?, ?) '

@@ -1,6 +1,6 @@
-"""A company whose truth is planted: health grows, retail stays, gaming shrinks; nothing else counts.
+"""A company whose truth is planted: health grows, retail stays, gaming shrinks.
 
-Small, drawn once, and clear enough that the verdict does not hang on a seed.
+Nothing else counts. Small, drawn once, and clear enough that the verdict does not hang on a seed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _accounts(ids: list[str], rng: np.random.Generator) -> pd.DataFrame:
     named = accounts["account_id"]
     accounts.loc[named.isin(["p1", "p2"]), "parent_id"] = "group"
     accounts.loc[named == "p3", "parent_id"] = "w1"
-    accounts.loc[named == "p4", ["industry", "employees", "tech", "has_sponsor", "funded_on"]] = None
+    accounts.loc[named == "p4", ["industry", "employees", "tech", "has_sponsor", "funded_on"]] = (
+        None
+    )
     accounts.loc[named.isin(["p5", "p6"]), "industry"] = "gaming"
     moved = accounts[named == "p6"].assign(
         observed_at=_END - pd.Timedelta(days=30), industry="health", name=None

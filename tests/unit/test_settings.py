@@ -129,9 +129,7 @@ def test_a_typo_elsewhere_names_what_was_meant(change: dict[str, Any], said: str
 
 
 def test_a_key_that_resembles_none_is_answered_with_all_that_there_are() -> None:
-    assert refusal(owners={"zzz": 1}).endswith(
-        "`owners.zzz` is not a key; known: icp, approvers"
-    )
+    assert refusal(owners={"zzz": 1}).endswith("`owners.zzz` is not a key; known: icp, approvers")
 
 
 def test_every_fault_is_told_at_once() -> None:

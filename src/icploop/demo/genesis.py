@@ -23,7 +23,7 @@ from icploop.demo.law import (
     expected_retention,
     list_price,
 )
-from icploop.demo.market import CATEGORIES, Booleans, Floats, draw_market
+from icploop.demo.market import Booleans, Floats, draw_market
 from icploop.demo.recipe import Structure, WorldRecipe
 from icploop.demo.traits import MATTERING, TRAITS, TraitScale
 
@@ -31,12 +31,12 @@ WIN_RATE = 0.22
 RETENTION = 0.85  # share of wins that are still billed twelve months after their first bill
 NRR = 1.03  # revenue twelve months on over revenue at the start, of all that was won
 
-_SPREAD = np.array([1.05, 0.115, 0.7])  # between accounts, of their churn, growth and win
+_SPREAD = np.array([1.1, 0.12, 0.7])  # between accounts, of their churn, growth and win
 # What wins deals also loses customers: easy sales and good customers are different accounts.
 _TOGETHER = np.array([[1.0, -0.45, 0.4], [-0.45, 1.0, -0.3], [0.4, -0.3, 1.0]])
 # Everybody sells to the common traits, and serves them worst.
-_BEING_COMMON = np.array([0.8, -0.8, 0.4])
-_TRAP = np.array([1.8, -0.15, 0.8])
+_BEING_COMMON = np.array([0.9, -0.9, 0.45])
+_TRAP = np.array([2.1, -0.15, 0.8])
 _ATTRIBUTES = 7
 _PAIRS = 6
 _PAIRED_SHARE = {"mixed": 0.22, "main": 0.0, "interactions": 1.0, "noise": 0.0}
@@ -68,7 +68,7 @@ def draw_nature(recipe: WorldRecipe) -> Nature:
 
 def _draw_trap(rng: np.random.Generator, structure: Structure) -> Trap | None:
     """A trap is an interaction, so only worlds that have interactions have one."""
-    industry = str(rng.choice(list(CATEGORIES["industry"])[:4]))
+    industry = str(rng.choice(["Healthcare", "Professional services", "Retail", "Logistics"]))
     tool = str(rng.choice(["okta", "confluence", "crowdstrike", "snowflake"]))
     return Trap(industry, tool) if _PAIRED_SHARE[structure] else None
 

@@ -32,7 +32,7 @@ class Trap:
 
     industry: str
     tool: str
-    below_employees: int = 60
+    below_employees: int = 80
 
     def catches(self, market: pd.DataFrame) -> Booleans:
         """Which accounts of a market are in the segment."""

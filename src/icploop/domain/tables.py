@@ -147,7 +147,9 @@ def check_table(
     fresh = [(r, c) not in known for r, c in zip(broken["row"], broken["column"], strict=True)]
     faults = _faults([unreadable, broken[fresh]])
     good = frame[~frame.index.isin(faults["row"])]
-    return CheckedTable(good, faults, _faults(emptied))
+    repeated = _repeated_keys(good, contract)
+    kept = good[~good.index.isin(repeated["row"])]
+    return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
 
 
 def unknown_accounts(rows: pd.DataFrame, known: Iterable[str]) -> pd.DataFrame:
@@ -191,9 +193,10 @@ def read_flag(values: pd.Series) -> pd.Series:
 def read_set(values: pd.Series) -> pd.Series:
     """Sets as text `a|b|c`, sorted and without repeats, from such text or from lists."""
     joined = values.map(lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v)
-    return read_text(joined).map(
+    members = read_text(joined).map(
         lambda text: "|".join(sorted({part.strip() for part in text.split("|")} - {""})), "ignore"
     )
+    return read_text(members)
 
 
 def read_kind(values: pd.Series, kind: str) -> pd.Series:
@@ -256,8 +259,6 @@ def _schema(name: TableName, max_money: float) -> pa.DataFrameSchema:
             for column in contract.columns
         },
         checks=_row_rules() if name == "deals" else [],
-        unique=list(contract.key) or None,
-        report_duplicates="exclude_first",
     )
 
 
@@ -323,15 +324,19 @@ def _from_pandera(cases: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     lines.loc[of_row, "column"] = lines.loc[of_row, "rule"].str.split(" ").str[0]
     empty = lines["rule"] == "not_nullable"
     lines.loc[empty, "rule"] = lines.loc[empty, "column"] + " is given"
-    repeated = lines["rule"] == "multiple_fields_uniqueness"
-    lines.loc[repeated, "rule"] = "the key is unique (the first row was kept)"
-    lines.loc[repeated, "column"] = "key"
     lines = lines.drop_duplicates(["row", "rule"])
     lines["value"] = [
         frame.loc[row, column] if column in frame.columns else None
         for row, column in zip(lines["row"], lines["column"], strict=True)
     ]
     return lines
+
+
+def _repeated_keys(good: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
+    """Among good rows, so that no good row gives way to a bad one with the same key."""
+    again = good[good.duplicated(list(contract.key))] if contract.key else good[:0]
+    nothing = pd.Series(None, index=again.index, dtype="object")
+    return _fault_lines(nothing, "key", "the key is unique (the first row was kept)")
 
 
 def _fault_lines(values: pd.Series, column: str, rule: str) -> pd.DataFrame:

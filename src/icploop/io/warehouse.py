@@ -131,16 +131,19 @@ class Warehouse:
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             db = duckdb.connect(str(self.path))
-        except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+        except (duckdb.IOException, OSError) as error:
+            if "Could not set lock" in str(error):
                 raise RefusedError(
                     f"{self.path} is locked by another process; wait until it has finished and "
                     "try again"
                 ) from error
-            raise DataError(f"{self.path} cannot be opened: {error}") from error
+            raise DataError(
+                f"{self.path} cannot be opened: {error}; make its folder writable, or put a sound "
+                "copy there"
+            ) from error
         try:
             yield db
         finally:
@@ -189,7 +192,7 @@ def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: str) -> None:
     """Rows without a key: store each as often as the larger of what is stored and what came."""
-    columns = ", ".join(f'"{c}"' for c in _columns_of(db, table))
+    columns = ", ".join(f'"{_quoted(c)}"' for c in _columns_of(db, table))
     numbered = f"SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS repeat"
     db.execute(f"CREATE TEMP TABLE aligned AS SELECT {columns} FROM {table} WHERE false")
     db.execute("INSERT INTO aligned BY NAME SELECT * FROM incoming")
@@ -201,12 +204,20 @@ def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def _widen(db: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Give the table the columns that are new, and text where a column changed its type."""
-    stored = _columns_of(db, table)
+    """Give the table the columns that are new, and text where a column changed its type.
+
+    DuckDB's names know no case; of two spellings the newest is kept.
+    """
+    stored = {column.lower(): (column, t) for column, t in _columns_of(db, table).items()}
     for column, sql_type in _columns_of(db, "incoming").items():
-        if column not in stored:
+        name, stored_type = stored.get(column.lower(), (None, sql_type))
+        if name is None:
             db.execute(f'ALTER TABLE {table} ADD COLUMN "{_quoted(column)}" {sql_type}')
-        elif stored[column] != sql_type and stored[column] != "VARCHAR":
+        elif name != column:
+            db.execute(
+                f'ALTER TABLE {table} RENAME COLUMN "{_quoted(name)}" TO "{_quoted(column)}"'
+            )
+        if stored_type not in (sql_type, "VARCHAR"):
             db.execute(f'ALTER TABLE {table} ALTER "{_quoted(column)}" TYPE VARCHAR')
 
 
@@ -226,7 +237,9 @@ def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
 
 def _for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
     """Canonical columns as they are typed; anything else that is not a plain type becomes text."""
-    plain = rows.copy()
+    # Canonical ones first: of two names that differ in case only, DuckDB renames the later one.
+    canonical = CONTRACTS[table].columns
+    plain = rows[canonical + [c for c in rows.columns if c not in canonical]].copy()
     for column in plain.columns:
         if plain[column].dtype == object:
             plain[column] = read_text(plain[column].map(_as_plain, "ignore"))

@@ -72,14 +72,15 @@ def score_file(
     source: Path,
     target: Path,
     as_of: date,
+    which: str = registry.CHAMPION,
     progress: Progress = lambda _: None,
 ) -> ScoreReport:
-    """Score the accounts of a CSV or Parquet file with the champion, part by part.
+    """Score the accounts of a CSV or Parquet file, part by part, with the champion or another.
 
     The file has account_id and any of the declared attributes. Raises RefusedError without a
     champion and DataError for a file that cannot be read or has no account_id.
     """
-    version, number = _champion(home, motion)
+    version, number = _version(home, motion, which)
     tiers: dict[str, int] = {}
     rows = 0
     with writer_to(target) as write:
@@ -102,18 +103,24 @@ def score_file(
     return ScoreReport(number, rows, tiers, str(target))
 
 
-def target_list(home: Home, motion: str, target: Path, as_of: date) -> ListReport:
+def target_list(
+    home: Home, motion: str, target: Path, as_of: date, which: str = registry.CHAMPION
+) -> ListReport:
     """Write the target account list, best first, and beside it who was left out and why.
 
-    It holds prospects only (no customers, past or present, and no account with an open deal), one
-    account of each parent, without anti-ICP and unknown ones, as many as capacity allows.
+    It is drawn up with the champion; another version shows what its list would be.
+
+    It holds prospects only (no customers, past or present; no account with an open deal, unless
+    `targets.open_deals` keeps them), one account of each parent, without anti-ICP and unknown ones,
+    as many as capacity allows.
     """
     settings = home.settings()
-    version, number = _champion(home, motion)
+    version, number = _version(home, motion, which)
     seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
-    left_out = _exclusions(scores, seen, motion, set(market))
+    working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
+    left_out = _exclusions(scores, set(market), working)
     candidates = scores[left_out.isna()]
     size = round(capacity_share(settings, seen, motion) * len(market))
     size = settings.capacity.accounts or max(size, 1)
@@ -146,27 +153,30 @@ def score_accounts(seen: Tables, version: IcpVersion, number: str, as_of: date) 
     )
 
 
-def _champion(home: Home, motion: str) -> tuple[IcpVersion, str]:
-    champion = registry.load_champion(home, motion)
-    if champion is None:
+def _version(home: Home, motion: str, which: str) -> tuple[IcpVersion, str]:
+    if which == registry.CHAMPION and which not in registry.aliases(home, motion):
         raise RefusedError(
             f"No ICP version of `{motion}` is in force yet; train one with `icp retrain` and "
-            "approve it with `icp approve`"
+            "approve it with `icp approve`, or name a version with --version"
         )
-    return champion
+    number = registry.describe(home, motion, which).number
+    return registry.load(home, motion, number), number
 
 
-def _exclusions(scores: pd.DataFrame, seen: Tables, motion: str, market: set[str]) -> pd.Series:
-    """Why each account is not on the list; missing where it may be."""
+def _with_open_deal(seen: Tables, motion: str) -> set[str]:
     deals = seen.deals[of_motion(seen.deals, motion)]
-    with_open_deal = set(deals.loc[deals["outcome"] == "open", "account_id"])
+    return set(deals.loc[deals["outcome"] == "open", "account_id"])
+
+
+def _exclusions(scores: pd.DataFrame, market: set[str], working: set[str]) -> pd.Series:
+    """Why each account is not on the list; missing where it may be."""
     customers = set(scores["account_id"]) - market
     customer_parents = set(scores.loc[scores["account_id"].isin(customers), "parent"])
     ids = scores["account_id"]
     why = pd.Series(None, index=scores.index, dtype="str")
     for reason, applies in (
         ("customer, now or before", ids.isin(customers)),
-        ("open deal", ids.isin(with_open_deal)),
+        ("open deal", ids.isin(working)),
         ("anti-ICP", scores["tier"] == "anti"),
         ("too little is known", scores["tier"] == "unknown"),
         ("its parent is a customer", scores["parent"].isin(customer_parents)),

@@ -28,9 +28,9 @@ def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
             f"# ICP of {settings.company}",
             "",
             f"Motion {version.motion}, as of {version.as_of}, from {version.profile.matured} "
-            f"customers whose {months} months are over. NRR: what a group of customers pays after {months} "
-            f"months, for each {settings.currency} it paid at the start. Retention: the share "
-            "that still pays.",
+            f"customers whose {months} months are over. NRR: what a group of customers pays "
+            f"after {months} months, for each {settings.currency} it paid at the start. "
+            "Retention: the share that still pays.",
             "",
             *_fits(version.profile, labels),
             *_anti(version.profile, labels),
@@ -79,7 +79,7 @@ def _table(lines: Sequence[Line], labels: dict[str, Attribute]) -> list[str]:
     titles = [_TITLES[line.dimension] for line in lines]
     shown = ["" if i and titles[i - 1] == title else title for i, title in enumerate(titles)]
     return [
-        "| | line | points | customers | NRR (others) | retention (others) | difference in NRR, 90% |",
+        "| | line | points | customers | NRR (others) | retention (others) | difference, 90% |",
         "| --- | --- | ---: | ---: | --- | --- | --- |",
         *(
             _row(title, line, labels[line.predicate.attribute])

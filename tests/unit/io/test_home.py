@@ -56,7 +56,7 @@ def test_a_folder_without_settings_is_told_how_to_become_a_home(tmp_path: Path):
 def test_a_home_without_sources_is_told_what_to_do(tmp_path: Path):
     home = new_home(tmp_path)
     (home.sources_folder / "files.yaml").unlink()
-    with pytest.raises(UsageError, match="no source is configured.*icp ingest --from"):
+    with pytest.raises(UsageError, match=r"no source is configured.*icp ingest --from"):
         home.sources()
 
 

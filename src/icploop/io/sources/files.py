@@ -8,9 +8,11 @@ as a table of that name; in a query over CSV files numbers need a CAST.
 from __future__ import annotations
 
 import codecs
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from icploop.errors import DataError
@@ -59,21 +61,27 @@ def _from_file(name: TableName, table: TableSource, folder: Path, place: str) ->
     path = folder / str(table.file)
     with duckdb.connect() as db:
         rows, unreadable = _read(db, path)
-    rows.index = pd.RangeIndex(1, len(rows) + 1)
+    # Lines that could not be read have their numbers too, and leave gaps.
+    numbers = np.arange(1, len(rows) + len(unreadable) + 1)
+    rows.index = np.setdiff1d(numbers, unreadable["row"].to_numpy(dtype="int64"))[: len(rows)]
     return RawTable(
         name, str(table.file), mapped(rows, name, table, place), table.dates, unreadable
     )
 
 
 def _from_query(name: TableName, table: TableSource, folder: Path, place: str) -> RawTable:
+    unreadable = ""
     with duckdb.connect() as db:
         for path in sorted(folder.iterdir()):
-            if path.is_dir() or path.suffix.lower() in _KINDS:
+            try:
                 _offer(db, path)
+            except (DataError, duckdb.Error) as error:
+                # Only a query that needs the file fails.
+                unreadable += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
         try:
             rows = db.execute(str(table.query)).df()
         except duckdb.Error as error:
-            raise DataError(f"{place}: tables.{name}.query failed: {error}") from error
+            raise DataError(f"{place}: tables.{name}.query failed: {error}{unreadable}") from error
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     return RawTable(name, "query", mapped(rows, name, table, place), table.dates)
 
@@ -84,22 +92,33 @@ def _offer(db: duckdb.DuckDBPyConnection, path: Path) -> None:
         members = sorted(path.glob(f"*{kind}")) if path.is_dir() else [path]
         if not members or members[0].suffix.lower() != kind:
             continue
-        reader = _parquet(members) if kind == ".parquet" else _csv(members, _encoding(members[0]))
-        db.execute(f'CREATE OR REPLACE VIEW "{_text(path.stem, chr(34))}" AS FROM {reader}')
+        for member in members:
+            _refuse_empty(member)
+        # Files that were exported at different times may differ in their encoding.
+        if kind == ".parquet":
+            rows = f"FROM {_parquet(members)}"
+        else:
+            by_encoding = groupby(sorted(members, key=_encoding), _encoding)
+            rows = " UNION ALL BY NAME ".join(f"FROM {_csv([*g], e)}" for e, g in by_encoding)
+        db.execute(f'CREATE OR REPLACE VIEW "{_text(path.stem, chr(34))}" AS {rows}')
         return
 
 
 def scan(path: Path, *, store_rejects: bool = False) -> str:
     """What DuckDB calls to read one file. Raises DataError for a file that it cannot be."""
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty; it needs at least a header line")
+    _refuse_empty(path)
     if path.suffix.lower() == ".parquet":
         return _parquet([path])
     if path.suffix.lower() == ".csv":
         return _csv([path], _encoding(path), store_rejects=store_rejects)
     raise DataError(f"{path} is neither .csv nor .parquet")
+
+
+def _refuse_empty(path: Path) -> None:
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty; it needs at least a header line")
 
 
 def _read(db: duckdb.DuckDBPyConnection, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,7 +127,8 @@ def _read(db: duckdb.DuckDBPyConnection, path: Path) -> tuple[pd.DataFrame, pd.D
         return rows, _rejects(db) if path.suffix.lower() == ".csv" else _no_rejects()
     except duckdb.Error as error:
         first_line = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {first_line}; export it again") from error
+        how = " as UTF-8" if path.suffix.lower() == ".csv" else ""
+        raise DataError(f"{path} cannot be read: {first_line}; export it again{how}") from error
 
 
 def _encoding(path: Path) -> str:
@@ -150,7 +170,7 @@ def _text(text: str, quote: str) -> str:
 
 def _rejects(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     lines = db.execute(
-        "SELECT DISTINCT line AS row, csv_line AS value FROM reject_errors ORDER BY line"
+        "SELECT DISTINCT line - 1 AS row, csv_line AS value FROM reject_errors ORDER BY line"
     ).df()
     return lines.assign(rule=_REJECT_RULE)[["row", "rule", "value"]]
 

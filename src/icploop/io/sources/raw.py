@@ -29,17 +29,27 @@ class RawTable:
 
 
 def mapped(rows: pd.DataFrame, table: TableName, source: TableSource, place: str) -> pd.DataFrame:
-    """Rename columns and values as the settings say. Raises DataError for an absent column."""
+    """Rename columns and values as the settings say.
+
+    Raises DataError for a mapped column that is absent, or a name that stands for two columns.
+    """
+    if not rows.columns.is_unique:
+        twice = rows.columns[rows.columns.duplicated()][0]
+        raise DataError(
+            f"{place}: tables.{table} has two columns `{twice}`; select one, or rename one with AS"
+        )
     for canonical, own in source.columns.items():
         if own not in rows.columns:
             raise DataError(
                 f"{place}: tables.{table}.columns maps `{canonical}` to `{own}`, which is not "
                 f"there; columns found: {', '.join(map(str, rows.columns))}"
             )
-    # A source column that already bears a canonical name gives way to the one that is mapped to it.
-    shadowed = [c for c in source.columns if c in rows.columns and source.columns[c] != c]
-    renamed = rows.drop(columns=[c for c in shadowed if c not in source.columns.values()])
-    renamed = renamed.rename(columns={own: canonical for canonical, own in source.columns.items()})
+    # A source column that already bears a canonical name gives way to the one that is mapped to it;
+    # one source column may serve two canonical ones.
+    spent = {*source.columns, *source.columns.values()}
+    renamed = rows[[c for c in rows.columns if c not in spent]].assign(
+        **{canonical: rows[own] for canonical, own in source.columns.items()}
+    )
     for column, words in source.words.items():
         if column not in renamed.columns:
             raise DataError(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 import pandas as pd
-from sqlalchemy import create_engine, text
+from pandas.errors import DatabaseError
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from icploop.errors import DataError, UsageError
@@ -24,22 +25,34 @@ def pull(source: SqlSource, place: str) -> list[RawTable]:
             f"{place}: url_env: the environment has no {source.url_env}; set it to the database's "
             "SQLAlchemy URL, such as postgresql+psycopg://user:password@host/database"
         )
-    try:
-        engine = create_engine(url)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise UsageError(
-            f"{place}: {source.url_env} is not a URL that SQLAlchemy can open; it should look like "
-            "sqlite:///file.db or postgresql+psycopg://user:password@host/database"
-        ) from error
+    engine = _engine(url, source.url_env, place)
     tables = []
     for name, table in source.tables.items():
         try:
             with engine.connect() as connection:
                 rows = pd.read_sql_query(text(str(table.query)), connection)
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
+        except (SQLAlchemyError, DatabaseError) as error:
+            # pandas wraps SQLAlchemy's error, which wraps the database's own.
+            ours = error.__cause__ if isinstance(error, DatabaseError) else error
+            cause = getattr(ours, "orig", None) or ours
             raise DataError(f"{place}: tables.{name}.query failed: {cause}") from None
         rows.index = pd.RangeIndex(1, len(rows) + 1)
         tables.append(RawTable(name, "query", mapped(rows, name, table, place), table.dates))
     engine.dispose()
     return tables
+
+
+def _engine(url: str, url_env: str, place: str) -> Engine:
+    """The database of a URL; what cannot be one is not repeated, for it may hold the password."""
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError):
+        engine = None
+    # An @ that is left in the host is the tail of a password that was not escaped.
+    if engine is None or "@" in (engine.url.host or ""):
+        raise UsageError(
+            f"{place}: {url_env} is not a URL that SQLAlchemy can open; it should look like "
+            "sqlite:///file.db or postgresql+psycopg://user:password@host/database (in a password "
+            "write @ as %40, / as %2F, : as %3A)"
+        )
+    return engine

@@ -1,0 +1,146 @@
+"""The README's demo command as a stranger runs it, and its pages in a real browser."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+BROWSER, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+
+
+def _icp(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "icploop.cli", *words]
+    environment = {**os.environ, **settings}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    home = tmp_path_factory.mktemp("demo") / "company"
+    done = _icp("demo", "--home", str(home), "--json")
+    assert done.returncode == 0, done.stderr
+    return home, json.loads(done.stdout)
+
+
+def test_the_demo_replays_years_of_rounds_and_knows_the_truth(demo):
+    _, report = demo
+    rounds = pd.DataFrame(report["replay"]["rounds"])
+    assert len(rounds) > 20
+    assert rounds["as_of"].is_monotonic_increasing
+    judged = rounds[rounds["uplift"].notna()]
+    assert judged["true_uplift"].notna().all()
+    assert (judged["low"] <= judged["high"]).all()
+    assert "PROMOTE" in set(rounds["verdict"])
+
+
+def test_the_last_round_ran_on_record_and_its_version_is_in_force_or_explained(demo):
+    home, report = demo
+    last = report["last_round"]["round"]
+    assert last["verdict"] in {"PROMOTE", "KEEP", "INCONCLUSIVE"}
+    status = json.loads(
+        _icp("status", "--home", str(home), "--as-of", last["as_of"], "--json").stdout
+    )
+    assert status["champion"] == report["champion"]
+    assert status["round_due"] is False
+    assert status["pending_approval"] is None
+
+
+def test_the_target_list_holds_prospects_only_best_first(demo):
+    home, report = demo
+    targets = pd.read_csv(report["targets"]["out"])
+    deals = pd.read_csv(home / "data" / "inbox" / "deals.csv")
+    customers = set(deals.loc[deals["outcome"] == "won", "account_id"])
+    assert len(targets) == report["targets"]["listed"]
+    assert targets["fit_score"].is_monotonic_decreasing
+    assert not customers & set(targets["account_id"])
+    assert set(targets["tier"]) <= {"A", "B", "C", "D"}
+
+
+def test_a_second_demo_in_the_same_folder_is_refused_and_changes_nothing(demo):
+    home, _ = demo
+    before = (home / "conf" / "icp.yaml").read_bytes()
+    done = _icp("demo", "--home", str(home))
+    assert done.returncode == 2
+    assert "holds a company already" in done.stderr
+    assert (home / "conf" / "icp.yaml").read_bytes() == before
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def pages(demo):
+    if not (shutil.which(DRIVER) and shutil.which(BROWSER)):
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs chromium and chromium-driver")
+        pytest.skip("no Chromium on this machine")
+    home, _ = demo
+    ports = _free_port(), _free_port()
+    code = f"from icploop.io.servers import main; main({str(home)!r}, {ports[0]}, {ports[1]})"
+    servers = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    ready = [servers.stdout.readline() for _ in ports]
+    assert all(line.startswith("ready") for line in ready), ready
+    yield tuple(f"http://127.0.0.1:{port}" for port in ports)
+    servers.send_signal(signal.SIGINT)
+    assert servers.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="module")
+def browser(pages):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for switch in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1400,1000",
+    ):
+        options.add_argument(switch)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def _text_with(browser, page: str, wanted: str, patience: float = 45) -> str:
+    browser.get(page)
+    until = time.monotonic() + patience
+    seen = ""
+    while time.monotonic() < until:
+        seen = browser.find_element("tag name", "body").text
+        if wanted in seen:
+            return seen
+        time.sleep(0.5)
+    raise AssertionError(f"{wanted!r} is not on {page}; it shows:\n{seen[:2000]}")
+
+
+def test_the_mlflow_version_page_shows_the_icp_that_people_read(browser, pages, demo):
+    _, report = demo
+    page = f"{pages[0]}/#/models/icp-new-business/versions/{report['champion']}"
+    shown = _text_with(browser, page, "ICP of Demo company")
+    assert "Do not pursue" in shown
+    assert "How it was judged" in shown
+    assert "champion" in shown
+
+
+def test_the_prefect_runs_page_shows_every_flow_of_the_last_round(browser, pages):
+    shown = _text_with(browser, f"{pages[1]}/runs", "ingest")
+    assert {"ingest", "watch", "retrain", "promote", "list"} <= set(shown.split())
+    assert "Failed" not in shown

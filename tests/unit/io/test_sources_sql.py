@@ -1,0 +1,245 @@
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from icploop.errors import DataError, UsageError
+from icploop.io.sources import RawTable, pull
+from icploop.io.warehouse import Warehouse
+from icploop.pipelines.ingest import ingest
+from icploop.settings import parse_source
+from tests.unit.io_fixtures import contents, icp, inbox, new_home, require, tiny, write_csv
+
+PLACE = "conf/sources/db.yaml"
+QUERIES = {name: {"query": f"SELECT * FROM {name} ORDER BY 1"} for name in tiny()}
+
+
+def sql_source(**tables: Any) -> dict[str, Any]:
+    return {"kind": "sql", "url_env": "TINY_URL", "tables": tables or QUERIES}
+
+
+def read(**tables: Any) -> list[RawTable]:
+    source = parse_source(yaml.safe_dump(sql_source(**tables)), PLACE)
+    return pull(source, Path(), PLACE)
+
+
+def fill(url: str) -> None:
+    """The tiny company as four tables of a database."""
+    engine = sa.create_engine(url)
+    for name, frame in tiny().items():
+        frame.to_sql(name, engine, index=False)
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = f"sqlite:///{tmp_path / 'tiny.db'}"
+    fill(url)
+    monkeypatch.setenv("TINY_URL", url)
+    return url
+
+
+PASSWORD = "s3cr3t-w0rd"
+
+
+def _server(name: str) -> str | None:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of our own on a socket in a temporary folder; its URL, with password."""
+    initdb, pg_ctl = _server("initdb"), _server("pg_ctl")
+    require("PostgreSQL's server (initdb, pg_ctl)", initdb and pg_ctl)
+    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    # Not below pytest's folder: a socket's path is short, and the server's user must reach it.
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    try:
+        (folder / "password").write_text(PASSWORD)
+        if as_postgres:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, "postgres", "postgres")
+
+        def run(*command: str) -> None:
+            subprocess.run(
+                [*as_postgres, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL
+            )
+
+        data = str(folder / "data")
+        run(
+            str(initdb),
+            "-D",
+            data,
+            "-U",
+            "icp",
+            "--no-sync",
+            "--auth=scram-sha-256",
+            f"--pwfile={folder / 'password'}",
+            "--encoding=UTF8",
+            "--locale=C",
+        )
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        run(str(pg_ctl), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://icp:{PASSWORD}@/postgres?host={folder}"
+        finally:
+            run(str(pg_ctl), "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_sqlite_gives_the_same_warehouse_as_the_files(tmp_path: Path, sqlite: str):
+    from_database = new_home(tmp_path / "sql", db=sql_source())
+    ingest(from_database)
+    from_files = new_home(tmp_path / "files")
+    write_csv(inbox(from_files), tiny())
+    ingest(from_files)
+    assert contents(from_database) == contents(from_files)
+
+
+def test_rows_are_numbered_from_one_in_the_order_of_the_query(sqlite: str):
+    raw = read(deals={"query": "SELECT deal_id FROM deals ORDER BY deal_id DESC"})[0]
+    assert raw.rows["deal_id"].iloc[0] == "d9"
+    assert raw.rows.index.tolist() == list(range(1, 11))
+
+
+def test_columns_and_values_are_mapped_as_for_files(sqlite: str):
+    raw = read(
+        deals={
+            "query": "SELECT deal_id AS id, outcome AS stage FROM deals WHERE deal_id = 'd3'",
+            "columns": {"deal_id": "id", "outcome": "stage"},
+            "values": {"outcome": {"open": "lost"}},
+            "dates": "%Y",
+        }
+    )[0]
+    assert raw.rows.iloc[0].to_dict() == {"deal_id": "d3", "outcome": "lost"}
+    assert raw.dates == "%Y"
+
+
+@pytest.mark.parametrize("query", ["SELECT nope FROM deals", "SELECT * FROM nothing", "SELEC 1"])
+def test_a_query_that_fails_is_named_with_its_place(sqlite: str, query: str):
+    with pytest.raises(DataError, match=rf"{PLACE}: tables\.deals\.query failed: \S"):
+        read(deals={"query": query})
+
+
+def test_a_query_without_a_result_is_refused(sqlite: str):
+    with pytest.raises(DataError, match=r"tables\.deals\.query"):
+        read(deals={"query": "CREATE TABLE extra (x INT)"})
+
+
+def test_two_columns_of_one_name_are_refused(sqlite: str):
+    with pytest.raises(DataError, match="two columns `account_id`; select one, or rename one"):
+        read(deals={"query": "SELECT *, account_id FROM deals"})
+
+
+def test_a_colon_in_a_query_is_no_parameter(sqlite: str):
+    raw = read(deals={"query": "SELECT '10:30' AS deal_id"})[0]
+    assert raw.rows["deal_id"].tolist() == ["10:30"]
+
+
+def test_without_the_environment_variable_the_message_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.delenv("TINY_URL", raising=False)
+    with pytest.raises(UsageError, match="url_env: the environment has no TINY_URL; set it"):
+        read()
+
+
+BAD_URLS = {
+    "no URL at all": PASSWORD,
+    "an unknown database": f"oracel://icp:{PASSWORD}@host/db",
+    "a driver that is not installed": f"mysql+pymysql://icp:{PASSWORD}@host/db",
+    "a port that is no number": f"postgresql+psycopg://icp:{PASSWORD}@host:54x/db",
+    "a password with a slash and an at": f"postgresql+psycopg://icp:a/b@{PASSWORD}@127.0.0.1:1/db",
+    "a password with an at": f"postgresql+psycopg://icp:a@{PASSWORD}@127.0.0.1:1/db",
+    "a password with a hash and a colon": f"postgresql+psycopg://icp:a#{PASSWORD}:b@127.0.0.1:1/db",
+    "a server that is not there": f"postgresql+psycopg://icp:{PASSWORD}@127.0.0.1:1/db",
+}
+
+
+@pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS.keys())
+def test_no_password_is_ever_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str):
+    monkeypatch.setenv("TINY_URL", url)
+    home = new_home(tmp_path, db=sql_source())
+    answer = icp("ingest", "--json", home=home)
+    assert answer.status in (2, 3)
+    assert PASSWORD not in answer.out + answer.err
+    assert "TINY_URL" in answer.err or "tables.accounts.query failed" in answer.err
+    assert contents(home) == {}
+
+
+def test_postgres_gives_the_same_warehouse_as_the_files(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(postgres)
+    monkeypatch.setenv("TINY_URL", postgres)
+    from_database = new_home(tmp_path / "sql", db=sql_source())
+    ingest(from_database)
+    from_files = new_home(tmp_path / "files")
+    write_csv(inbox(from_files), tiny())
+    ingest(from_files)
+    assert contents(from_database) == contents(from_files)
+
+
+def test_the_types_of_postgres_are_understood(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TINY_URL", postgres)
+    home = new_home(
+        tmp_path,
+        db=sql_source(
+            accounts={
+                "query": "SELECT 7 AS account_id, ARRAY['erp', 'crm'] AS tech, "
+                "true AS has_sponsor, 12.5::numeric AS employees, DATE '2020-02-29' AS funded_on, NULL AS industry, "
+                "TIMESTAMPTZ '2024-01-01 01:00:00+02' AS observed_at, "
+                "'{\"x\": 1}'::jsonb AS extra, gen_random_uuid() AS token"
+            },
+            deals={
+                "query": "SELECT 'd1' AS deal_id, 7 AS account_id, DATE '2024-01-05' AS "
+                "created_at, 'won' AS outcome, TIMESTAMP '2024-02-01 12:00' AS closed_at, 1200::money::numeric "
+                "AS acv"
+            },
+        ),
+    )
+    report = ingest(home)
+    assert report.tables["accounts"] == {"rows": 1, "stored": 1, "quarantined": 0}
+    assert report.emptied == {}
+    tables = Warehouse(home.warehouse_file).tables()
+    account, deal = tables.accounts.iloc[0], tables.deals.iloc[0]
+    assert account["account_id"] == deal["account_id"] == "7"
+    assert (account["tech"], account["has_sponsor"], account["employees"]) == ("crm|erp", 1.0, 12.5)
+    assert account["observed_at"].isoformat() == "2023-12-31T23:00:00"
+    assert account["funded_on"].date() == date(2020, 2, 29)
+    assert account["extra"] == '{"x": 1}'
+    assert deal["closed_at"] == datetime(2024, 2, 1, 12)  # noqa: DTZ001
+    assert deal["acv"] == Decimal(1200)
+
+
+def test_a_wrong_password_is_refused_without_telling_it(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TINY_URL", postgres.replace(PASSWORD, "wr0ng-guess"))
+    answer = icp("ingest", home=new_home(tmp_path, db=sql_source()))
+    assert answer.status == 3
+    assert "password authentication failed" in answer.err
+    assert "wr0ng-guess" not in answer.err
+
+
+def test_a_tool_that_ci_promises_may_not_be_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="CI promises"):
+        require("a tool", None)
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception):
+        require("a tool", None)
+    require("a tool", "found")
