@@ -7,7 +7,7 @@ HOME_FOLDER ?= demo-company
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test slow check bench ui lock clean
+.PHONY: help demo test slow check bench bench-fit ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -27,8 +27,10 @@ check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## measure against peers; writes benchmarks/results/
-	$(BIN)/python -m benchmarks.loop
+bench: bench-fit ## measure against peers; writes benchmarks/results/
+
+bench-fit: $(READY) ## the fit model against what companies do instead
+	$(BIN)/python -m benchmarks.fit
 
 ui: $(READY) ## MLflow and Prefect of HOME_FOLDER in a browser, on 127.0.0.1, until Ctrl-C
 	$(BIN)/python -m icploop.io.servers $(HOME_FOLDER)

@@ -1,9 +1,11 @@
-"""Tiny companies as canonical tables: rows written by hand, or a seeded one with a planted truth."""
+"""Tiny companies as canonical tables, written by hand or drawn once with a planted truth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,13 +40,15 @@ SETTINGS = Settings(**DECLARED, policy={"min_matured": 40, "newest": 80, "draws"
 PLANTED = {"health": (1.4, 0.05), "retail": (1.0, 0.15), "gaming": (0.6, 0.35)}
 AS_OF = date(2023, 12, 31)
 
+_CANONICAL = {column for contract in CONTRACTS.values() for column in contract.columns}
+
 
 def tables(
     *, accounts: Rows = (), deals: Rows = (), revenue: Rows = (), signals: Rows = ()
 ) -> Tables:
     """The four tables, typed as ingest types them. Rows may leave out cells."""
     given = {"accounts": accounts, "deals": deals, "revenue": revenue, "signals": signals}
-    return Tables(**{name: _typed(name, pd.DataFrame(list(given[name]))) for name in TABLES})
+    return Tables(**{name: _typed(name, list(given[name])) for name in TABLES})
 
 
 def deal(account: str, created: str, closed: str | None, **more: Any) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def bills(account: str, first: str, *mrr: float) -> list[dict[str, Any]]:
 def company(seed: int = 0, wins: int = 200, prospects: int = 60) -> Tables:
     """A company whose NRR depends on the industry alone (`PLANTED`), seen until mid-2024.
 
-    Deals are created from 2022-01 to 2024-03; by `AS_OF` some two fifths of the `wins` have
+    Deals are created from 2022-01 to 2024-03; by `AS_OF` about a third of the `wins` has
     matured. Accounts are w<n> (won) and p<n> (prospects, half of them with a lost deal).
     """
     rng = np.random.default_rng(seed)
@@ -117,6 +121,52 @@ def company(seed: int = 0, wins: int = 200, prospects: int = 60) -> Tables:
     )
 
 
+@dataclass(frozen=True)
+class Market:
+    """Won accounts as the modeling floor sees them, with the NRR that each was drawn from."""
+
+    features: pd.DataFrame
+    outcomes: pd.DataFrame
+    truth: pd.Series
+
+
+def market(n: int = 200, seed: int = 0, effect: float = 1.0, siblings: int = 1) -> Market:
+    """Matured accounts whose NRR depends on industry, tech and employees, times `effect`.
+
+    `siblings` accounts in a row have the same parent; a tenth of all cells is empty.
+    """
+    rng = np.random.default_rng(seed)
+    features = pd.DataFrame(
+        {
+            "employees": np.round(rng.lognormal(4, 1, n)),
+            "industry": rng.choice(list(PLANTED), n, p=[0.4, 0.4, 0.2]),
+            "tech": rng.choice(["crm", "crm|erp", "erp|sso", "sso"], n),
+            "funded_on": rng.uniform(0, 900, n),
+            "has_sponsor": rng.integers(0, 2, n).astype("float64"),
+        },
+        index=[f"m{seed}-{i:05}" for i in range(n)],
+    ).astype({"industry": "str", "tech": "str"})
+    step = features["industry"].map({"health": 0.35, "retail": 0.0, "gaming": -0.35})
+    sso = features["tech"].str.contains("sso").astype("float64")
+    large = (features["employees"] > 60).astype("float64")
+    truth = 0.95 + effect * (step + 0.2 * (sso - 0.5) + 0.2 * (large - 0.5))
+    nrr = (truth + rng.normal(0, 0.35, n)).clip(lower=0)
+    start = rng.lognormal(4, 0.5, n)
+    outcomes = pd.DataFrame(
+        {
+            "parent": [f"p{seed}-{i // siblings}" for i in range(n)],
+            "at": pd.Timestamp(2023, 1, 1) + pd.to_timedelta(rng.integers(0, 300, n), unit="D"),
+            "start_mrr": start,
+            "end_mrr": start * nrr,
+            "nrr": nrr,
+            "grr": nrr.clip(upper=1),
+            "retained": (nrr > 0.6).astype("float64"),
+        },
+        index=features.index,
+    )
+    return Market(features.mask(rng.random(features.shape) < 0.1), outcomes, truth)
+
+
 def changed_after(company: Tables, day: date, seed: int) -> Tables:
     """The company with nothing as it was after `day`: rows dropped, altered, added, reordered."""
     rng = np.random.default_rng(seed)
@@ -142,9 +192,18 @@ def changed_after(company: Tables, day: date, seed: int) -> Tables:
     )
 
 
-def _typed(name: TableName, raw: pd.DataFrame) -> pd.DataFrame:
-    contract = CONTRACTS[name]
-    absent = [column for column in contract.required if column not in raw.columns]
+@cache
+def _empty(name: TableName) -> pd.DataFrame:
+    return check_table(
+        name, pd.DataFrame(columns=CONTRACTS[name].columns), max_money=1, place="tests"
+    ).rows
+
+
+def _typed(name: TableName, rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+    if not rows:
+        return _empty(name).copy()
+    raw = pd.DataFrame(rows)
+    absent = [column for column in CONTRACTS[name].required if column not in raw.columns]
     checked = check_table(
         name,
         raw.assign(**dict.fromkeys(absent)),
@@ -183,9 +242,6 @@ def _upset(
     kept = table[~later | (rng.random(len(table)) < 0.5)].copy()
     kept.loc[later[kept.index], list(altered)] = list(altered.values())
     whole = pd.concat([kept, pd.DataFrame([new])], ignore_index=True)
-    canonical = [c for c in table.columns if c in CONTRACTS_COLUMNS]
+    canonical = [c for c in table.columns if c in _CANONICAL]
     typed = whole.astype(table.dtypes[canonical].to_dict())
     return typed.sample(frac=1, random_state=int(rng.integers(1 << 30)))
-
-
-CONTRACTS_COLUMNS = {column for contract in CONTRACTS.values() for column in contract.columns}

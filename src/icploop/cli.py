@@ -42,6 +42,7 @@ Motion = Annotated[
 ]
 Which = Annotated[str, typer.Option("--version", help="A version's number or alias.")]
 Here = Path()
+_INTERRUPTED = 130
 
 
 @app.command(epilog="Example: icp init my-company")
@@ -249,8 +250,13 @@ def main() -> None:
         app()
     except IcpError as error:
         _complain(str(error), error.exit_status, wants_json)
-    except KeyboardInterrupt:
-        _complain("Interrupted; what was not finished can be run again", 1, wants_json)
+    except SystemExit as ended:
+        # Typer itself ends the process after Ctrl-C, and after wrong usage, which it has told.
+        if ended.code == _INTERRUPTED:
+            _complain("Interrupted; what was not finished can be run again", 1, wants_json)
+        if wants_json and ended.code:
+            print(json.dumps({"error": str(ended.__context__), "exit_status": ended.code}))
+        raise
     except Exception as error:
         if os.environ.get("ICP_DEBUG"):
             raise

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from icploop.io.home import Home
+from icploop.io.tracking import connect
 from tests.unit import planted
 from tests.unit.io_fixtures import Answer, icp, inbox, new_home, write_csv
 
@@ -34,10 +35,20 @@ def _environment_says_nothing() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's SQLite file with its schema, which takes seconds to create and none to copy."""
+    root = tmp_path_factory.mktemp("migrated")
+    connect(Home(root))
+    return root / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Trained:
     """The planted company after its first round. Read only: a test that changes takes `own`."""
     home = new_home(tmp_path_factory.mktemp("trained") / "home", planted.SETTINGS)
     write_csv(inbox(home), planted.company())
+    home.mlruns.mkdir()
+    shutil.copyfile(migrated, home.mlruns / "mlflow.db")
     return Trained(
         home,
         icp("ingest", "--json", home=home),
@@ -60,10 +71,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 @pytest.fixture
 def own(trained: Trained, tmp_path: Path) -> Home:
     """A copy of the trained home that a test may change."""
-    home = Home(tmp_path / "own")
-    shutil.copytree(trained.home.root, home.root)
-    _move_artifacts(home.mlruns / "mlflow.db", str(trained.home.root), str(home.root))
-    return home
+    return copied(trained.home, tmp_path / "own")
+
+
+def copied(home: Home, root: Path) -> Home:
+    """A copy of a home at another place, with an MLflow store of its own."""
+    shutil.copytree(home.root, root)
+    _move_artifacts(root / "mlruns" / "mlflow.db", str(home.root), str(root))
+    return Home(root)
 
 
 def _move_artifacts(store: Path, old: str, new: str) -> None:

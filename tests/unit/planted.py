@@ -36,7 +36,8 @@ def company(seed: int = 0) -> dict[str, pd.DataFrame]:
     """The four tables. Accounts are w<n> (won), l<n> (lost), o<n> (open) and p<n> (prospects).
 
     Of the prospects p1 and p2 have the same parent, p3's parent is the customer w1, of p4 nothing
-    is known, p5 is in gaming, and p6 has moved from gaming to health.
+    is known, p5 is in gaming, p6 has moved from gaming to health in December 2024, and p7 has a
+    name that a spreadsheet would run.
     """
     rng = np.random.default_rng(seed)
     ids = [
@@ -64,7 +65,7 @@ def _accounts(ids: list[str], rng: np.random.Generator) -> pd.DataFrame:
             "parent_id": None,
             "name": [f"Company {i}" for i in ids],
             "domain": [f"{i}.example" for i in ids],
-            "industry": rng.choice(list(GROWTH), many, p=[0.35, 0.43, 0.22]),
+            "industry": rng.choice(list(GROWTH), many, p=[0.35, 0.47, 0.18]),
             "employees": rng.integers(10, 1000, many).astype("float64"),
             "tech": rng.choice(["crm", "erp", "crm|erp"], many),
             "has_sponsor": rng.choice([True, False], many),
@@ -80,6 +81,7 @@ def _accounts(ids: list[str], rng: np.random.Generator) -> pd.DataFrame:
         None
     )
     accounts.loc[named.isin(["p5", "p6"]), "industry"] = "gaming"
+    accounts.loc[named == "p7", "name"] = '=HYPERLINK("http://x")'
     moved = accounts[named == "p6"].assign(
         observed_at=_END - pd.Timedelta(days=30), industry="health", name=None
     )

@@ -22,6 +22,8 @@ from icploop.demo.law import (
     expected_nrr_and_grr,
     expected_retention,
     list_price,
+    together,
+    total_effect,
 )
 from icploop.demo.market import Booleans, Floats, draw_market
 from icploop.demo.recipe import Structure, WorldRecipe
@@ -38,6 +40,7 @@ _TOGETHER = np.array([[1.0, -0.45, 0.4], [-0.45, 1.0, -0.3], [0.4, -0.3, 1.0]])
 _BEING_COMMON = np.array([0.9, -0.9, 0.45])
 _TRAP = np.array([2.1, -0.15, 0.8])
 _ATTRIBUTES = 7
+_NEXT_IN_WEIGHT = 0.8  # how much each attribute matters, relative to the one before it
 _PAIRS = 6
 _PAIRED_SHARE = {"mixed": 0.22, "main": 0.0, "interactions": 1.0, "noise": 0.0}
 _REDRAWN_BY_SHIFT = slice(0, None, 3)  # one effect in three, the largest first
@@ -77,9 +80,9 @@ def _draw_laws(rng: np.random.Generator, traits: Floats) -> tuple[Law, Law]:
     """The truth before and after the shift, not yet scaled."""
     attributes = [str(name) for name in rng.permutation(MATTERING)[:_ATTRIBUTES]]
     pairs = _draw_pairs(rng, traits, attributes)
-    weights = np.sort(rng.exponential(size=_ATTRIBUTES) + 0.2)[::-1]
+    weights = _NEXT_IN_WEIGHT ** np.arange(_ATTRIBUTES)
     columns = [_columns_of(name) for name in attributes]
-    both = traits[:, pairs[:, 0]] * traits[:, pairs[:, 1]]
+    both = together(traits, pairs)
 
     def draw() -> tuple[list[Floats], list[Floats]]:
         effects = [_draw_effects(rng, traits[:, own]) for own in columns]
@@ -128,7 +131,7 @@ def _draw_effects(rng: np.random.Generator, traits: Floats) -> Floats:
     commonness = 2 * share - 1 if len(share) == 1 else (share - share.mean()) / share.std()
     effects = rng.multivariate_normal(np.zeros(3), _TOGETHER, size=len(share))
     effects += np.outer(commonness, _BEING_COMMON)
-    return np.asarray(effects / np.sqrt((traits @ effects).var(axis=0).mean()))
+    return np.asarray(effects / np.sqrt(total_effect(traits, effects).var(axis=0).mean()))
 
 
 def _scale(law: Law, traits: Floats, recipe: WorldRecipe) -> Law:
@@ -137,20 +140,21 @@ def _scale(law: Law, traits: Floats, recipe: WorldRecipe) -> Law:
     if recipe.structure == "noise":
         return replace(law, single=0 * law.single, paired=0 * law.paired, trapped=0 * law.trapped)
     of_pairs = _PAIRED_SHARE[recipe.structure]
-    both = traits[:, law.pairs[:, 0]] * traits[:, law.pairs[:, 1]]
-    single = law.single / (traits @ law.single).std(axis=0) * sqrt(1 - of_pairs)
-    paired = law.paired / (both @ law.paired).std(axis=0) * sqrt(of_pairs)
-    blend = _blend_to_correlations(traits @ single + both @ paired) * spread
+    both = together(traits, law.pairs)
+    single = law.single / total_effect(traits, law.single).std(axis=0) * sqrt(1 - of_pairs)
+    paired = law.paired / total_effect(both, law.paired).std(axis=0) * sqrt(of_pairs)
+    total = total_effect(traits, single) + total_effect(both, paired)
+    blend = _blend_to_correlations(total) * spread
     trapped = law.trapped * [recipe.signal, recipe.signal, 1]
     return replace(law, single=single @ blend, paired=paired @ blend, trapped=trapped)
 
 
-def _blend_to_correlations(totals: Floats) -> Floats:
+def _blend_to_correlations(total: Floats) -> Floats:
     """How to mix drawn churn, growth and win so that their correlations are the ones wanted.
 
     Left to chance, they would make some seeds easy and others hard.
     """
-    drawn, wanted = np.linalg.cholesky(np.cov(totals.T)), np.linalg.cholesky(_TOGETHER)
+    drawn, wanted = np.linalg.cholesky(np.cov(total.T)), np.linalg.cholesky(_TOGETHER)
     return np.linalg.inv(drawn).T @ wanted.T
 
 

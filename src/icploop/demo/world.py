@@ -101,11 +101,11 @@ def simulate(recipe: WorldRecipe) -> World:
             ),
         ),
     )
-    deals = deals.assign(account_id=account_ids(deals["account"])).drop(columns="account")
+    deals.insert(1, "account_id", account_ids(deals.pop("account")))
     return World(
         recipe=recipe,
         accounts=_accounts(recipe, market, deals["account_id"]),
-        deals=deals[["deal_id", "account_id", *deals.columns[1:-1]]],
+        deals=deals,
         revenue=revenue_table(recipe, customers),
         signals=draw_signals(recipe.stream("signals"), recipe, customers),
         truth=_truth_at_prediction_points(recipe, nature, market, deals),

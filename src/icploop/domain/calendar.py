@@ -79,5 +79,14 @@ def _settled(table: pd.DataFrame, name: TableName, order: list[str]) -> pd.DataF
     """The table in an order, and with columns, that depend on nothing but its own rows."""
     canonical = CONTRACTS[name].columns
     extra = [c for c in table.columns if c not in canonical and table[c].notna().any()]
-    ordered = table[canonical + sorted(extra)]
-    return ordered.sort_values(order, kind="stable", na_position="first", ignore_index=True)
+    settled = table[canonical + sorted(extra)].copy()
+    for column in extra:
+        settled[column] = _typed_by_itself(settled[column])
+    return settled.sort_values(order, kind="stable", na_position="first", ignore_index=True)
+
+
+def _typed_by_itself(values: pd.Series) -> pd.Series:
+    """Later rows that lack a column turn its whole numbers into floats, and its flags too."""
+    plain = values.infer_objects()
+    is_whole = pd.api.types.is_bool_dtype(plain) or pd.api.types.is_integer_dtype(plain)
+    return plain.astype("float64") if is_whole else plain

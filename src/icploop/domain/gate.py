@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ def decide(comparison: Comparison, policy: GatePolicy, distrust: Sequence[str] =
     if distrust:
         return Decision("INVALID", tuple(distrust))
     differences = (comparison.nrr, comparison.grr, comparison.retention)
-    if not all(math.isfinite(d.estimate) for d in differences):
+    if not all(math.isfinite(number) for d in differences for number in astuple(d)):
         return Decision(
             "INVALID", ("A metric of the holdout is missing: nothing was billed there.",)
         )

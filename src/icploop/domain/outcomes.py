@@ -44,11 +44,11 @@ def acquisitions(tables: Tables, motion: str) -> pd.DataFrame:
     ].rename(columns={"created_at": "at"})
     billed = tables.revenue[tables.revenue["mrr"] > 0]
     since = month_number(billed.groupby("account_id")["month"].min())
-    customer_since = first["account_id"].map(since)
+    customer_since = _number_of(first["account_id"], since)
     fresh = first[~(customer_since < month_number(first["at"]))]
-    parents = parent_of(tables.accounts)
+    parents = fresh["account_id"].map(parent_of(tables.accounts)).astype("str")
     return (
-        fresh.assign(parent=fresh["account_id"].map(parents).fillna(fresh["account_id"]))
+        fresh.assign(parent=parents.fillna(fresh["account_id"]))
         .sort_values(["at", "account_id"], kind="stable", ignore_index=True)
         .loc[:, ["account_id", "deal_id", "parent", "at", "closed_at", "acv"]]
     )
@@ -76,16 +76,16 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     """
     won = acquisitions(tables, motion)
     revenue = _revenue_since_sale(tables.revenue, won)
-    first_billed = won["account_id"].map(
-        revenue[revenue["mrr"] > 0].groupby("account_id")["number"].min()
+    first_billed = _number_of(
+        won["account_id"], revenue[revenue["mrr"] > 0].groupby("account_id")["number"].min()
     )
     never_billed = first_billed.isna()
     first = first_billed.fillna(month_number(won["closed_at"]) + outcome.onboarding_months)
     frontier = month_number(tables.revenue["month"]).max()
     matured_month = first + outcome.horizon_months
     matured = matured_month <= frontier
-    age = revenue["number"] - revenue["account_id"].map(
-        pd.Series(first.to_numpy(), index=won["account_id"])
+    age = revenue["number"] - _number_of(
+        revenue["account_id"], pd.Series(first.to_numpy(), index=won["account_id"])
     )
     last_window = outcome.horizon_months - outcome.window_months + 1
     start = _mean_mrr(revenue[age.between(0, outcome.window_months - 1)], won, outcome)
@@ -122,12 +122,18 @@ def _revenue_since_sale(revenue: pd.DataFrame, won: pd.DataFrame) -> pd.DataFram
     """Revenue rows of the acquired accounts from the month of the deal's creation on."""
     of_won = revenue[revenue["account_id"].isin(won["account_id"])]
     number = month_number(of_won["month"])
-    created = of_won["account_id"].map(
-        pd.Series(month_number(won["at"]).to_numpy(), index=won["account_id"])
+    created = _number_of(
+        of_won["account_id"],
+        pd.Series(month_number(won["at"]).to_numpy(), index=won["account_id"]),
     )
     return of_won.assign(number=number)[(number >= created).to_numpy(dtype=bool)]
 
 
 def _mean_mrr(rows: pd.DataFrame, won: pd.DataFrame, outcome: Outcome) -> pd.Series:
     total = rows.groupby("account_id")["mrr"].sum()
-    return won["account_id"].map(total).fillna(0.0).astype("float64") / outcome.window_months
+    return _number_of(won["account_id"], total).fillna(0.0) / outcome.window_months
+
+
+def _number_of(accounts: pd.Series, numbers: pd.Series) -> pd.Series:
+    """The number of each account, missing where it has none; pandas types an empty look-up text."""
+    return accounts.map(numbers).astype("float64")

@@ -35,7 +35,10 @@ class Predicate:
             return values.between(*self.between)
         if self.any_of is not None:
             wanted = frozenset(self.any_of)
-            has_any = values.map(lambda text: not wanted.isdisjoint(text.split("|")), "ignore")
+            # A category may hold a bar of its own; members of a set never do.
+            has_any = values.map(
+                lambda text: not wanted.isdisjoint([text, *text.split("|")]), "ignore"
+            )
             return has_any.eq(True)
         return values.eq(float(bool(self.is_true)))
 

@@ -17,22 +17,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icploop.errors import DataError, UsageError
-from icploop.io.sources.files import scan
+from icploop.io.sources.files import rejects, scan, unreadable
 
 _ROWS = 100_000
 # A spreadsheet takes these for the start of a formula (OWASP, CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")
 
 
 def read_in_parts(path: Path) -> Iterator[pd.DataFrame]:
-    """The rows of a CSV (all text) or Parquet file in parts. Raises DataError if unreadable."""
+    """The rows of a CSV (all text) or Parquet file in parts.
+
+    Raises DataError if it is unreadable, be it by one line, which may turn out at its end.
+    """
     with duckdb.connect() as db:
         try:
             stream = db.execute(f"FROM {scan(path)}").to_arrow_reader(_ROWS)
             for batch in stream:
                 yield pa.Table.from_batches([batch]).to_pandas()
-        except duckdb.Error as error:
-            raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise unreadable(path, error) from error
+        for line in rejects(db).itertuples():
+            raise DataError(
+                f"{path}: row {line.row} ({line.value!r}) does not have as many cells as the "
+                "header; mend it or take it out"
+            )
 
 
 @contextmanager
@@ -40,7 +48,12 @@ def writer_to(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that appends frames to a CSV or Parquet file; the file appears when all are in."""
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"{path}: the output must end in .csv or .parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error}; give another place") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written there; give another place")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     make = _to_csv if path.suffix.lower() == ".csv" else _to_parquet
     try:
@@ -57,11 +70,19 @@ def defused(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with text cells that no spreadsheet takes for a formula."""
     safe = frame.copy()
     for column in safe.columns:
-        if pd.api.types.is_string_dtype(safe[column].dtype):
-            text = safe[column]
-            risky = text.str.startswith(_FORMULA_STARTS).eq(True)
-            safe[column] = text.mask(risky, "'" + text)
+        dtype = safe[column].dtype
+        words = isinstance(dtype, pd.StringDtype | pd.CategoricalDtype)
+        if words or pd.api.types.is_object_dtype(dtype):
+            safe[column] = safe[column].astype("object").map(_harmless)
     return safe
+
+
+def _harmless(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    # The CSV writer puts a cell with a line feed into quotes, but not one with a return.
+    lines = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if lines.startswith(_FORMULA_STARTS) else lines
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
 
 import icploop
-from icploop.errors import UsageError
+from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
-from icploop.io.serving import load_parts
+from icploop.io.serving import read_parts
 from icploop.io.tracking import connect
 from icploop.modeling.version import SCORE_COLUMNS, IcpVersion, content_hash
 
@@ -81,14 +81,21 @@ def register(
             signature=_signature(version),
             input_example=example,
             pip_requirements=_requirements(),
-            registered_model_name=model_name(version.motion),
         )
-    number = str(info.registered_model_version)
-    client.update_model_version(model_name(version.motion), number, description)
+    name = model_name(version.motion)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
     all_tags = {**tags, "content_hash": content_hash(parts)}
-    for key, value in all_tags.items():
-        client.set_model_version_tag(model_name(version.motion), number, key, value)
-    return Registered(number, run_id, all_tags, description)
+    # In one call, so that no version is ever seen without its verdict.
+    created = client.create_model_version(
+        name,
+        source=info.model_uri,
+        run_id=run_id,
+        tags=all_tags,
+        description=description,
+        model_id=info.model_id,
+    )
+    return Registered(str(created.version), run_id, all_tags, description)
 
 
 def aliases(home: Home, motion: str) -> dict[str, str]:
@@ -128,10 +135,21 @@ def describe(home: Home, motion: str, which: str) -> Registered:
 
 
 def load(home: Home, motion: str, which: str) -> IcpVersion:
-    """The ICP version that a number or an alias names."""
+    """The ICP version that a number or an alias names.
+
+    Raises RefusedError when its pieces are not those that were registered.
+    """
     found = _find(home, motion, which)
     local = mlflow.artifacts.download_artifacts(f"models:/{model_name(motion)}/{found.version}")
-    return load_parts(Path(local) / "data" / _PARTS)
+    parts = read_parts(Path(local) / "data" / _PARTS)
+    registered, stored = found.tags.get("content_hash", ""), content_hash(parts)
+    if stored != registered:
+        raise RefusedError(
+            f"Version {found.version} of {model_name(motion)} was altered after its verdict (its "
+            f"content hash is {stored[:12]}, not {registered[:12]}); train again with `icp retrain "
+            "--force`"
+        )
+    return IcpVersion.from_parts(parts)
 
 
 def load_champion(home: Home, motion: str) -> tuple[IcpVersion, str] | None:
@@ -147,12 +165,11 @@ def _find(home: Home, motion: str, which: str) -> ModelVersion:
         return client.get_model_version(model_name(motion), number)
     except MlflowException as error:
         known = sorted(
-            (v.version for v in client.search_model_versions(f"name='{model_name(motion)}'")),
-            key=int,
+            int(v.version) for v in client.search_model_versions(f"name='{model_name(motion)}'")
         )
         raise UsageError(
             f"{which!r} is no version of {model_name(motion)}; versions: "
-            f"{', '.join(known) or 'none yet, run `icp retrain`'}"
+            f"{', '.join(map(str, known)) or 'none yet, run `icp retrain`'}"
         ) from error
 
 

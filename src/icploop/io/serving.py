@@ -32,12 +32,8 @@ class ServedVersion:
         return self.version.score(frame, day, self.label)
 
 
-def load_parts(folder: Path) -> IcpVersion:
-    """The version whose pieces lie in a folder. Raises DataError for altered or foreign files."""
-    return IcpVersion.from_parts(_read(folder))
-
-
-def _read(folder: Path) -> dict[str, bytes]:
+def read_parts(folder: Path) -> dict[str, bytes]:
+    """The pieces of a version that lie in a folder. Raises DataError when there is no folder."""
     try:
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     except OSError as error:
@@ -45,5 +41,5 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _load_pyfunc(path: str) -> ServedVersion:
-    parts = _read(Path(path))
+    parts = read_parts(Path(path))
     return ServedVersion(IcpVersion.from_parts(parts), content_hash(parts)[:12])

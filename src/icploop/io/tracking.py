@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from icploop.errors import DataError
 from icploop.io.home import Home
@@ -56,18 +57,33 @@ def connect(home: Home) -> MlflowClient:
     if not uri:
         home.mlruns.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    _use(uri)
     try:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
-    except MlflowException as error:
-        first_line = str(error).splitlines()[0]
+    except (MlflowException, SQLAlchemyError) as error:
+        place = _without_password(uri)
+        first_line = str(error).splitlines()[0].replace(uri, place)
         raise DataError(
-            f"MLflow does not answer at {_without_password(uri)}: {first_line}; start it, or unset "
+            f"MLflow does not answer at {place}: {first_line}; start it, or unset "
             "MLFLOW_TRACKING_URI to use the store in mlruns/"
         ) from error
     return client
+
+
+def _use(uri: str) -> None:
+    """Let MLflow work on a store.
+
+    MLflow writes it into the environment as well, for child processes; there it would pass for the
+    user's own choice, and be taken for every other home and for the place of artifacts.
+    """
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    stated = {name: os.environ[name] for name in names if name in os.environ}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update(stated)
 
 
 def log_run(record: RunRecord, experiment: str, home: Home) -> str:

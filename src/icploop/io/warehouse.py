@@ -133,21 +133,18 @@ class Warehouse:
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = duckdb.connect(str(self.path))
-        except (duckdb.IOException, OSError) as error:
+            with duckdb.connect(str(self.path)) as db:
+                yield db
+        except (duckdb.OperationalError, OSError) as error:
             if "Could not set lock" in str(error):
                 raise RefusedError(
                     f"{self.path} is locked by another process; wait until it has finished and "
                     "try again"
                 ) from error
             raise DataError(
-                f"{self.path} cannot be opened: {error}; make its folder writable, or put a sound "
-                "copy there"
+                f"{self.path} cannot be read or written: {error}; make its folder writable, make "
+                "room on the disk, or put a sound copy there"
             ) from error
-        try:
-            yield db
-        finally:
-            db.close()
 
 
 def _create(db: duckdb.DuckDBPyConnection) -> None:

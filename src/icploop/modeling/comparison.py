@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 from icploop.domain.gate import Comparison, Difference
 from icploop.domain.outcomes import Kpis, kpis
+from icploop.errors import DataError
 
 _FOLDS = 5
 
@@ -21,16 +23,27 @@ def out_of_fold(
     """Predictions for each account by a model whose training saw neither it nor its siblings.
 
     Folds are grouped by `outcomes.parent`. `new_model` makes an unfitted model. Accounts are dealt
-    to folds in the order of their ids, so the order of rows changes nothing.
+    to folds in the order of their ids, so the order of rows changes nothing. Raises DataError when
+    all accounts have one parent.
     """
     ordered = features.sort_index(kind="stable")
     known = outcomes.loc[ordered.index]
     folds = min(_FOLDS, known["parent"].nunique())
+    if folds < 2:
+        raise DataError(
+            f"All {len(known)} matured accounts have the same parent, so none can be judged by a "
+            "model that did not see its siblings; look at what `parent_id` of accounts is mapped to"
+        )
     splitter = GroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    parts = [
-        new_model().fit(ordered.iloc[train], known.iloc[train]).predict(ordered.iloc[test])
-        for train, test in splitter.split(ordered, groups=known["parent"])
-    ]
+
+    def one_fold(fold: tuple[np.ndarray, np.ndarray]) -> Any:
+        train, test = fold
+        fitted = new_model().fit(ordered.iloc[train], known.iloc[train])
+        return fitted.predict(ordered.iloc[test])
+
+    # Boosting releases the interpreter's lock, so folds run side by side; each has its own seed.
+    with ThreadPoolExecutor(max_workers=folds) as pool:
+        parts = list(pool.map(one_fold, splitter.split(ordered, groups=known["parent"])))
     return pd.concat(parts).loc[features.index]
 
 

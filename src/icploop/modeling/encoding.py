@@ -83,6 +83,8 @@ class Encoding:
                 columns |= self._indicators(name, kind, values, missing=np.nan)
             else:
                 columns[name] = values.to_numpy(dtype="float64")
+        # Rare levels alone leave no column, and boosters refuse a table without any.
+        columns = columns or {"=": np.zeros(len(features))}
         return pd.DataFrame(columns, index=features.index, dtype="float32")
 
     def tree_columns(self) -> list[str]:
@@ -135,7 +137,7 @@ class Encoding:
     ) -> dict[str, np.ndarray]:
         empty = values.isna().to_numpy()
         if kind == "set":
-            parts = values.fillna("").map(lambda text: frozenset(text.split("|")))
+            parts = values.astype("str").fillna("").map(lambda text: frozenset(text.split("|")))
             hits = {level: np.array([level in p for p in parts]) for level in self.levels[name]}
         else:
             hits = {level: (values == level).to_numpy(dtype=bool) for level in self.levels[name]}

@@ -26,9 +26,8 @@ def attributes_at(
     without observed_at count as always known. Raises DataError for a declared attribute that no
     account carries.
     """
-    known = _typed(accounts, attributes)
-    last_known = known.groupby("account_id", sort=False)[[a.name for a in attributes]].ffill()
-    history = pd.concat([known[["account_id", "seen"]], last_known], axis=1)
+    history, values = _typed(accounts, attributes)
+    last_known = values.groupby(history["account_id"], sort=False).ffill()
     asked = moments[["account_id", "at"]].assign(position=range(len(moments)))
     asked["at"] = asked["at"].astype(history["seen"].dtype)
     joined = pd.merge_asof(
@@ -38,12 +37,13 @@ def attributes_at(
         right_on="seen",
         by="account_id",
     ).sort_values("position")
-    joined.index = moments.index
+    # Rows are joined, not values: an attribute may bear the name of any column above.
+    found = last_known.reindex(joined["row"].fillna(-1).astype("int64")).set_axis(moments.index)
     for attribute in attributes:
         if attribute.kind == "date":
-            age = joined["at"] - joined[attribute.name]
-            joined[attribute.name] = age.dt.total_seconds() / 86_400
-    return joined[[a.name for a in attributes]]
+            age = moments["at"] - found[attribute.name]
+            found[attribute.name] = age.dt.total_seconds() / 86_400
+    return found
 
 
 def attributes_in(
@@ -68,7 +68,10 @@ def coverage(features: pd.DataFrame) -> pd.Series:
     return features.notna().mean(axis=1).astype("float64")
 
 
-def _typed(accounts: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFrame:
+def _typed(
+    accounts: pd.DataFrame, attributes: Sequence[Attribute]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The history (account_id, seen, row) in its order, and the values of its rows by kind."""
     if absent := [a.name for a in attributes if a.name not in accounts.columns]:
         raise DataError(
             f"conf/icp.yaml declares `{absent[0]}`, but no account has a value for it by this "
@@ -81,5 +84,6 @@ def _typed(accounts: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFr
         ["account_id", "observed_at"], kind="stable", na_position="first", ignore_index=True
     )
     seen = ordered["observed_at"].fillna(pd.Timestamp(1900, 1, 1))
-    typed = {a.name: read_kind(ordered[a.name], a.kind) for a in attributes}
-    return pd.DataFrame({"account_id": ordered["account_id"], "seen": seen} | typed)
+    history = pd.DataFrame({"account_id": ordered["account_id"], "seen": seen})
+    values = pd.DataFrame({a.name: read_kind(ordered[a.name], a.kind) for a in attributes})
+    return history.assign(row=range(len(history))), values

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Self
 
 import numpy as np
@@ -80,7 +81,9 @@ class Blend:
         straight = linear * pd.Series(self.weights)
         table = xgb.DMatrix(tree.to_numpy())
         shapley = np.mean([b.predict(table, pred_contribs=True) for b in self.boosters], axis=0)
-        boosted = pd.DataFrame(shapley[:, :-1], index=tree.index, columns=tree.columns)
+        # XGBoost answers no rows with no columns. The last column is the bias that all rows share.
+        by_row = shapley.reshape(len(tree), tree.shape[1] + 1)[:, :-1]
+        boosted = pd.DataFrame(by_row, index=tree.index, columns=tree.columns)
         return straight.add(boosted, fill_value=0.0) / 2
 
     def gain(self, columns: Sequence[str]) -> pd.Series:
@@ -153,6 +156,11 @@ class FitModel(BaseEstimator):
 
     def parts(self) -> dict[str, bytes]:
         """The fitted model as named pieces without code: JSON, and XGBoost's own UBJ."""
+        boosters = {
+            f"{name}-{i}.ubj": bytes(booster.save_raw("ubj"))
+            for name, blend in self._blends().items()
+            for i, booster in enumerate(blend.boosters)
+        }
         document = {
             "bags": self.bags,
             "seed": self.seed,
@@ -162,11 +170,7 @@ class FitModel(BaseEstimator):
                 name: {"intercept": blend.intercept, "weights": blend.weights}
                 for name, blend in self._blends().items()
             },
-        }
-        boosters = {
-            f"{name}-{i}.ubj": bytes(booster.save_raw("ubj"))
-            for name, blend in self._blends().items()
-            for i, booster in enumerate(blend.boosters)
+            "checksums": {name: sha256(raw).hexdigest() for name, raw in boosters.items()},
         }
         return {"fit_model.json": json.dumps(document, indent=1).encode(), **boosters}
 
@@ -174,6 +178,10 @@ class FitModel(BaseEstimator):
     def from_parts(cls, parts: Mapping[str, bytes]) -> FitModel:
         """The inverse of `parts`; runs no code that came with them."""
         document: dict[str, Any] = json.loads(parts["fit_model.json"])
+        for name, checksum in document["checksums"].items():
+            # XGBoost ends the whole process over some altered files.
+            if sha256(parts[name]).hexdigest() != checksum:
+                raise ValueError(f"{name} is not what was written")
         encoding = Encoding.from_dict(document["encoding"])
         model = cls(kinds=encoding.kinds, bags=document["bags"], seed=document["seed"])
         model.encoding_ = encoding

@@ -74,7 +74,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Round:
-    """A judged round. Without enough matured accounts there is no version and no comparison."""
+    """A judged round. Without enough to learn from there is no version and no comparison."""
 
     motion: str
     as_of: date
@@ -102,6 +102,11 @@ def run_round(
         return Round(motion, as_of, decision, closed, len(matured), snapshot, policy)
     features = attributes_at(seen.accounts, matured, settings.attributes)
     usable, notes = _usable(features, settings.attributes)
+    if not usable:
+        invalid = Decision("INVALID", tuple(notes))
+        return Round(
+            motion, as_of, invalid, closed, len(matured), snapshot, policy, notes=tuple(notes)
+        )
     capacity = capacity_share(settings, seen, motion)
     evidence = _scored(features, matured, usable, settings, champion, capacity)
     distrust = [str(leak) for leak in filled_by_outcome(features, matured)]

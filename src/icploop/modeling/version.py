@@ -162,7 +162,7 @@ class IcpVersion:
             "version.json": json.dumps(document, indent=1).encode(),
             "profile.json": json.dumps(self.profile.as_dict(), indent=1).encode(),
             "reference.npy": _npy(self.reference),
-            "archived.json": self.archived.to_json().encode(),
+            "archived.json": json.dumps(self.archived.to_dict()).encode(),
             **self.fit_model.parts(),
         }
 
@@ -174,13 +174,20 @@ class IcpVersion:
         """
         try:
             return cls._read(parts)
-        except (KeyError, ValueError, TypeError, xgb.core.XGBoostError) as error:
+        except (
+            AttributeError,
+            EOFError,
+            KeyError,
+            TypeError,
+            ValueError,
+            xgb.core.XGBoostError,
+        ) as error:
             raise DataError(f"This is no ICP version, or it was altered: {error!r}") from error
 
     @classmethod
     def _read(cls, parts: Mapping[str, bytes]) -> IcpVersion:
         document: dict[str, Any] = json.loads(parts["version.json"])
-        archived = pd.Series(json.loads(parts["archived.json"]), dtype="float64")
+        archived = {a: float(score) for a, score in json.loads(parts["archived.json"]).items()}
         bands = {name: tuple(values) for name, values in document["bands"].items()}
         return cls(
             motion=document["motion"],
@@ -192,7 +199,7 @@ class IcpVersion:
             outcome=Outcome(**document["outcome"]),
             bands=Bands(**bands),
             reference=np.load(io.BytesIO(parts["reference.npy"]), allow_pickle=False),
-            archived=archived,
+            archived=pd.Series(archived, dtype="float64"),
             snapshot_hash=document["snapshot_hash"],
             policy_hash=document["policy_hash"],
         )

@@ -20,7 +20,7 @@ from icploop.domain.profile import kinds_of
 from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import LastRound, due
-from icploop.errors import DataError
+from icploop.errors import DataError, UsageError
 from icploop.modeling.comparison import compare
 from icploop.modeling.features import attributes_at
 from icploop.modeling.rivals import AverageCustomer
@@ -90,10 +90,13 @@ def backtest(
 ) -> BacktestReport:
     """Replay the loop from `first` (the first deal, by default) to `last`.
 
-    Raises DataError when no deal of the motion was created in between.
+    Raises DataError when no deal of the motion was created by `last`, and UsageError when `first`
+    comes after it.
     """
     seen = seen_by(tables, last)
-    start = first or _first_day(seen, motion)
+    if first and first > last:
+        raise UsageError(f"--from {first} comes after --to {last}; swap them")
+    start = max(first or date.min, _first_day(seen, motion))
     rows: list[dict[str, Any]] = []
     in_force: list[InForce] = []
     total = max((last - start).days, 1)

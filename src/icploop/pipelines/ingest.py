@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
-from icploop.errors import DataError
+from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import RawTable, pull
 from icploop.io.sources.files import of_folder
@@ -47,6 +47,8 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
         for name, source in home.sources().items():
             place = f"conf/sources/{name}.yaml"
             raw += [(name, table) for table in pull(source, home.root, place)]
+    if not raw:
+        raise UsageError("conf/sources names no table; add one under `tables` of a source")
     warehouse = Warehouse(home.warehouse_file)
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
@@ -120,7 +122,7 @@ def _report(batches: list[Batch], stored: dict[str, dict[str, int]]) -> IngestRe
     lines = pd.concat([batch.quarantine for batch in batches], ignore_index=True)
     for name, counts in stored.items():
         own = lines[(lines["table_name"] == name) & (lines["kept"] == False)]  # noqa: E712
-        counts["quarantined"] = int(own["row"].nunique())
+        counts["quarantined"] = len(own[["source", "row"]].drop_duplicates())
     refused, emptied = lines[lines["kept"] == False], lines[lines["kept"] == True]  # noqa: E712
     return IngestReport(stored, _by_rule(refused), _by_rule(emptied))
 

@@ -142,7 +142,8 @@ def score_accounts(seen: Tables, version: IcpVersion, number: str, as_of: date) 
     moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
     features = attributes_at(seen.accounts, moments, version.attributes)
     scores = version.score_features(ids, features, as_of, number)
-    latest = seen.accounts.drop_duplicates("account_id", keep="last").set_index("account_id")
+    # Like attributes: an empty cell of a later row says nothing.
+    latest = seen.accounts.groupby("account_id")[["name", "domain"]].last()
     named = scores.assign(
         name=scores["account_id"].map(latest["name"]),
         domain=scores["account_id"].map(latest["domain"]),

@@ -225,6 +225,18 @@ class TestQuery:
         raw = read(tmp_path, accounts={"query": "SELECT id, name FROM parts ORDER BY id"})[0]
         assert raw.rows["name"].tolist() == ["Acme", "Müller", "Çelik"]
 
+    def test_ragged_lines_under_a_query_are_set_aside_with_their_file_and_row(self, tmp_path: Path):
+        (tmp_path / "crm.csv").write_text("id,name\na1,Acme\na2\na3,Cord\n")
+        (tmp_path / "sizes.csv").write_text("id,size\na1,1\na3,3\na4,4,4\n")
+        query = "SELECT id AS account_id, size FROM crm JOIN sizes USING (id) ORDER BY id"
+        raw = read(tmp_path, accounts={"query": query})[0]
+        assert raw.rows["size"].to_dict() == {1: "1", 2: "3"}
+        assert raw.unreadable["value"].tolist() == [
+            "crm.csv, row 2: a2",
+            "sizes.csv, row 3: a4,4,4",
+        ]
+        assert raw.unreadable["row"].tolist() == [3, 4]
+
     def test_a_query_can_be_mapped_on_top(self, tmp_path: Path):
         (tmp_path / "crm.csv").write_text("id,stage\nd1,W\n")
         raw = read(
@@ -245,7 +257,8 @@ class TestQuery:
             read(tmp_path, accounts={"query": query})
 
     @pytest.mark.parametrize(
-        ("name", "content"), [("x.parquet", b"PAR1 and no more"), ("x.csv", b""), ("x.parquet", b"")]
+        ("name", "content"),
+        [("x.parquet", b"PAR1 and no more"), ("x.csv", b""), ("x.parquet", b"")],
     )
     def test_an_unreadable_file_stops_only_the_query_that_needs_it(
         self, tmp_path: Path, name: str, content: bytes

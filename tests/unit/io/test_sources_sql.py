@@ -195,22 +195,17 @@ def test_the_types_of_postgres_are_understood(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("TINY_URL", postgres)
-    home = new_home(
-        tmp_path,
-        db=sql_source(
-            accounts={
-                "query": "SELECT 7 AS account_id, ARRAY['erp', 'crm'] AS tech, "
-                "true AS has_sponsor, 12.5::numeric AS employees, DATE '2020-02-29' AS funded_on, NULL AS industry, "
-                "TIMESTAMPTZ '2024-01-01 01:00:00+02' AS observed_at, "
-                "'{\"x\": 1}'::jsonb AS extra, gen_random_uuid() AS token"
-            },
-            deals={
-                "query": "SELECT 'd1' AS deal_id, 7 AS account_id, DATE '2024-01-05' AS "
-                "created_at, 'won' AS outcome, TIMESTAMP '2024-02-01 12:00' AS closed_at, 1200::money::numeric "
-                "AS acv"
-            },
-        ),
-    )
+    account = """
+        SELECT 7 AS account_id, ARRAY['erp', 'crm'] AS tech, true AS has_sponsor,
+               12.5::numeric AS employees, DATE '2020-02-29' AS funded_on, NULL AS industry,
+               TIMESTAMPTZ '2024-01-01 01:00:00+02' AS observed_at,
+               '{"x": 1}'::jsonb AS extra, gen_random_uuid() AS token
+    """
+    deal = """
+        SELECT 'd1' AS deal_id, 7 AS account_id, DATE '2024-01-05' AS created_at,
+               'won' AS outcome, TIMESTAMP '2024-02-01 12:00' AS closed_at, 1200::numeric AS acv
+    """
+    home = new_home(tmp_path, db=sql_source(accounts={"query": account}, deals={"query": deal}))
     report = ingest(home)
     assert report.tables["accounts"] == {"rows": 1, "stored": 1, "quarantined": 0}
     assert report.emptied == {}

@@ -1,5 +1,6 @@
 import os
 import pwd
+import resource
 import shutil
 import subprocess
 import sys
@@ -76,9 +77,7 @@ class TestStoring:
             warehouse.store([batch("accounts", [account(size=size)])])
         assert warehouse.tables().accounts["size"].tolist() == ["2"]
 
-    def test_several_sources_add_up_and_the_later_one_has_the_last_word(
-        self, warehouse: Warehouse
-    ):
+    def test_several_sources_add_up_and_the_later_one_has_the_last_word(self, warehouse: Warehouse):
         counts = warehouse.store(
             [
                 batch("accounts", [account(1, name="Old"), account(2)], "a"),
@@ -240,9 +239,7 @@ class TestWhenItCannotBeOpened:
         with pytest.raises(DataError, match="does not exist; run `icp ingest` first"):
             warehouse.tables()
 
-    def test_a_lock_held_by_another_process_is_refused_with_the_remedy(
-        self, warehouse: Warehouse
-    ):
+    def test_a_lock_held_by_another_process_is_refused_with_the_remedy(self, warehouse: Warehouse):
         warehouse.store([batch("accounts", [account()])])
         holder = subprocess.Popen(
             [
@@ -265,7 +262,7 @@ class TestWhenItCannotBeOpened:
             holder.communicate()
         assert warehouse.account_ids().tolist() == ["a1"]
 
-    @pytest.mark.parametrize(("start", "end"), [(100, None), (4096, 12_288), (20_000, None)])
+    @pytest.mark.parametrize(("start", "end"), [(100, None), (4096, 12_288), (300_000, 300_100)])
     def test_a_damaged_file_is_refused_as_damaged_and_not_as_locked(
         self, warehouse: Warehouse, start: int, end: int | None
     ):
@@ -274,25 +271,39 @@ class TestWhenItCannotBeOpened:
         content = bytearray(warehouse.path.read_bytes())
         content[start:end] = b"" if end is None else b"\1" * (end - start)
         warehouse.path.write_bytes(content)
-        with pytest.raises(DataError, match=r"cannot be opened.*sound copy"):
+        with pytest.raises(DataError, match=r"cannot be read or written.*sound copy"):
             warehouse.tables()
+
+    def test_a_full_disk_changes_nothing(self, warehouse: Warehouse):
+        warehouse.store([batch("accounts", [account()])])
+        many = [account(i, note=os.urandom(40).hex()) for i in range(20_000)]
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (warehouse.path.stat().st_size + 4096, hard))
+        try:
+            with pytest.raises(DataError, match="make room on the disk"):
+                warehouse.store([batch("accounts", many)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert warehouse.account_ids().tolist() == ["a1"]
 
     def test_a_file_that_is_no_warehouse_is_refused(self, warehouse: Warehouse):
         warehouse.path.parent.mkdir()
         warehouse.path.write_text("not a database" * 1000)
-        with pytest.raises(DataError, match="cannot be opened"):
+        with pytest.raises(DataError, match="cannot be read or written"):
             warehouse.tables()
 
     def test_a_file_in_place_of_the_folder_is_refused(self, tmp_path: Path):
         (tmp_path / "data").write_text("")
-        with pytest.raises(DataError, match="cannot be opened"):
+        with pytest.raises(DataError, match="cannot be read or written"):
             Warehouse(tmp_path / "data" / "warehouse.duckdb").store([])
 
     @pytest.mark.parametrize("exists", [True, False])
     def test_a_folder_that_may_only_be_read_is_refused(self, exists: bool):
-        with _folder_to_read_only(with_warehouse=exists) as folder:
-            with pytest.raises(DataError, match="cannot be opened"):
-                Warehouse(folder / "data" / "warehouse.duckdb").store([])
+        with (
+            _folder_to_read_only(with_warehouse=exists) as folder,
+            pytest.raises(DataError, match="cannot be read or written"),
+        ):
+            Warehouse(folder / "data" / "warehouse.duckdb").store([])
 
 
 @contextmanager

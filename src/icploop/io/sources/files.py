@@ -8,7 +8,6 @@ as a table of that name; in a query over CSV files numbers need a CAST.
 from __future__ import annotations
 
 import codecs
-from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -54,36 +53,42 @@ def of_folder(folder: Path) -> FilesSource:
             f"{folder} has none of {', '.join(f'{name}.csv' for name in TABLES)} (or .parquet); "
             "rename the files, or map them in conf/sources/files.yaml"
         )
-    return FilesSource(kind="files", folder=str(folder), tables=found)
+    return FilesSource(kind="files", folder=str(folder.resolve()), tables=found)
 
 
 def _from_file(name: TableName, table: TableSource, folder: Path, place: str) -> RawTable:
     path = folder / str(table.file)
     with duckdb.connect() as db:
-        rows, unreadable = _read(db, path)
+        try:
+            rows = db.execute(f"FROM {scan(path)}").df()
+        except duckdb.Error as error:
+            raise unreadable(path, error) from error
+        lines = rejects(db)
     # Lines that could not be read have their numbers too, and leave gaps.
-    numbers = np.arange(1, len(rows) + len(unreadable) + 1)
-    rows.index = np.setdiff1d(numbers, unreadable["row"].to_numpy(dtype="int64"))[: len(rows)]
-    return RawTable(
-        name, str(table.file), mapped(rows, name, table, place), table.dates, unreadable
-    )
+    numbers = np.arange(1, len(rows) + len(lines) + 1)
+    rows.index = np.setdiff1d(numbers, lines["row"])[: len(rows)]
+    return RawTable(name, str(table.file), mapped(rows, name, table, place), table.dates, lines)
 
 
 def _from_query(name: TableName, table: TableSource, folder: Path, place: str) -> RawTable:
-    unreadable = ""
+    hidden = ""
     with duckdb.connect() as db:
         for path in sorted(folder.iterdir()):
             try:
                 _offer(db, path)
             except (DataError, duckdb.Error) as error:
                 # Only a query that needs the file fails.
-                unreadable += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
+                hidden += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
         try:
             rows = db.execute(str(table.query)).df()
         except duckdb.Error as error:
-            raise DataError(f"{place}: tables.{name}.query failed: {error}{unreadable}") from error
+            raise DataError(f"{place}: tables.{name}.query failed: {error}{hidden}") from error
+        lines = rejects(db)
     rows.index = pd.RangeIndex(1, len(rows) + 1)
-    return RawTable(name, "query", mapped(rows, name, table, place), table.dates)
+    # Their numbers are those of files, which say nothing among the rows of the result.
+    where = lines["file"] + ", row " + lines["row"].astype("str") + ": "
+    lines = lines.assign(row=len(rows) + 1 + np.arange(len(lines)), value=where + lines["value"])
+    return RawTable(name, "query", mapped(rows, name, table, place), table.dates, lines)
 
 
 def _offer(db: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -92,43 +97,51 @@ def _offer(db: duckdb.DuckDBPyConnection, path: Path) -> None:
         members = sorted(path.glob(f"*{kind}")) if path.is_dir() else [path]
         if not members or members[0].suffix.lower() != kind:
             continue
-        for member in members:
-            _refuse_empty(member)
-        # Files that were exported at different times may differ in their encoding.
-        if kind == ".parquet":
-            rows = f"FROM {_parquet(members)}"
-        else:
-            by_encoding = groupby(sorted(members, key=_encoding), _encoding)
-            rows = " UNION ALL BY NAME ".join(f"FROM {_csv([*g], e)}" for e, g in by_encoding)
+        # One by one: files that were exported at different times may differ in their encoding.
+        rows = " UNION ALL BY NAME ".join(f"FROM {scan(member)}" for member in members)
         db.execute(f'CREATE OR REPLACE VIEW "{_text(path.stem, chr(34))}" AS {rows}')
         return
 
 
-def scan(path: Path, *, store_rejects: bool = False) -> str:
-    """What DuckDB calls to read one file. Raises DataError for a file that it cannot be."""
-    _refuse_empty(path)
+def scan(path: Path) -> str:
+    """What DuckDB calls to read one file. Raises DataError for a file that it cannot be.
+
+    Lines of a CSV that cannot be split into cells are left out, and are found in `rejects`.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist, or is no file")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty; it needs at least a header line")
+    name = _text(str(path), chr(39))
     if path.suffix.lower() == ".parquet":
-        return _parquet([path])
+        return f"read_parquet('{name}')"
     if path.suffix.lower() == ".csv":
-        return _csv([path], _encoding(path), store_rejects=store_rejects)
+        return (
+            f"read_csv('{name}', all_varchar = true, header = true, "
+            f"encoding = '{_encoding(path)}', store_rejects = true)"
+        )
     raise DataError(f"{path} is neither .csv nor .parquet")
 
 
-def _refuse_empty(path: Path) -> None:
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty; it needs at least a header line")
+def unreadable(path: Path, error: Exception) -> DataError:
+    """The fault to raise when a file turned out to be broken while it was read."""
+    how = " as UTF-8" if path.suffix.lower() == ".csv" else ""
+    return DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; export it again{how}")
 
 
-def _read(db: duckdb.DuckDBPyConnection, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def rejects(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """The lines of CSV files that were left out of all that `db` has read: file, row, rule, value.
+
+    `row` counts from 1 after the header, and `value` is the line itself.
+    """
     try:
-        rows = db.execute(f"FROM {scan(path, store_rejects=True)}").df()
-        return rows, _rejects(db) if path.suffix.lower() == ".csv" else _no_rejects()
-    except duckdb.Error as error:
-        first_line = str(error).splitlines()[0]
-        how = " as UTF-8" if path.suffix.lower() == ".csv" else ""
-        raise DataError(f"{path} cannot be read: {first_line}; export it again{how}") from error
+        lines = db.execute(
+            "SELECT DISTINCT parse_filename(file_path) AS file, line - 1 AS row, csv_line AS value "
+            "FROM reject_errors JOIN reject_scans USING (scan_id, file_id) ORDER BY ALL"
+        ).df()
+    except duckdb.CatalogException:  # no CSV was read
+        lines = pd.DataFrame(columns=["file", "row", "value"])
+    return lines.astype({"row": "int64"}).assign(rule=_REJECT_RULE)
 
 
 def _encoding(path: Path) -> str:
@@ -147,33 +160,5 @@ def _encoding(path: Path) -> str:
     return "utf-8"
 
 
-def _csv(paths: list[Path], encoding: str, *, store_rejects: bool = False) -> str:
-    # DuckDB keeps rejected lines of one file, and unites columns of several, but not both.
-    option = "store_rejects = true" if store_rejects else "union_by_name = true"
-    return (
-        f"read_csv({_list(paths)}, all_varchar = true, header = true, "
-        f"encoding = '{encoding}', {option})"
-    )
-
-
-def _parquet(paths: list[Path]) -> str:
-    return f"read_parquet({_list(paths)}, union_by_name = true)"
-
-
-def _list(paths: list[Path]) -> str:
-    return "[" + ", ".join(f"'{_text(str(path), chr(39))}'" for path in paths) + "]"
-
-
 def _text(text: str, quote: str) -> str:
     return text.replace(quote, quote * 2)
-
-
-def _rejects(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    lines = db.execute(
-        "SELECT DISTINCT line - 1 AS row, csv_line AS value FROM reject_errors ORDER BY line"
-    ).df()
-    return lines.assign(rule=_REJECT_RULE)[["row", "rule", "value"]]
-
-
-def _no_rejects() -> pd.DataFrame:
-    return pd.DataFrame(columns=["row", "rule", "value"])

@@ -1,0 +1,86 @@
+"""Simulated companies for benchmarks: customers to learn from, prospects to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from icploop.demo.world import WorldRecipe, simulate
+from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.outcomes import outcomes
+from icploop.domain.tables import Tables, check_table
+from icploop.modeling.features import attributes_at
+from icploop.settings import TABLES, Attribute, Kind, Outcome
+
+_MATURED_SHARE = 0.6
+_PROSPECTS = 6000
+PURSUED = 0.25
+
+
+@dataclass(frozen=True)
+class Company:
+    """What is known of a company's customers at the end, and the truth about its prospects.
+
+    `features` and `sold` (rows of `outcomes`) are indexed by account_id, and so are `market` (the
+    prospects' attribute frame) and `truth`.
+    """
+
+    kinds: dict[str, Kind]
+    features: pd.DataFrame
+    sold: pd.DataFrame
+    market: pd.DataFrame
+    truth: pd.DataFrame
+
+    def share_of_oracle(self, scores: np.ndarray | pd.Series) -> float:
+        """What pursuing the best quarter by `scores` gains, as a share of what the truth would.
+
+        The gain is in ACV-weighted expected NRR over choosing at random. 1 is the oracle, 0 chance.
+        """
+        return self._gain(np.asarray(scores)) / self._gain(self.truth["expected_nrr"].to_numpy())
+
+    def _gain(self, scores: np.ndarray) -> float:
+        best = np.argsort(-scores, kind="stable")[: int(len(scores) * PURSUED)]
+        acv, nrr = self.truth["expected_acv"].to_numpy(), self.truth["expected_nrr"].to_numpy()
+        return float(np.average(nrr[best], weights=acv[best]) - np.average(nrr, weights=acv))
+
+
+def company(seed: int, matured: int, **recipe: Any) -> Company:
+    """A company with this many matured customers, drawn from those of a longer history.
+
+    The market does not shift unless the recipe says when.
+    """
+    stated = {"prospects": _PROSPECTS, "shift_month": None} | recipe
+    world = simulate(WorldRecipe(seed=seed, wins=int(matured / _MATURED_SHARE) + 50, **stated))
+    day = (world.recipe.end - pd.Timedelta(days=1)).date()
+    checked = {
+        name: check_table(name, getattr(world, name), max_money=1e12, place="benchmark").rows
+        for name in TABLES
+    }
+    seen = seen_by(Tables(**checked), day)
+    attributes = tuple(
+        Attribute(name=name, dimension=dimension, kind=kind, label=name)
+        for dimension, kinds in world.attributes.items()
+        for name, kind in kinds.items()
+    )
+    sold = outcomes(seen, str(seen.deals["motion"].iloc[0]), Outcome())
+    sold = sold.set_index("account_id", drop=False).rename_axis(None)
+    ripe = sold.index[sold["matured"]]
+    chosen = np.sort(np.random.default_rng(seed).permutation(ripe)[:matured])
+    if len(chosen) < matured:
+        raise ValueError(f"only {len(chosen)} customers have matured, not {matured}")
+    sold = sold.loc[chosen]
+    without_deal = world.truth["account_id"][
+        ~world.truth["account_id"].isin(seen.deals["account_id"])
+    ]
+    ids = without_deal.to_numpy()
+    asked = pd.DataFrame({"account_id": ids, "at": last_moment(day)}, index=ids)
+    return Company(
+        kinds={a.name: a.kind for a in attributes},
+        features=attributes_at(seen.accounts, sold, attributes),
+        sold=sold,
+        market=attributes_at(seen.accounts, asked, attributes),
+        truth=world.truth_at(ids, day).set_index("account_id").loc[ids],
+    )

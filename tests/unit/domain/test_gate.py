@@ -1,0 +1,186 @@
+import json
+import math
+from dataclasses import fields, replace
+from statistics import NormalDist
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icploop.domain.gate import Comparison, Decision, Difference, accounts_needed, decide, too_few
+from icploop.domain.outcomes import Kpis
+from icploop.settings import GatePolicy
+
+POLICY = GatePolicy(
+    probability_better=0.8,
+    min_uplift=0.01,
+    grr_margin=0.05,
+    retention_margin=0.03,
+    min_matured=60,
+)
+NAN = float("nan")
+
+
+def difference(estimate: float, better: float = 0.5, error: float = 0.02) -> Difference:
+    return Difference(estimate, estimate - 2 * error, estimate + 2 * error, better, error)
+
+
+def comparison(
+    uplift: float, better: float, *, grr: float = 0.0, retention: float = 0.0, error: float = 0.02
+) -> Comparison:
+    return Comparison(
+        rival="the champion",
+        n_holdout=200,
+        challenger=Kpis(1.1, 0.9, 0.9, 200),
+        champion=Kpis(1.1 - uplift, 0.9 - grr, 0.9 - retention, 200),
+        nrr=difference(uplift, better, error),
+        grr=difference(grr),
+        retention=difference(retention),
+    )
+
+
+@pytest.mark.parametrize(
+    ("uplift", "better", "verdict"),
+    [
+        (0.05, 0.99, "PROMOTE"),
+        (0.05, 0.8, "PROMOTE"),
+        (0.05, 0.79, "INCONCLUSIVE"),
+        (0.01, 0.99, "INCONCLUSIVE"),
+        (0.011, 0.99, "PROMOTE"),
+        (0.0, 0.5, "INCONCLUSIVE"),
+        (0.0, 0.99, "INCONCLUSIVE"),
+        (-0.05, 0.21, "INCONCLUSIVE"),
+        (-0.05, 0.19, "KEEP"),
+        (-0.05, 0.0, "KEEP"),
+        (-0.001, 0.0, "KEEP"),
+    ],
+)
+def test_the_verdict_follows_from_the_uplift_and_its_probability(
+    uplift: float, better: float, verdict: str
+) -> None:
+    assert decide(comparison(uplift, better), POLICY).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("falls", "reasons"),
+    [
+        ({"grr": -0.05, "retention": -0.03}, []),
+        ({"grr": -0.051}, ["Guard: GRR falls by 5.1 points, more than the 5.0 points"]),
+        ({"retention": -0.04}, ["Guard: logo retention falls by 4.0 points, more than the 3.0"]),
+        (
+            {"grr": -0.2, "retention": -0.1},
+            ["Guard: GRR falls by 20.0 points", "Guard: logo retention falls by 10.0 points"],
+        ),
+    ],
+)
+def test_a_winner_that_breaks_a_guard_is_not_promoted(
+    falls: dict[str, float], reasons: list[str]
+) -> None:
+    found = decide(comparison(0.05, 0.99, **falls), POLICY)
+    assert found.verdict == ("KEEP" if reasons else "PROMOTE")
+    if reasons:
+        assert len(found.reasons) == len(reasons)
+        assert all(said.startswith(r) for said, r in zip(found.reasons, reasons, strict=True))
+
+
+def test_distrust_makes_even_a_clear_winner_invalid_and_gives_its_reasons() -> None:
+    found = decide(comparison(0.3, 1.0), POLICY, ["Leak: x.", "Suspicious: y."])
+    assert found == Decision("INVALID", ("Leak: x.", "Suspicious: y."))
+
+
+@pytest.mark.parametrize("metric", ["nrr", "grr", "retention"])
+@pytest.mark.parametrize("number", [f.name for f in fields(Difference)])
+@pytest.mark.parametrize("missing", [NAN, math.inf, -math.inf])
+def test_the_gate_fails_closed_on_any_number_that_is_missing(
+    metric: str, number: str, missing: float
+) -> None:
+    whole = comparison(0.3, 0.99)
+    broken = replace(getattr(whole, metric), **{number: missing})
+    assert decide(replace(whole, **{metric: broken}), POLICY).verdict == "INVALID"
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@given(numbers, numbers, numbers, numbers, numbers)
+def test_only_a_finite_winner_within_the_guards_is_ever_promoted(
+    uplift: float, better: float, error: float, grr: float, retention: float
+) -> None:
+    found = decide(comparison(uplift, better, grr=grr, retention=retention, error=error), POLICY)
+    if found.verdict == "PROMOTE":
+        assert all(map(math.isfinite, (uplift, better, error, grr, retention)))
+        assert uplift > POLICY.min_uplift
+        assert better >= POLICY.probability_better
+        assert grr >= -POLICY.grr_margin
+        assert retention >= -POLICY.retention_margin
+    assert found.reasons
+
+
+@pytest.mark.parametrize(
+    ("found", "numbers"),
+    [
+        (decide(comparison(0.05, 0.97), POLICY), ["200", "110.0%", "105.0%", "+5.0", "97%"]),
+        (decide(comparison(-0.05, 0.1), POLICY), ["worse", "200", "-5.0", "10%"]),
+        (decide(comparison(0.02, 0.6), POLICY), ["1.0 points", "80%", "60%", "more matured"]),
+        (decide(comparison(0.0, 0.5), POLICY), ["no number of accounts would tell"]),
+    ],
+)
+def test_a_reason_is_a_sentence_with_the_number_that_decided(
+    found: Decision, numbers: list[str]
+) -> None:
+    (reason,) = found.reasons
+    assert all(number in reason for number in numbers), reason
+    assert reason[0].isupper()
+    assert reason.endswith(".")
+
+
+@pytest.mark.parametrize(("matured", "missing"), [(0, 60), (59, 1), (60, None), (61, None)])
+def test_too_few_matured_accounts_decide_nothing_and_say_how_many_more_are_needed(
+    matured: int, missing: int | None
+) -> None:
+    found = too_few(matured, POLICY)
+    if missing is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.verdict, found.needed_matured) == ("INCONCLUSIVE", missing)
+        assert f"{missing} more are needed" in found.reasons[0]
+
+
+def test_the_accounts_needed_are_those_at_which_the_uplift_would_reach_the_probability() -> None:
+    # z(.8) = .8416; the error must fall from .06 to .03 / .8416, so n must grow by 2.833 times.
+    seen = comparison(0.03, 0.69, error=0.06)
+    needed = accounts_needed(seen, POLICY)
+    assert needed == 367
+    z = NormalDist().inv_cdf(POLICY.probability_better)
+    reached = 0.06 * math.sqrt(seen.n_holdout / (seen.n_holdout + needed))
+    assert 0.03 / reached == pytest.approx(z, rel=0.01)
+    assert decide(seen, POLICY).needed_matured == needed
+
+
+@pytest.mark.parametrize(
+    ("uplift", "error", "needed"), [(0.0, 0.06, 0), (0.01, 0.06, 0), (0.02, 0.0, 0), (0.5, 0.01, 1)]
+)
+def test_where_more_accounts_would_not_help_none_are_asked_for(
+    uplift: float, error: float, needed: int
+) -> None:
+    assert accounts_needed(comparison(uplift, 0.7, error=error), POLICY) == needed
+
+
+@given(st.floats(0.011, 0.5), st.floats(0.001, 0.5), st.floats(0.5, 0.99))
+def test_a_surer_policy_never_asks_for_fewer_accounts(
+    uplift: float, error: float, probability: float
+) -> None:
+    seen = comparison(uplift, 0.6, error=error)
+    lax, strict = (
+        accounts_needed(seen, GatePolicy(probability_better=p, min_uplift=0.01))
+        for p in (probability, 0.99)
+    )
+    assert 1 <= lax <= strict
+
+
+def test_a_decision_is_told_as_json() -> None:
+    told: dict[str, Any] = Decision("KEEP", ("Worse.",), 0).as_dict()
+    assert json.loads(json.dumps(told)) == told
+    assert told == {"verdict": "KEEP", "reasons": ["Worse."], "needed_matured": 0}
