@@ -116,8 +116,8 @@ def _retained(c: Company) -> np.ndarray:
 def main(count: int = 12) -> None:
     table = measure(range(1000, 1000 + count))
     table.round(3).to_csv(RESULTS / "fit.csv", index=False)
-    wide = table.pivot_table(index="peer", columns="matured", values=["mean", "sem"]).loc[list(PEERS)]
-    print(wide.round(2).to_string())
+    wide = table.pivot_table(index="peer", columns="matured", values=["mean", "sem"])
+    print(wide.loc[list(PEERS)].round(2).to_string())
 
 
 if __name__ == "__main__":

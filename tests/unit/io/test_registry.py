@@ -160,7 +160,7 @@ class TestAlteration:
             (parts / "profile.json").write_bytes(b"")
         else:
             (parts / "more.json").write_bytes(b"{}")
-        with pytest.raises(RefusedError, match="Version 1 of icp-default was altered.*train again"):
+        with pytest.raises(RefusedError, match=r"Version 1 of icp-default was altered.*train again"):
             registry.load(own, MOTION, "champion")
 
 

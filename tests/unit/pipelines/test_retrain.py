@@ -160,7 +160,7 @@ def test_a_round_that_is_not_due_is_refused_and_changes_nothing(trained: Trained
     before = len(runs(trained.home))
     with (
         nothing_changes(trained.home),
-        pytest.raises(RefusedError, match="60 more closed.*--force"),
+        pytest.raises(RefusedError, match=r"60 more closed.*--force"),
     ):
         retrain(trained.home, MOTION, DAY)
     assert len(runs(trained.home)) == before
@@ -178,7 +178,7 @@ class TestTooFewMaturedAccounts:
     def test_it_is_inconclusive_and_says_how_many_more_are_needed(
         self, too_early: tuple[Home, Any]
     ):
-        home, answer = too_early
+        _, answer = too_early
         assert answer.status == 0
         told = answer.json
         assert (told["verdict"], told["version"], told["n_train"]) == ("INCONCLUSIVE", None, 0)

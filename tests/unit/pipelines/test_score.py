@@ -1,0 +1,279 @@
+import csv
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from icploop.errors import DataError, RefusedError
+from icploop.io import frames
+from icploop.io.home import Home
+from icploop.modeling.version import SCORE_COLUMNS
+from icploop.pipelines.score import ListReport, score_file, target_list
+from tests.unit import planted
+from tests.unit.conftest import Trained
+from tests.unit.io_fixtures import icp
+
+MOTION, DAY = planted.MOTION, planted.LAST_DAY
+ATTRIBUTES = ["industry", "employees", "tech", "has_sponsor", "funded_on"]
+
+
+@pytest.fixture
+def home(trained: Trained) -> Home:
+    """The trained home, to be read only."""
+    return trained.home
+
+
+def leads() -> pd.DataFrame:
+    """Five accounts that nobody knows: two good ones, a bad one, an average and an empty one."""
+    return pd.DataFrame(
+        {
+            "account_id": ["x1", "x2", "x3", "x4", "x5"],
+            "industry": ["health", "health", "gaming", "retail", None],
+            "employees": [100.0, 200.0, 100.0, 300.0, None],
+            "tech": ["crm", "crm|erp", "erp", "crm", None],
+            "has_sponsor": [True, False, True, False, None],
+            "funded_on": ["2020-01-01"] * 4 + [None],
+        }
+    )
+
+
+def scored(home: Home, folder: Path, frame: pd.DataFrame, kind: str = "csv") -> pd.DataFrame:
+    """The scores of a frame that went in and came out as files of a kind."""
+    source, target = folder / f"in.{kind}", folder / f"out.{kind}"
+    frame.to_csv(source, index=False) if kind == "csv" else frame.to_parquet(source)
+    score_file(home, MOTION, source, target, DAY)
+    return pd.read_csv(target) if kind == "csv" else pd.read_parquet(target)
+
+
+class TestScoring:
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_the_columns_are_those_of_the_contract_in_their_order(
+        self, home: Home, tmp_path: Path, kind: str
+    ):
+        scores = scored(home, tmp_path, leads(), kind)
+        assert scores.columns.tolist() == SCORE_COLUMNS
+        assert scores["account_id"].tolist() == leads()["account_id"].tolist()
+        assert set(scores["scored_at"]) == {DAY.isoformat()}
+        assert set(scores["icp_version"].astype("str")) == {"1"}
+
+    def test_the_planted_truth_shows(self, home: Home, tmp_path: Path):
+        scores = scored(home, tmp_path, leads()).set_index("account_id")
+        expected = scores["expected_nrr"]
+        assert expected["x1"] > 1.3 > expected["x4"] > 0.8 > expected["x3"]
+        assert scores.loc["x3", "tier"] == "anti"
+        assert scores.loc["x5", "tier"] == "unknown"
+        assert scores.loc["x1", "tier"] in ("A", "B")
+        assert scores["fit_score"].between(0, 100).all()
+        assert (scores["expected_nrr_low"] <= expected).all()
+        assert (expected <= scores["expected_nrr_high"]).all()
+        assert scores["coverage"].tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]
+        assert scores.loc["x1", "reasons_for"].startswith("industry = health: +")
+        assert scores.loc["x3", "reasons_against"].startswith("industry = gaming: -")
+
+    def test_csv_and_parquet_give_the_same_scores(self, home: Home, tmp_path: Path):
+        from_csv, from_parquet = (scored(home, tmp_path, leads(), k) for k in ("csv", "parquet"))
+        numbers = from_parquet.select_dtypes("number").columns
+        pd.testing.assert_frame_equal(from_csv[numbers], from_parquet[numbers], rtol=1e-5)
+        assert from_csv["tier"].tolist() == from_parquet["tier"].tolist()
+
+    def test_the_size_of_the_parts_changes_nothing(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        many = pd.concat([leads()] * 1000, ignore_index=True)
+        whole = scored(home, tmp_path, many, "parquet")
+        monkeypatch.setattr(frames, "_ROWS", 2048)
+        pd.testing.assert_frame_equal(scored(home, tmp_path, many, "parquet"), whole)
+
+    def test_the_report_counts_tiers(self, home: Home, tmp_path: Path):
+        leads().to_csv(tmp_path / "in.csv", index=False)
+        answer = icp(
+            "score",
+            "--in",
+            tmp_path / "in.csv",
+            "--out",
+            tmp_path / "out.csv",
+            "--json",
+            "--as-of",
+            DAY,
+            home=home,
+        )
+        told = answer.json
+        assert (told["rows"], told["icp_version"]) == (5, "1")
+        assert sum(told["tiers"].values()) == 5
+        assert (told["tiers"]["anti"], told["tiers"]["unknown"]) == (1, 1)
+
+    def test_attributes_that_the_file_lacks_are_missing_and_others_are_ignored(
+        self, home: Home, tmp_path: Path
+    ):
+        few = leads()[["account_id", "industry"]].assign(shoe_size=42)
+        scores = scored(home, tmp_path, few)
+        assert scores["coverage"].tolist() == [0.2] * 4 + [0.0]
+
+    def test_values_never_seen_and_ids_that_are_numbers_are_scored(
+        self, home: Home, tmp_path: Path
+    ):
+        odd = leads().assign(account_id=range(5), industry="mining", employees=-1e12, tech="x|y")
+        scores = scored(home, tmp_path, odd, "parquet")
+        assert scores["account_id"].tolist() == list("01234")
+        assert scores["expected_nrr"].notna().all()
+
+    def test_ids_that_a_spreadsheet_would_run_are_defused(self, home: Home, tmp_path: Path):
+        scores = scored(home, tmp_path, leads().assign(account_id="=cmd()"))
+        assert set(scores["account_id"]) == {"'=cmd()"}
+
+
+class TestWhatCannotBeScored:
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            ("id,industry\nx1,health\n", r"no column `account_id` \(found: id, industry\); rename"),
+            ("account_id,industry\nx1,health\n ,retail\n", "row 2 has no account_id"),
+            ("account_id,industry\nx1,health\nx2\n", r"row 2 \('x2'\) does not have as many cells"),
+            ("account_id,industry\n", "there were no rows to write"),
+            ("", "is empty"),
+        ],
+        ids=["no id column", "no id", "a ragged line", "no row", "an empty file"],
+    )
+    def test_bad_files_end_with_status_3_and_leave_no_file(
+        self, home: Home, tmp_path: Path, content: str, told: str
+    ):
+        source, target = tmp_path / "in.csv", tmp_path / "out" / "scores.csv"
+        source.write_text(content)
+        with pytest.raises(DataError, match=told):
+            score_file(home, MOTION, source, target, DAY)
+        assert list(target.parent.iterdir()) == []
+
+    def test_the_row_is_counted_over_parts(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(frames, "_ROWS", 2048)
+        ids = pd.Series([f"x{i}" for i in range(6000)], dtype="str")
+        ids[4999] = None
+        pd.DataFrame({"account_id": ids}).to_parquet(tmp_path / "in.parquet")
+        with pytest.raises(DataError, match="row 5000 has no account_id"):
+            score_file(home, MOTION, tmp_path / "in.parquet", tmp_path / "out.parquet", DAY)
+
+    def test_without_a_version_in_force_it_is_refused(self, home: Home, tmp_path: Path):
+        leads().to_csv(tmp_path / "in.csv", index=False)
+        with pytest.raises(RefusedError, match="No ICP version of `upsell` is in force yet"):
+            score_file(home, "upsell", tmp_path / "in.csv", tmp_path / "out.csv", DAY)
+
+
+@pytest.fixture(scope="module")
+def listed(
+    trained: Trained, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ListReport, pd.DataFrame, pd.DataFrame]:
+    """The report, the list, and those who were left out."""
+    target = tmp_path_factory.mktemp("list") / "targets.csv"
+    report = target_list(trained.home, MOTION, target, DAY)
+    return report, pd.read_csv(target), pd.read_csv(report.excluded_out)
+
+
+class TestTheTargetList:
+    def test_it_is_ranked_best_first_and_carries_every_score(self, listed: Any):
+        _, targets, _ = listed
+        assert set(SCORE_COLUMNS) <= set(targets.columns)
+        assert targets["rank"].tolist() == list(range(1, len(targets) + 1))
+        assert targets["fit_score"].is_monotonic_decreasing
+        assert targets["account_id"].is_unique
+
+    def test_it_is_as_long_as_the_capacity(self, listed: Any):
+        report, targets, _ = listed
+        # A quarter of the 285 accounts that never bought.
+        assert report.listed == len(targets) == 71
+
+    def test_every_account_is_either_listed_or_left_out_with_a_reason(self, listed: Any):
+        report, targets, left_out = listed
+        ids = pd.concat([targets["account_id"], left_out["account_id"]])
+        assert sorted(ids) == sorted(planted.company()["accounts"]["account_id"].unique())
+        assert left_out["excluded_because"].value_counts().to_dict() == report.excluded
+
+    @pytest.mark.parametrize(
+        ("account", "reason"),
+        [
+            ("o1", "open deal"),
+            ("p3", "its parent is a customer"),
+            ("p4", "too little is known"),
+            ("p5", "anti-ICP"),
+            ("w2", "customer, now or before"),
+        ],
+    )
+    def test_who_cannot_be_pursued_is_left_out(self, listed: Any, account: str, reason: str):
+        _, _, left_out = listed
+        assert left_out.set_index("account_id")["excluded_because"][account] == reason
+
+    def test_customers_that_left_are_left_out_too(self, listed: Any):
+        revenue = planted.company()["revenue"]
+        ended = revenue.groupby("account_id")["month"].max()
+        churned = set(ended[ended < revenue["month"].max()].index)
+        assert len(churned) > 5
+        _, _, left_out = listed
+        assert churned <= set(
+            left_out.loc[left_out["excluded_because"] == "customer, now or before", "account_id"]
+        )
+
+    def test_of_two_accounts_with_one_parent_at_most_the_better_is_listed(self, listed: Any):
+        _, targets, left_out = listed
+        scores = pd.concat([targets, left_out]).set_index("account_id")
+        worse = scores.loc[["p1", "p2"], "fit_score"].idxmin()
+        assert scores.loc[worse, "excluded_because"] == "another account of its parent is listed"
+
+    def test_lost_deals_do_not_keep_an_account_out(self, listed: Any):
+        _, targets, _ = listed
+        assert targets["account_id"].str.startswith("l").any()
+
+    def test_the_names_are_the_last_that_are_known(self, listed: Any):
+        _, targets, left_out = listed
+        names = pd.concat([targets, left_out]).set_index("account_id")["name"]
+        assert names["p6"] == "Company p6"
+        assert names.notna().all()
+
+    def test_no_cell_starts_a_formula(self, listed: Any):
+        report, *_ = listed
+        cells = []
+        for path in (report.out, report.excluded_out):
+            with Path(path).open(newline="") as stream:
+                cells += [cell for row in csv.reader(stream) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t", "\r"))]
+        assert """'=HYPERLINK("http://x")""" in cells
+
+    def test_a_number_of_accounts_can_be_the_capacity(self, own: Home, tmp_path: Path):
+        _capacity(own, accounts=7)
+        report = target_list(own, MOTION, tmp_path / "t.csv", DAY)
+        assert report.listed == len(pd.read_csv(tmp_path / "t.csv")) == 7
+
+    def test_capacity_beyond_the_market_lists_all_that_may_be_pursued(
+        self, own: Home, tmp_path: Path
+    ):
+        _capacity(own, accounts=10_000)
+        report = target_list(own, MOTION, tmp_path / "t.parquet", DAY)
+        assert "beyond capacity" not in report.excluded
+        assert report.listed > 150
+
+    def test_it_sees_what_the_day_could_see(self, home: Home, tmp_path: Path):
+        before_the_move = date(2024, 11, 1)
+        report = target_list(home, MOTION, tmp_path / "t.csv", before_the_move)
+        left_out = pd.read_csv(report.excluded_out).set_index("account_id")["excluded_because"]
+        assert left_out["p6"] == "anti-ICP"
+
+    def test_without_a_version_in_force_it_is_refused_and_writes_nothing(
+        self, home: Home, tmp_path: Path
+    ):
+        answer = icp("list", "--motion", "upsell", "--out", tmp_path / "t.csv", home=home)
+        assert answer.status == 4
+        assert "train one with `icp retrain`" in answer.err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_it_is_shown_with_names_and_reasons(self, home: Home, tmp_path: Path):
+        answer = icp("list", "--out", tmp_path / "t.csv", "--as-of", DAY, home=home)
+        assert answer.out.startswith(f"71 accounts in {tmp_path / 't.csv'} (version 1)")
+        assert "industry = health: +" in answer.out
+        assert "nan" not in answer.out.lower()
+
+
+def _capacity(home: Home, **capacity: Any) -> None:
+    settings = yaml.safe_load(home.settings_file.read_text())
+    home.settings_file.write_text(yaml.safe_dump(settings | {"capacity": capacity}))

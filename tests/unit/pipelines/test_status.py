@@ -1,0 +1,68 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from icploop.errors import DataError
+from icploop.io.home import Home
+from icploop.pipelines.status import status
+from tests.unit import planted
+from tests.unit.conftest import Trained
+from tests.unit.io_fixtures import icp, inbox, tiny_home
+from tests.unit.registered import registered_again
+
+MOTION, DAY = planted.MOTION, planted.LAST_DAY
+
+
+def test_it_tells_what_is_in_force_and_how_fresh_the_data_are(trained: Trained):
+    deals = planted.company()["deals"]
+    assert icp("status", "--as-of", DAY, "--json", home=trained.home).json == {
+        "motion": "default",
+        "as_of": "2025-01-31",
+        "champion": "1",
+        "champion_as_of": "2025-01-31",
+        "pending_approval": None,
+        "closed_since": 0,
+        "missing_deals": 60,
+        "round_due": False,
+        "matured_accounts": trained.watched.json["round"]["n_matured"],
+        "min_matured": 60,
+        "last_round": "2025-01-31",
+        "newest_deal": deals["created_at"].max().date().isoformat(),
+        "newest_revenue_month": "2025-01-01",
+        "quarantined_rows": 0,
+    }
+
+
+def test_a_version_that_waits_is_named(own: Home):
+    registered_again(own)
+    assert status(own, MOTION, DAY).pending_approval == "2"
+    assert "waits for approval    version 2" in icp("status", "--as-of", DAY, home=own).out
+
+
+def test_it_sees_nothing_that_is_dated_later(trained: Trained):
+    found = status(trained.home, MOTION, date(2023, 6, 30))
+    assert found.newest_revenue_month == "2023-06-01"
+    assert found.newest_deal is not None
+    assert "2023-05" < found.newest_deal <= "2023-06-30"
+    assert 0 < found.matured_accounts < 60
+
+
+def test_a_motion_without_deals_has_a_status(trained: Trained):
+    found = status(trained.home, "upsell", DAY)
+    assert (found.champion, found.closed_since, found.matured_accounts) == (None, 0, 0)
+    assert found.last_round is None
+
+
+def test_rows_in_quarantine_are_counted_once_however_many_rules_they_break(own: Home):
+    deals = inbox(own) / "deals.csv"
+    lines = deals.read_text().splitlines()
+    broken = lines[1].replace("12000.0", "-1").replace("won", "?").replace("lost", "?")
+    deals.write_text("\n".join([lines[0], broken, "ragged", *lines[2:]]))
+    assert icp("ingest", home=own).status == 0
+    assert status(own, MOTION, DAY).quarantined_rows == 2
+
+
+def test_before_the_first_ingest_it_says_what_to_run(tmp_path: Path):
+    with pytest.raises(DataError, match="run `icp ingest` first"):
+        status(tiny_home(tmp_path), MOTION, DAY)
