@@ -15,6 +15,8 @@ from icploop.io.tracking import connect
 from tests.unit import planted
 from tests.unit.io_fixtures import Answer, icp, inbox, new_home, write_csv
 
+from tests.unit.registered import register_a_challenger
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -72,6 +74,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Trained
 def own(trained: Trained, tmp_path: Path) -> Home:
     """A copy of the trained home that a test may change."""
     return copied(trained.home, tmp_path / "own")
+
+
+@pytest.fixture(scope="session")
+def _challenged(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = copied(trained.home, tmp_path_factory.mktemp("challenged") / "home")
+    register_a_challenger(home)
+    return home
+
+
+@pytest.fixture
+def waiting(_challenged: Home, tmp_path: Path) -> Home:
+    """A home that a test may change, in which version 1 is in force and version 2 waits."""
+    return copied(_challenged, tmp_path / "waiting")
 
 
 def copied(home: Home, root: Path) -> Home:

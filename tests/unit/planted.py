@@ -75,7 +75,7 @@ def _accounts(ids: list[str], rng: np.random.Generator) -> pd.DataFrame:
         }
     ).astype({"parent_id": "str", "has_sponsor": "object"})
     named = accounts["account_id"]
-    accounts.loc[named.isin(["p1", "p2"]), "parent_id"] = "group"
+    accounts.loc[named.isin(["p1", "p2"]), ["parent_id", "industry"]] = ["group", "health"]
     accounts.loc[named == "p3", "parent_id"] = "w1"
     accounts.loc[named == "p4", ["industry", "employees", "tech", "has_sponsor", "funded_on"]] = (
         None

@@ -1,4 +1,4 @@
-"""More versions in a home of one's own, without training them, and a way to their pieces."""
+"""A second version in a home of one's own, without training it, and the way to its pieces."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from icploop.io.home import Home
 from tests.unit.planted import MOTION
 
 
-def registered_again(home: Home, *, pending: bool = True, **tags: str) -> str:
-    """Version 1's content under a new number, by default as a challenger that may be approved."""
+def register_a_challenger(home: Home) -> None:
+    """Register version 1's content as version 2, which waits for approval."""
     first = registry.describe(home, MOTION, "1")
-    verdict = {"verdict": "PROMOTE", "reasons": "It beats it.", "judged_against": "1"}
-    registered = registry.register(
+    registry.register(
         home,
         registry.load(home, MOTION, "1"),
         run_id=first.run_id,
         description=first.description,
-        tags={**first.tags, **verdict, **tags},
+        tags={"verdict": "PROMOTE", "reasons": "It beats it.", "judged_against": "1"},
         example=pd.DataFrame({"account_id": ["p1"], "industry": ["health"]}),
     )
-    if pending:
-        registry.set_alias(home, MOTION, registry.CHALLENGER, registered.number)
-    return registered.number
+    registry.set_alias(home, MOTION, registry.CHALLENGER, "2")
 
 
 def pieces(home: Home, number: int = 1) -> Path:

@@ -6,7 +6,7 @@ that a row broke. Only a missing required column stops everything (DataError).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,19 +184,30 @@ def read_number(values: pd.Series) -> pd.Series:
 
 def read_flag(values: pd.Series) -> pd.Series:
     """1.0 for true, 0.0 for false (true/false, yes/no, 1/0 in any case), missing otherwise."""
-    words = read_text(values).str.lower()
-    return words.map(lambda w: 1.0 if w in _TRUE else 0.0 if w in _FALSE else np.nan).astype(
-        "float64"
-    )
+
+    def flag(word: str) -> float:
+        return 1.0 if word.lower() in _TRUE else 0.0 if word.lower() in _FALSE else np.nan
+
+    return by_distinct(read_text(values), flag).astype("float64")
 
 
 def read_set(values: pd.Series) -> pd.Series:
     """Sets as text `a|b|c`, sorted and without repeats, from such text or from lists."""
-    joined = values.map(lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v)
-    members = read_text(joined).map(
-        lambda text: "|".join(sorted({part.strip() for part in text.split("|")} - {""})), "ignore"
-    )
-    return read_text(members)
+    if values.dtype == object:
+        values = values.map(
+            lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v
+        )
+    return read_text(by_distinct(read_text(values), _sorted_members))
+
+
+def by_distinct(texts: pd.Series, function: Callable[[str], Any]) -> pd.Series:
+    """The function of each text, missing where the text is; called once for each distinct text."""
+    distinct = texts.dropna().unique()
+    return texts.map(dict(zip(distinct, map(function, distinct), strict=True)))
+
+
+def _sorted_members(text: str) -> str:
+    return "|".join(sorted({part.strip() for part in text.split("|")} - {""}))
 
 
 def read_kind(values: pd.Series, kind: str) -> pd.Series:

@@ -137,8 +137,13 @@ class Encoding:
     ) -> dict[str, np.ndarray]:
         empty = values.isna().to_numpy()
         if kind == "set":
-            parts = values.astype("str").fillna("").map(lambda text: frozenset(text.split("|")))
-            hits = {level: np.array([level in p for p in parts]) for level in self.levels[name]}
+            codes, distinct = pd.factorize(values)
+            members = [frozenset(str(text).split("|")) for text in distinct]
+            # The code of a missing value is -1, which takes the last entry: none of the levels.
+            hits = {
+                level: np.array([*(level in m for m in members), False])[codes]
+                for level in self.levels[name]
+            }
         else:
             hits = {level: (values == level).to_numpy(dtype=bool) for level in self.levels[name]}
         return {

@@ -16,7 +16,7 @@ from icploop.modeling.version import SCORE_COLUMNS, content_hash
 from icploop.pipelines.score import score_file
 from tests.unit import planted
 from tests.unit.conftest import Trained
-from tests.unit.registered import pieces, registered_again
+from tests.unit.registered import pieces
 
 MOTION = planted.MOTION
 
@@ -125,21 +125,19 @@ class TestNames:
 
 
 class TestAliases:
-    def test_an_alias_can_be_set_moved_and_taken_away(self, own: Home):
-        second = registered_again(own)
-        registry.set_alias(own, MOTION, "previous", "1")
-        registry.set_alias(own, MOTION, "champion", second)
-        assert registry.aliases(own, MOTION) == {
+    def test_an_alias_can_be_set_moved_and_taken_away(self, waiting: Home):
+        registry.set_alias(waiting, MOTION, "previous", "1")
+        registry.set_alias(waiting, MOTION, "champion", "2")
+        assert registry.aliases(waiting, MOTION) == {
             "champion": "2",
             "previous": "1",
             "challenger": "2",
         }
-        registry.set_alias(own, MOTION, "challenger", None)
-        assert "challenger" not in registry.aliases(own, MOTION)
+        registry.set_alias(waiting, MOTION, "challenger", None)
+        assert "challenger" not in registry.aliases(waiting, MOTION)
 
-    def test_the_champion_is_loaded_with_its_number(self, own: Home):
-        registered_again(own)
-        found = registry.load_champion(own, MOTION)
+    def test_the_champion_is_loaded_with_its_number(self, waiting: Home):
+        found = registry.load_champion(waiting, MOTION)
         assert found is not None
         assert found[1] == "1"
 
@@ -160,7 +158,9 @@ class TestAlteration:
             (parts / "profile.json").write_bytes(b"")
         else:
             (parts / "more.json").write_bytes(b"{}")
-        with pytest.raises(RefusedError, match=r"Version 1 of icp-default was altered.*train again"):
+        with pytest.raises(
+            RefusedError, match=r"Version 1 of icp-default was altered.*train again"
+        ):
             registry.load(own, MOTION, "champion")
 
 

@@ -17,7 +17,7 @@ from icploop.pipelines.promote import approve
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, nothing_changes
-from tests.unit.registered import pieces, registered_again
+from tests.unit.registered import pieces
 
 MOTION = planted.MOTION
 TODAY = date(2025, 2, 3)
@@ -52,23 +52,22 @@ class TestApproval:
         }
         assert registry.aliases(trained.home, MOTION) == {"champion": "1"}
 
-    def test_the_next_one_replaces_it_and_nothing_waits_any_more(self, own: Home):
-        registered_again(own)
-        assert approve_2(own).as_dict() == {
+    def test_the_next_one_replaces_it_and_nothing_waits_any_more(self, waiting: Home):
+        assert approve_2(waiting).as_dict() == {
             "motion": "default",
             "champion": "2",
             "previous": "1",
             "approved_by": "Ada",
             "reason": "reviewed",
         }
-        assert registry.aliases(own, MOTION) == {"champion": "2", "previous": "1"}
+        assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
 
-        tags = registry.describe(own, MOTION, "2").tags
+        tags = registry.describe(waiting, MOTION, "2").tags
         assert tags["approved_by"] == "Ada"
         assert tags["approval_reason"] == "reviewed"
         assert tags["approved_on"] == tags["promoted_on"] == "2025-02-03"
 
-        *_, approval, promotion = Warehouse(own.warehouse_file).ledger(MOTION)
+        *_, approval, promotion = Warehouse(waiting.warehouse_file).ledger(MOTION)
         for row, event in ((approval, "approval"), (promotion, "promotion")):
             assert (row.event, row.version, row.who, row.reason, row.as_of) == (
                 event,
@@ -80,22 +79,19 @@ class TestApproval:
         assert approval.details == {"content_hash": tags["content_hash"]}
         assert promotion.details == {"replaced": "1"}
 
-    def test_a_second_approval_of_the_same_version_is_refused(self, own: Home):
-        registered_again(own)
-        approve_2(own)
-        with nothing_is_decided(own), pytest.raises(RefusedError, match="nothing is"):
-            approve_2(own)
+    def test_a_second_approval_of_the_same_version_is_refused(self, waiting: Home):
+        approve_2(waiting)
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="nothing is"):
+            approve_2(waiting)
 
     @pytest.mark.parametrize("which", ["challenger", "v2"])
-    def test_a_version_is_named_by_number_or_alias(self, own: Home, which: str):
-        registered_again(own)
-        report = approve(own, MOTION, which, who="Ada", reason="r", as_of=TODAY)
+    def test_a_version_is_named_by_number_or_alias(self, waiting: Home, which: str):
+        report = approve(waiting, MOTION, which, who="Ada", reason="r", as_of=TODAY)
         assert report.version == "2"
 
-    def test_without_a_list_of_approvers_anyone_may(self, own: Home):
-        _own(own, approvers=[])
-        registered_again(own)
-        assert approve_2(own, who="Bob").approved_by == "Bob"
+    def test_without_a_list_of_approvers_anyone_may(self, waiting: Home):
+        _own(waiting, approvers=[])
+        assert approve_2(waiting, who="Bob").approved_by == "Bob"
 
 
 def _own(home: Home, **owners: Any) -> None:
@@ -104,37 +100,37 @@ def _own(home: Home, **owners: Any) -> None:
 
 
 def _altered(home: Home) -> None:
-    registered_again(home)
     path = pieces(home, 2) / "version.json"
     document = json.loads(path.read_bytes())
     document["tiers"]["A"] = 0.2
     path.write_text(json.dumps(document, indent=1))
 
 
-def _superseded(home: Home) -> None:
-    registered_again(home)
-    registered_again(home)
+def tagged(**tags: str) -> Callable[[Home], None]:
+    return lambda home: registry.tag_version(home, MOTION, "2", tags)
 
 
-def _judged_against_an_older_champion(home: Home) -> None:
-    registered_again(home, judged_against="none")
+def challenger(number: str | None) -> Callable[[Home], None]:
+    return lambda home: registry.set_alias(home, MOTION, registry.CHALLENGER, number)
 
 
-def _verdict(verdict: str) -> Callable[[Home], None]:
-    return lambda home: registered_again(home, verdict=verdict, reasons="It is worse.") and None
-
-
-REFUSALS: dict[str, tuple[Callable[[Home], object], str]] = {
-    "KEEP": (_verdict("KEEP"), r"has the verdict KEEP, so it cannot be approved: It is worse\."),
-    "INCONCLUSIVE": (_verdict("INCONCLUSIVE"), "has the verdict INCONCLUSIVE"),
-    "INVALID": (_verdict("INVALID"), "has the verdict INVALID"),
+REFUSALS: dict[str, tuple[Callable[[Home], None], str]] = {
+    "KEEP": (
+        tagged(verdict="KEEP", reasons="It is worse."),
+        r"has the verdict KEEP, so it cannot be approved: It is worse\.",
+    ),
+    "INCONCLUSIVE": (tagged(verdict="INCONCLUSIVE"), "has the verdict INCONCLUSIVE"),
+    "INVALID": (tagged(verdict="INVALID"), "has the verdict INVALID"),
     "it does not wait": (
-        lambda home: registered_again(home, pending=False),
+        challenger(None),
         "Version 2 is not waiting for approval; nothing is",
     ),
-    "another one waits": (_superseded, "Version 2 is not waiting for approval; version 3 is"),
+    "another one waits": (
+        challenger("1"),
+        "Version 2 is not waiting for approval; version 1 is",
+    ),
     "the champion has changed": (
-        _judged_against_an_older_champion,
+        tagged(judged_against="none"),
         "judged against champion none, but 1 is in force now; train again",
     ),
     "its pieces were altered": (_altered, r"Version 2 .*altered after its verdict.*train again"),
@@ -144,44 +140,41 @@ REFUSALS: dict[str, tuple[Callable[[Home], object], str]] = {
 class TestRefusal:
     @pytest.mark.parametrize(("prepare", "told"), REFUSALS.values(), ids=REFUSALS.keys())
     def test_it_says_why_and_changes_nothing(
-        self, own: Home, prepare: Callable[[Home], object], told: str
+        self, waiting: Home, prepare: Callable[[Home], object], told: str
     ):
-        prepare(own)
-        with nothing_is_decided(own), pytest.raises(RefusedError, match=told):
-            approve_2(own)
+        prepare(waiting)
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match=told):
+            approve_2(waiting)
 
-    def test_only_an_approver_may(self, own: Home):
-        registered_again(own)
-        with nothing_is_decided(own):
-            answer = icp("approve", 2, "--by", "Bob", "--reason", "r", "--json", home=own)
+    def test_only_an_approver_may(self, waiting: Home):
+        with nothing_is_decided(waiting):
+            answer = icp("approve", 2, "--by", "Bob", "--reason", "r", "--json", home=waiting)
         assert answer.status == answer.json["exit_status"] == 4
         assert "'Bob' may not approve" in answer.json["error"]
         assert "owners.approvers in conf/icp.yaml names Ada" in answer.json["error"]
 
     @pytest.mark.parametrize(("who", "reason"), [("", "r"), ("  ", "r"), ("Ada", ""), ("Ada", " ")])
-    def test_a_name_and_a_reason_are_needed(self, own: Home, who: str, reason: str):
-        registered_again(own)
-        with nothing_is_decided(own), pytest.raises(UsageError, match="a name and a reason"):
-            approve_2(own, who=who, reason=reason)
+    def test_a_name_and_a_reason_are_needed(self, waiting: Home, who: str, reason: str):
+        with nothing_is_decided(waiting), pytest.raises(UsageError, match="a name and a reason"):
+            approve_2(waiting, who=who, reason=reason)
 
     def test_an_unknown_version_is_wrong_usage(self, trained: Trained):
         with pytest.raises(UsageError, match="'7' is no version of icp-default; versions: 1"):
             approve(trained.home, MOTION, "7", who="Ada", reason="r", as_of=TODAY)
 
-    def test_while_another_process_holds_the_warehouse_nothing_is_decided(self, own: Home):
-        registered_again(own)
-        before = registry.aliases(own, MOTION)
+    def test_while_another_process_holds_the_warehouse_nothing_is_decided(self, waiting: Home):
+        before = registry.aliases(waiting, MOTION)
         code = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print(); sys.stdin.read()"
         with subprocess.Popen(
-            [sys.executable, "-u", "-c", code, str(own.warehouse_file)],
+            [sys.executable, "-u", "-c", code, str(waiting.warehouse_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         ) as holder:
             assert holder.stdout is not None
             holder.stdout.readline()
             with pytest.raises(IcpError) as told:
-                approve_2(own)
+                approve_2(waiting)
             holder.communicate()
         assert told.type is RefusedError
-        assert registry.aliases(own, MOTION) == before
-        assert "approved_by" not in registry.describe(own, MOTION, "2").tags
+        assert registry.aliases(waiting, MOTION) == before
+        assert "approved_by" not in registry.describe(waiting, MOTION, "2").tags

@@ -20,7 +20,7 @@ def test_a_version_is_shown_by_number_or_alias(trained: Trained, which: str):
 def test_what_is_in_force_is_shown_by_default_as_readable_text(trained: Trained):
     answer = icp("show", home=trained.home)
     assert answer.status == 0
-    assert answer.out.startswith("# Ideal customer profile of Planted")
+    assert "Planted" in answer.out.splitlines()[0]
     assert "industry is health" in answer.out
     assert "**PROMOTE.**" in answer.out
 
@@ -28,7 +28,7 @@ def test_what_is_in_force_is_shown_by_default_as_readable_text(trained: Trained)
 def test_as_json_it_carries_the_profile_with_its_evidence(trained: Trained):
     told = icp("show", "1", "--json", home=trained.home).json
     assert (told["version"], told["tags"]["verdict"]) == ("1", "PROMOTE")
-    assert told["markdown"].startswith("# Ideal customer profile")
+    assert told["markdown"].startswith("# ")
     best, *_ = told["profile"]["lines"]
     assert best["predicate"]["attribute"] == "industry"
     assert best["predicate"]["any_of"] == ["health"]

@@ -9,7 +9,6 @@ from icploop.pipelines.status import status
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, inbox, tiny_home
-from tests.unit.registered import registered_again
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 
@@ -34,10 +33,9 @@ def test_it_tells_what_is_in_force_and_how_fresh_the_data_are(trained: Trained):
     }
 
 
-def test_a_version_that_waits_is_named(own: Home):
-    registered_again(own)
-    assert status(own, MOTION, DAY).pending_approval == "2"
-    assert "waits for approval    version 2" in icp("status", "--as-of", DAY, home=own).out
+def test_a_version_that_waits_is_named(waiting: Home):
+    assert status(waiting, MOTION, DAY).pending_approval == "2"
+    assert "waits for approval    version 2" in icp("status", "--as-of", DAY, home=waiting).out
 
 
 def test_it_sees_nothing_that_is_dated_later(trained: Trained):
