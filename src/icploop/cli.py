@@ -232,10 +232,11 @@ def backtest(
     if last and as_of:
         raise UsageError("Give --to or --as-of, not both: each names the last day that is seen")
     found = _home(home)
+    settings, chosen = found.settings(), _motion(found, motion)
     report = run(
         Warehouse(found.warehouse_file).tables(),
-        found.settings(),
-        _motion(found, motion),
+        settings,
+        chosen,
         first=_day(first) if first else None,
         last=_day(last or as_of),
         on_round=console.progress("replaying"),

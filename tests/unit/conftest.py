@@ -14,7 +14,6 @@ from icploop.io.home import Home
 from icploop.io.tracking import connect
 from tests.unit import planted
 from tests.unit.io_fixtures import Answer, icp, inbox, new_home, write_csv
-
 from tests.unit.registered import register_a_challenger
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -167,6 +168,21 @@ def nothing_changes(home: Home) -> Iterator[None]:
     before = contents(home)
     yield
     assert contents(home) == before
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Let another process hold a warehouse as long as the block lasts."""
+    code = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        try:
+            yield
+        finally:
+            holder.communicate()
 
 
 def require(what: str, found: object) -> None:

@@ -10,10 +10,10 @@ import pytest
 from icploop.io.home import Home
 from tests.unit import planted
 from tests.unit.conftest import Trained
-from tests.unit.io_fixtures import icp, nothing_changes, tiny_home
+from tests.unit.io_fixtures import held, icp, nothing_changes, tiny_home
 
-COMMANDS = "init demo ingest status watch retrain approve score list show backtest".split()
-DATED = "ingest status watch retrain approve score list show backtest".split()
+DATED = ["ingest", "status", "watch", "retrain", "approve", "score", "list", "show", "backtest"]
+COMMANDS = ["init", "demo", *DATED]
 # What each command needs beside its options.
 NEEDS: dict[str, list[str]] = {
     "approve": ["1", "--by", "Ada", "--reason", "r"],
@@ -59,8 +59,8 @@ class TestHelp:
             "except SystemExit: pass\n"
             "print([m for m in ('pandas', 'mlflow', 'duckdb', 'prefect') if m in sys.modules])"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.stdout.splitlines()[-1] == "[]"
+        said = subprocess.check_output([sys.executable, "-c", code], text=True)
+        assert said.splitlines()[-1] == "[]"
 
     def test_without_a_command_it_is_shown_as_wrong_usage(self):
         answer = icp()
@@ -168,10 +168,10 @@ class TestAnswers:
         with pytest.raises(json.JSONDecodeError):
             json.loads(text.out)
 
-    def test_the_real_command_prints_one_json_object_on_stdout(self, trained: Trained):
-        done = _run("status", "--as-of", str(DAY), "--json", home=trained.home)
-        assert done.returncode == 0
-        assert json.loads(done.stdout)["champion"] == "1"
+    def test_the_real_command_prints_one_json_object_on_stdout(self, tmp_path: Path):
+        done = _run("ingest", "--json", home=tiny_home(tmp_path))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["tables"]["deals"]["stored"] == 10
 
     def test_the_real_command_tells_bad_data_without_a_traceback(self, tmp_path: Path):
         home = tiny_home(tmp_path)
@@ -181,6 +181,12 @@ class TestAnswers:
         assert done.stderr.startswith("icp: ")
         assert "deals.csv is empty" in done.stderr
         assert "Traceback" not in done.stderr
+
+    def test_while_another_process_holds_the_warehouse_it_is_refused(self, own: Home):
+        with held(own.warehouse_file):
+            answer = icp("ingest", "--json", home=own)
+        assert answer.status == answer.json["exit_status"] == 4
+        assert "locked by another process; wait until it has finished" in answer.json["error"]
 
 
 class TestFaults:
@@ -224,6 +230,7 @@ def _run(*given: str, home: Home) -> subprocess.CompletedProcess[str]:
     command = Path(sys.executable).with_name("icp")
     return subprocess.run(
         [str(command), *given, "--home", str(home.root)],
+        check=False,
         capture_output=True,
         text=True,
         env={k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PREFECT", "ICP"))},

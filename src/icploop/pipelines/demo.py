@@ -90,7 +90,9 @@ def prepare_prefect(root: Path) -> None:
 
     Without a server named by PREFECT_API_URL, Prefect starts one for as long as the demo lasts.
     """
-    os.environ.setdefault("PREFECT_HOME", str((root / ".prefect").resolve()))
+    own = (root / ".prefect").resolve()
+    own.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PREFECT_HOME", str(own))
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 

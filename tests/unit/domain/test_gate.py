@@ -62,6 +62,12 @@ def test_the_verdict_follows_from_the_uplift_and_its_probability(
     assert decide(comparison(uplift, better), POLICY).verdict == verdict
 
 
+@pytest.mark.parametrize(("better", "verdict"), [(0.25, "KEEP"), (0.26, "INCONCLUSIVE")])
+def test_a_loser_is_as_sure_as_a_winner_has_to_be(better: float, verdict: str) -> None:
+    found = decide(comparison(-0.05, better), GatePolicy(probability_better=0.75))
+    assert found.verdict == verdict
+
+
 @pytest.mark.parametrize(
     ("falls", "reasons"),
     [

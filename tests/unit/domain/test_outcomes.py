@@ -193,7 +193,7 @@ def test_an_outcome_that_has_matured_never_changes_as_days_go_by() -> None:
 amounts = st.lists(st.sampled_from([0.0, 10.0, 25.5, 100.0, 1e6]), max_size=8)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(mrr=amounts, window=st.integers(1, 2), acv=st.sampled_from([None, "0", "240"]))
 def test_whatever_was_billed_the_three_numbers_agree_with_each_other(
     mrr: list[float], window: int, acv: str | None

@@ -191,7 +191,7 @@ def test_what_the_contract_allows_is_no_fault(fine: Row) -> None:
     assert checked("deals", DEAL | fine).bad_rows == 0
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     st.lists(
         st.one_of(

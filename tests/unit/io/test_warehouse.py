@@ -2,8 +2,6 @@ import os
 import pwd
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from icploop.domain.tables import CONTRACTS, check_table
 from icploop.errors import DataError, RefusedError
 from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
 from icploop.settings import TABLES, TableName
+from tests.unit.io_fixtures import held
 
 DAY = date(2024, 1, 31)
 
@@ -241,25 +240,10 @@ class TestWhenItCannotBeOpened:
 
     def test_a_lock_held_by_another_process_is_refused_with_the_remedy(self, warehouse: Warehouse):
         warehouse.store([batch("accounts", [account()])])
-        holder = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                f"import duckdb, sys; db = duckdb.connect({str(warehouse.path)!r}); "
-                "print('held', flush=True); sys.stdin.read()",
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert holder.stdout is not None
-        try:
-            assert holder.stdout.readline() == "held\n"
+        with held(warehouse.path):
             for act in (warehouse.tables, warehouse.account_ids, lambda: warehouse.store([])):
-                with pytest.raises(RefusedError, match=r"locked by another process; wait"):
+                with pytest.raises(RefusedError, match="locked by another process; wait"):
                     act()
-        finally:
-            holder.communicate()
         assert warehouse.account_ids().tolist() == ["a1"]
 
     @pytest.mark.parametrize(("start", "end"), [(100, None), (4096, 12_288), (300_000, 300_100)])

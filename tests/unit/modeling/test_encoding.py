@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icploop.modeling.encoding import RAREST_LEVEL, Encoding
@@ -124,6 +124,7 @@ def test_where_every_level_is_rare_the_trees_still_get_a_table() -> None:
     assert tree.nunique(dropna=False).tolist() == [1]
 
 
+@settings(max_examples=10)
 @given(st.permutations(list(KINDS)), st.permutations(list(KINDS)))
 def test_the_order_of_columns_and_declarations_changes_nothing(
     columns: list[str], declared: list[str]

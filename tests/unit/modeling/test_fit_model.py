@@ -123,6 +123,15 @@ def test_contributions_add_up_to_the_expectation_but_for_one_number_that_all_sha
     assert rest.mean() == pytest.approx(TRAIN.outcomes["nrr"].mean(), abs=0.02)
 
 
+def test_contributions_are_against_the_average_training_account() -> None:
+    assert MODEL.contributions(TRAIN.features).mean().abs().max() < 0.004
+
+
+def test_every_bag_is_another_draw() -> None:
+    parts = MODEL.parts()
+    assert parts["nrr-0.ubj"] != parts["nrr-1.ubj"]
+
+
 def test_contributions_point_where_the_truth_does() -> None:
     found = MODEL.contributions(UNSEEN.features).groupby(UNSEEN.features["industry"]).mean()
     assert found.loc["health", "industry"] > 0.1

@@ -110,11 +110,11 @@ def test_the_order_of_rows_says_nothing() -> None:
 
 
 def test_where_nothing_is_planted_hardly_anybody_is_refused() -> None:
-    refused = sum(bool(learned(market(150, seed=seed, effect=0)).anti) for seed in range(60))
-    assert refused <= 6
+    refused = sum(bool(learned(market(150, seed=seed, effect=0)).anti) for seed in range(40))
+    assert refused <= 4
 
 
 def test_the_bad_segment_is_found_nearly_always() -> None:
-    pages = [learned(market(300, seed=seed)) for seed in range(20)]
+    pages = [learned(market(300, seed=seed)) for seed in range(12)]
     found = sum(any(line.predicate.any_of == ("gaming",) for line in p.anti) for p in pages)
-    assert found >= 17
+    assert found >= 10

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icploop.domain.calendar import last_moment
@@ -255,6 +255,7 @@ def test_a_pickle_in_place_of_the_reference_is_not_opened() -> None:
         IcpVersion.from_parts(version().parts() | {"reference.npy": pickle.ljust(128) + b"\n"})
 
 
+@settings(max_examples=15)
 @given(st.sampled_from(PARTS), st.data())
 def test_the_hash_changes_with_any_byte(name: str, data: st.DataObject) -> None:
     parts = version().parts()

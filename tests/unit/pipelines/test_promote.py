@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -9,14 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from icploop.errors import IcpError, RefusedError, UsageError
+from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.promote import approve
 from tests.unit import planted
 from tests.unit.conftest import Trained
-from tests.unit.io_fixtures import icp, nothing_changes
+from tests.unit.io_fixtures import held, icp, nothing_changes
 from tests.unit.registered import pieces
 
 MOTION = planted.MOTION
@@ -164,17 +162,7 @@ class TestRefusal:
 
     def test_while_another_process_holds_the_warehouse_nothing_is_decided(self, waiting: Home):
         before = registry.aliases(waiting, MOTION)
-        code = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print(); sys.stdin.read()"
-        with subprocess.Popen(
-            [sys.executable, "-u", "-c", code, str(waiting.warehouse_file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as holder:
-            assert holder.stdout is not None
-            holder.stdout.readline()
-            with pytest.raises(IcpError) as told:
-                approve_2(waiting)
-            holder.communicate()
-        assert told.type is RefusedError
+        with held(waiting.warehouse_file), pytest.raises(RefusedError, match="another process"):
+            approve_2(waiting)
         assert registry.aliases(waiting, MOTION) == before
         assert "approved_by" not in registry.describe(waiting, MOTION, "2").tags
