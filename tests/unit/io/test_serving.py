@@ -1,6 +1,7 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from icploop.errors import DataError
@@ -26,13 +27,13 @@ def folder(version: IcpVersion, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def accounts() -> planted.pd.DataFrame:
+def accounts() -> pd.DataFrame:
     return planted.company()["accounts"].drop_duplicates("account_id").tail(20)
 
 
 def test_a_version_read_back_scores_as_the_one_that_was_written(version: IcpVersion, folder: Path):
     read = IcpVersion.from_parts(read_parts(folder))
-    planted.pd.testing.assert_frame_equal(
+    pd.testing.assert_frame_equal(
         read.score(accounts(), DAY, "1"), version.score(accounts(), DAY, "1")
     )
     assert content_hash(read.parts()) == content_hash(version.parts())
