@@ -15,11 +15,12 @@ from icploop.settings import Attribute, HypothesisLine, Kind
 class Predicate:
     """A condition on one attribute: exactly one of `between`, `any_of` and `is_true` is given.
 
-    `between` includes both ends; for dates it is the age in days. A missing value never fulfils it.
+    `between` includes both ends, and None leaves one open; for dates it is the age in days. A
+    missing value never fulfils a condition.
     """
 
     attribute: str
-    between: tuple[float, float] | None = None
+    between: tuple[float | None, float | None] | None = None
     any_of: tuple[str, ...] | None = None
     is_true: bool | None = None
 
@@ -32,7 +33,12 @@ class Predicate:
         """Which accounts of an attribute frame fulfil it."""
         values = features[self.attribute]
         if self.between is not None:
-            return values.between(*self.between)
+            low, high = self.between
+            return (
+                values.notna()
+                & (True if low is None else values >= low)
+                & (True if high is None else values <= high)
+            )
         if self.any_of is not None:
             wanted = frozenset(self.any_of)
             # A category may hold a bar of its own; members of a set never do.
@@ -45,9 +51,8 @@ class Predicate:
     def text(self, attribute: Attribute) -> str:
         """The condition in words, with the attribute's label."""
         if self.between is not None:
-            low, high = (f"{end:,.6g}" for end in self.between)
             days = " days ago" if attribute.kind == "date" else ""
-            return f"{attribute.label} {low} to {high}{days}"
+            return f"{attribute.label} {_range_text(*self.between)}{days}"
         if self.any_of is not None:
             verb = "has" if attribute.kind == "set" else "is"
             return f"{attribute.label} {verb} {' or '.join(self.any_of)}"
@@ -112,6 +117,14 @@ class Profile:
     def from_dict(cls, raw: Mapping[str, Any]) -> Profile:
         """The inverse of `as_dict`."""
         return cls(_lines(raw["lines"]), _lines(raw["anti"]), raw["matured"])
+
+
+def _range_text(low: float | None, high: float | None) -> str:
+    if high is None:
+        return f"{low:,.6g} or more"
+    if low is None:
+        return f"up to {high:,.6g}"
+    return f"{low:,.6g} to {high:,.6g}"
 
 
 def kinds_of(attributes: Sequence[Attribute]) -> dict[str, Kind]:

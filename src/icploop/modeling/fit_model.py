@@ -18,7 +18,6 @@ import pandas as pd
 import xgboost as xgb
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import RidgeCV
-from threadpoolctl import threadpool_limits
 
 from icploop.errors import DataError
 from icploop.modeling.encoding import Encoding
@@ -52,11 +51,9 @@ class Blend:
         cls, linear: pd.DataFrame, tree: pd.DataFrame, target: np.ndarray, bags: int, seed: int
     ) -> Blend:
         """Fit both halves; bag i subsamples with seed + i."""
-        # On matrices of this size BLAS threads cost more than they bring.
-        with threadpool_limits(1):
-            ridge = RidgeCV(alphas=_ALPHAS).fit(linear.to_numpy(), target)
+        ridge = RidgeCV(alphas=_ALPHAS).fit(linear.to_numpy(), target)
         # Without feature names: checking them in every boosting round costs more than the round.
-        table = xgb.DMatrix(tree.to_numpy(), label=target)
+        table = xgb.DMatrix(tree.to_numpy(), label=target, nthread=1)
         start = {"base_score": float(target.mean())}
         boosters = tuple(
             xgb.train(_BOOSTER | start | {"seed": seed + bag}, table, num_boost_round=_TREES)
@@ -68,7 +65,7 @@ class Blend:
     def predict(self, linear: pd.DataFrame, tree: pd.DataFrame) -> np.ndarray:
         """The expected target of each row."""
         straight = self.intercept + linear.to_numpy() @ np.array(list(self.weights.values()))
-        table = xgb.DMatrix(tree.to_numpy())
+        table = xgb.DMatrix(tree.to_numpy(), nthread=1)
         boosted = np.mean([booster.predict(table) for booster in self.boosters], axis=0)
         return (straight + boosted.astype("float64")) / 2
 
@@ -79,7 +76,7 @@ class Blend:
         give exact Shapley values (Lundberg et al. 2018, as built into XGBoost).
         """
         straight = linear * pd.Series(self.weights)
-        table = xgb.DMatrix(tree.to_numpy())
+        table = xgb.DMatrix(tree.to_numpy(), nthread=1)
         shapley = np.mean([b.predict(table, pred_contribs=True) for b in self.boosters], axis=0)
         # XGBoost answers no rows with no columns. The last column is the bias that all rows share.
         by_row = shapley.reshape(len(tree), tree.shape[1] + 1)[:, :-1]

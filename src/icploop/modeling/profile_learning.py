@@ -97,16 +97,17 @@ def _candidates(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
             yield Predicate(attribute.name, any_of=(level,))
 
 
-def _ranges(values: pd.Series) -> list[tuple[float, float]]:
-    """Ranges between fifths of the data, with ends that a person would write down."""
+def _ranges(values: pd.Series) -> list[tuple[float | None, float | None]]:
+    """Ranges between fifths of the data, with ends that a person would write down.
+
+    The outermost ranges are open: a prospect may be larger than every customer so far.
+    """
     given = values.dropna().to_numpy()
     if len(given) == 0:
         return []
-    fifths = np.quantile(given, [0, 0.2, 0.4, 0.6, 0.8, 1])
-    ends = sorted({_round_number(float(end)) for end in fifths[1:-1]})
-    ends = [float(np.floor(fifths[0])), *ends, float(np.ceil(fifths[-1]))]
-    pairs = [(a, b) for a, b in combinations(ends, 2) if a < b]
-    return [pair for pair in pairs if pair != (ends[0], ends[-1])]
+    fifths = np.quantile(given, [0.2, 0.4, 0.6, 0.8])
+    ends = sorted({_round_number(float(end)) for end in fifths})
+    return [*((None, end) for end in ends), *combinations(ends, 2), *((end, None) for end in ends)]
 
 
 def _round_number(value: float) -> float:

@@ -10,6 +10,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.gate import Comparison, Decision, decide, too_few
@@ -93,7 +94,14 @@ def run_round(
     tables: Tables, settings: Settings, motion: str, as_of: date, champion: IcpVersion | None
 ) -> Round:
     """Train and judge a challenger as of a day. `tables` may hold later rows; they are not seen."""
-    seen = seen_by(tables, as_of)
+    # On matrices of this size BLAS threads cost more than they bring, and folds run side by side.
+    with threadpool_limits(1):
+        return _judged(seen_by(tables, as_of), settings, motion, as_of, champion)
+
+
+def _judged(
+    seen: Tables, settings: Settings, motion: str, as_of: date, champion: IcpVersion | None
+) -> Round:
     snapshot, policy = snapshot_hash(seen), settings.policy.digest()
     closed = closed_deals(seen, motion, settings.trigger)
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)

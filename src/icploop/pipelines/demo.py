@@ -110,6 +110,8 @@ def found_company(root: Path, seed: int, wins: int = _WINS) -> Company:
     world = simulate(WorldRecipe(seed=seed, wins=wins))
     create(root)
     home.settings_file.write_text(_settings_text(world), encoding="utf-8")
+    with (home.sources_folder / "files.yaml").open("a", encoding="utf-8") as sources:
+        sources.write("  signals:\n    file: signals.csv\n")
     for name in TABLES:
         table: pd.DataFrame = getattr(world, name)
         table.to_csv(root / "data" / "inbox" / f"{name}.csv", index=False)

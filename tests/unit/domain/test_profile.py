@@ -37,6 +37,8 @@ def profile(*points_and_predicates: tuple[int, Predicate]) -> Profile:
     [
         (Predicate("employees", between=(10, 100)), "wx"),
         (Predicate("employees", between=(100.5, 200)), "y"),
+        (Predicate("employees", between=(100.5, None)), "y"),
+        (Predicate("employees", between=(None, 100)), "wx"),
         (Predicate("funded_on", between=(-10, 0)), "wx"),
         (Predicate("industry", any_of=("health",)), "w"),
         (Predicate("industry", any_of=("retail", "health")), "wx"),
@@ -75,6 +77,8 @@ def test_where_nothing_is_known_nothing_holds(predicate: Predicate, empty: pd.Da
     ("predicate", "text"),
     [
         (Predicate("employees", between=(100, 12500)), "employees 100 to 12,500"),
+        (Predicate("employees", between=(100, None)), "employees 100 or more"),
+        (Predicate("employees", between=(None, 100)), "employees up to 100"),
         (Predicate("funded_on", between=(0, 90)), "last funding 0 to 90 days ago"),
         (Predicate("industry", any_of=("health", "retail")), "industry is health or retail"),
         (Predicate("tech", any_of=("crm",)), "tech has crm"),
