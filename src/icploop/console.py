@@ -228,13 +228,7 @@ def demo(report: DemoReport) -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Aligned columns of text; numbers to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
-    numeric = [
-        all(
-            row[i].lstrip("+-").replace(".", "").replace("%", "").isdigit() or not row[i]
-            for row in cells
-        )
-        for i in range(len(heads))
-    ]
+    numeric = [all(_looks_like_number(row[i]) for row in cells) for i in range(len(heads))]
     widths = [max(len(row[i]) for row in [list(heads), *cells]) for i in range(len(heads))]
 
     def line(row: Sequence[str]) -> str:

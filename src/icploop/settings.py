@@ -142,7 +142,6 @@ class GatePolicy(_Frozen):
     Margins are NRR, GRR and retention as ratios (0.02 = two points).
     """
 
-    approval: Literal["manual", "auto"] = "manual"
     probability_better: float = Field(default=0.8, ge=0.5, lt=1)
     min_uplift: float = Field(default=0.0, ge=0)
     grr_margin: float = Field(default=0.05, ge=0)

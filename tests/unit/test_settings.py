@@ -279,7 +279,6 @@ def test_a_digest_is_the_same_on_every_machine_and_in_any_order_of_keys() -> Non
 @pytest.mark.parametrize(
     "change",
     [
-        {"approval": "auto"},
         {"probability_better": 0.81},
         {"min_uplift": 0.001},
         {"grr_margin": 0.06},

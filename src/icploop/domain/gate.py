@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
+from datetime import date
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 from icploop.domain.outcomes import Kpis
 from icploop.settings import GatePolicy
@@ -54,19 +55,23 @@ class Decision:
     reasons: tuple[str, ...]
     needed_matured: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """The decision with JSON-like values."""
-        return asdict(self) | {"reasons": list(self.reasons)}
 
+def too_few(matured: int, policy: GatePolicy, enough_by: date | None = None) -> Decision | None:
+    """INCONCLUSIVE when there are fewer matured accounts than the policy asks for.
 
-def too_few(matured: int, policy: GatePolicy) -> Decision | None:
-    """INCONCLUSIVE when there are fewer matured accounts than the policy asks for."""
+    `enough_by` is the month in which enough of those won so far will have matured, if known.
+    """
     missing = policy.min_matured - matured
     if missing <= 0:
         return None
     reason = (
         f"Only {matured} won accounts have matured; the policy asks for {policy.min_matured}, "
-        f"{missing} more are needed."
+        f"{missing} more are needed"
+        + (
+            f", which those won so far give by {enough_by:%Y-%m} at the earliest."
+            if enough_by
+            else "."
+        )
     )
     return Decision("INCONCLUSIVE", (reason,), missing)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -20,7 +20,3 @@ class LedgerRow:
     who: str | None = None
     reason: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row with JSON-like values."""
-        return asdict(self) | {"as_of": self.as_of.isoformat()}

@@ -7,8 +7,6 @@ import pandas as pd
 
 from icploop.settings import Tiers
 
-TIERS = ("A", "B", "C", "D", "anti", "unknown")
-
 
 def percentile_against(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Where each value stands among the sorted `reference`, 0 to 100 (mid-rank for ties)."""

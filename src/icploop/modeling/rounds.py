@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.calendar import last_moment, month_start, seen_by
 from icploop.domain.gate import Comparison, Decision, decide, too_few
 from icploop.domain.outcomes import Kpis, kpis, of_motion, outcomes
 from icploop.domain.profile import kinds_of
@@ -106,7 +106,7 @@ def _judged(
     closed = closed_deals(seen, motion, settings.trigger)
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
     matured = sold[sold["matured"]].rename_axis(None)
-    if decision := too_few(len(matured), settings.policy):
+    if decision := too_few(len(matured), settings.policy, _enough_by(sold, settings)):
         return Round(motion, as_of, decision, closed, len(matured), snapshot, policy)
     features = attributes_at(seen.accounts, matured, settings.attributes)
     usable, notes = _usable(features, settings.attributes)
@@ -134,6 +134,14 @@ def _judged(
         evidence=evidence,
         notes=tuple(notes),
     )
+
+
+def _enough_by(sold: pd.DataFrame, settings: Settings) -> date | None:
+    """The month in which enough of the accounts won so far will have matured for the policy."""
+    months = sold["matured_month"].dropna().sort_values()
+    if len(months) < settings.policy.min_matured:
+        return None
+    return month_start(int(months.iloc[settings.policy.min_matured - 1]))
 
 
 def snapshot_hash(seen: Tables) -> str:

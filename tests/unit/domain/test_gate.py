@@ -1,8 +1,7 @@
-import json
 import math
 from dataclasses import fields, replace
+from datetime import date
 from statistics import NormalDist
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -154,6 +153,12 @@ def test_too_few_matured_accounts_decide_nothing_and_say_how_many_more_are_neede
         assert f"{missing} more are needed" in found.reasons[0]
 
 
+def test_too_few_matured_accounts_name_the_month_in_which_there_will_be_enough() -> None:
+    found = too_few(59, POLICY, date(2025, 3, 1))
+    assert found is not None
+    assert "by 2025-03 at the earliest." in found.reasons[0]
+
+
 def test_the_accounts_needed_are_those_at_which_the_uplift_would_reach_the_probability() -> None:
     # z(.8) = .8416; the error must fall from .06 to .03 / .8416, so n must grow by 2.833 times.
     seen = comparison(0.03, 0.69, error=0.06)
@@ -184,9 +189,3 @@ def test_a_surer_policy_never_asks_for_fewer_accounts(
         for p in (probability, 0.99)
     )
     assert 1 <= lax <= strict
-
-
-def test_a_decision_is_told_as_json() -> None:
-    told: dict[str, Any] = Decision("KEEP", ("Worse.",), 0).as_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert told == {"verdict": "KEEP", "reasons": ["Worse."], "needed_matured": 0}
