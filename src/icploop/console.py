@@ -51,7 +51,10 @@ def ingest(report: IngestReport) -> str:
             *(f"  {n:>6}  {r}" for r, n in report.rules.items()),
         ]
     if report.emptied:
-        lines += ["", "Cells that could not be read and count as missing:"]
+        lines += [
+            "",
+            "Cells of declared attributes that break a rule count as missing; so many, by rule:",
+        ]
         lines += [f"  {n:>6}  {r}" for r, n in report.emptied.items()]
     return "\n".join(lines)
 
@@ -71,7 +74,7 @@ def status(found: Status) -> str:
             "waits for approval",
             f"version {found.pending_approval}" if found.pending_approval else "nothing",
         ),
-        ("closed deals since", f"{found.closed_since} ({found.missing_deals} missing)"),
+        ("closed since a round", f"{found.closed_since} deals ({found.missing_deals} missing)"),
         ("round due", "yes" if found.round_due else "no"),
         ("last round", found.last_round or "never"),
         ("matured accounts", f"{found.matured_accounts} (at least {found.min_matured} are needed)"),
@@ -113,7 +116,14 @@ def approve(report: PromotionReport) -> str:
 def score(report: ScoreReport) -> str:
     """How many accounts fell into each tier."""
     tiers = ", ".join(f"{tier} {count}" for tier, count in sorted(report.tiers.items()))
-    return f"{report.rows} accounts scored by version {report.version}: {tiers}\n{report.out}"
+    lines = [f"{report.rows} accounts scored by version {report.version}: {tiers}", report.out]
+    if report.absent:
+        lines.append(f"Not in the file, so unknown: {', '.join(report.absent)}")
+    lines += [
+        f"{count} cells of {name} could not be read and count as unknown"
+        for name, count in report.unreadable.items()
+    ]
+    return "\n".join(lines)
 
 
 def target_list(report: ListReport) -> str:
@@ -140,11 +150,18 @@ def first_targets(head: pd.DataFrame) -> str:
             row.tier,
             f"{row.fit_score:.0f}",
             f"{row.expected_nrr:.0%}",
-            str(row.reasons_for).split("; ")[0][:38],
+            _short_reason(str(row.reasons_for)),
         )
         for rank, row in enumerate(head.itertuples(index=False), start=1)
     ]
     return table(("#", "account", "tier", "fit", "NRR", "best reason (points of NRR)"), rows)
+
+
+def _short_reason(reasons: str, width: int = 38) -> str:
+    """The first reason, its value cut so that the points are seen."""
+    what, _, worth = reasons.split("; ", maxsplit=1)[0].rpartition(": ")
+    room = width - len(worth) - 2
+    return f"{what if len(what) <= room else what[: room - 1] + '…'}: {worth}" if what else ""
 
 
 def backtest(report: BacktestReport) -> str:

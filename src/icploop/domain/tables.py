@@ -6,6 +6,7 @@ that a row broke. Only a missing required column stops everything (DataError).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from icploop.errors import DataError
-from icploop.settings import Attribute, TableName
+from icploop.settings import Attribute, Kind, TableName
 
 FAULT_COLUMNS = ["row", "column", "rule", "value"]
 
@@ -127,17 +128,16 @@ def check_table(
     for column in contract.texts:
         frame[column] = read_text(_column(frame, column))
     for column in contract.moments:
-        frame[column], faults = _read(column, read_moment, _column(frame, column), dates)
+        frame[column], faults = _read(column, _column(frame, column), "date", dates)
         unread.append(faults)
     for column in contract.numbers:
-        frame[column], faults = _read(column, read_number, _column(frame, column))
+        frame[column], faults = _read(column, _column(frame, column), "number")
         unread.append(faults)
     emptied: list[pd.DataFrame] = []
     for attribute in attributes:
         if attribute.name in frame.columns and attribute.name not in contract.columns:
-            values = frame[attribute.name]
             frame[attribute.name], faults = _read(
-                attribute.name, lambda column, kind=attribute.kind: read_kind(column, kind), values
+                attribute.name, frame[attribute.name], attribute.kind, dates
             )
             emptied.append(faults)
     broken = _broken_rules(_schema(name, max_money), frame)
@@ -192,7 +192,7 @@ def read_flag(values: pd.Series) -> pd.Series:
 
 
 def read_set(values: pd.Series) -> pd.Series:
-    """Sets as text `a|b|c`, sorted and without repeats, from such text or from lists."""
+    """Sets as text `a|b|c`, sorted and without repeats, from such text, `a;b;c`, or lists."""
     if values.dtype == object:
         values = values.map(
             lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v
@@ -207,34 +207,40 @@ def by_distinct(texts: pd.Series, function: Callable[[str], Any]) -> pd.Series:
 
 
 def _sorted_members(text: str) -> str:
-    return "|".join(sorted({part.strip() for part in text.split("|")} - {""}))
+    return "|".join(sorted({part.strip() for part in re.split(r"[|;]", text)} - {""}))
 
 
-def read_kind(values: pd.Series, kind: str) -> pd.Series:
-    """The values of a declared attribute, typed by its kind; what cannot be read is missing."""
+def read_kind(values: pd.Series, kind: Kind, dates: str | None = None) -> pd.Series:
+    """The values of a declared attribute, typed by its kind; what cannot be read is missing.
+
+    `dates` is a strptime format for dates that are not ISO 8601.
+    """
+    if kind == "date":
+        return read_moment(values, dates)
     readers = {
         "category": read_text,
         "number": read_number,
         "flag": read_flag,
         "set": read_set,
-        "date": read_moment,
     }
     return readers[kind](values)
 
 
-_RULES = {
-    "read_moment": "{column} is a date (ISO 8601, or the `dates` format of the source)",
-    "read_number": "{column} is a number",
+_RULES: dict[str, str] = {
+    "category": "{column} is text",
+    "number": "{column} is a number",
+    "flag": "{column} is yes or no (true, false, 1, 0)",
+    "set": "{column} is a|b|c",
+    "date": "{column} is a date (ISO 8601, or the `dates` format of the source)",
 }
 
 
 def _read(
-    column: str, reader: Any, values: pd.Series, *more: Any
+    column: str, values: pd.Series, kind: Kind, dates: str | None = None
 ) -> tuple[pd.Series, pd.DataFrame]:
-    typed = reader(values, *more)
+    typed = read_kind(values, kind, dates)
     unreadable = values[typed.isna() & read_text(values).notna()]
-    rule = _RULES.get(getattr(reader, "__name__", ""), "{column} can be read as its declared kind")
-    return typed, _fault_lines(unreadable, column, rule.format(column=column))
+    return typed, _fault_lines(unreadable, column, _RULES[kind].format(column=column))
 
 
 def _column(frame: pd.DataFrame, column: str) -> pd.Series:

@@ -187,17 +187,20 @@ def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
         db.unregister("refused")
 
 
-def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Rows without a key: store each as often as the larger of what is stored and what came."""
-    columns = ", ".join(f'"{_quoted(c)}"' for c in _columns_of(db, table))
-    numbered = f"SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS repeat"
-    db.execute(f"CREATE TEMP TABLE aligned AS SELECT {columns} FROM {table} WHERE false")
-    db.execute("INSERT INTO aligned BY NAME SELECT * FROM incoming")
+def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: TableName) -> None:
+    """Rows without a key: store each as often as the larger of what is stored and what came.
+
+    Rows are the same when their canonical columns are; a column that is new does not make them new.
+    """
+    canonical = ", ".join(f'"{c}"' for c in CONTRACTS[table].columns)
+    columns = ", ".join(f'"{_quoted(c)}"' for c in _columns_of(db, "incoming"))
+    # Names that no source would give to a column of its own.
+    numbered = f"row_number() OVER (PARTITION BY {canonical}) AS _nth_alike"
     db.execute(
-        f"INSERT INTO {table} BY NAME SELECT {columns} FROM "
-        f"({numbered} FROM aligned EXCEPT {numbered} FROM {table})"
+        f"INSERT INTO {table} BY NAME SELECT {columns} FROM (SELECT *, {numbered} FROM incoming) "
+        f"LEFT JOIN (SELECT {canonical}, count(*) AS _stored_alike FROM {table} GROUP BY ALL) "
+        f"USING ({canonical}) WHERE _nth_alike > coalesce(_stored_alike, 0)"
     )
-    db.execute("DROP TABLE aligned")
 
 
 def _widen(db: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -73,11 +73,11 @@ def _typed(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The history (account_id, seen, row) in its order, and the values of its rows by kind."""
     if absent := [a.name for a in attributes if a.name not in accounts.columns]:
+        there = ", ".join(sorted(set(accounts.columns) - {"observed_at"}))
         raise DataError(
-            f"conf/icp.yaml declares `{absent[0]}`, but no account has a value for it by this "
-            f"day; add a column `{absent[0]}` to the accounts (columns there: "
-            f"{', '.join(sorted(set(accounts.columns) - {'observed_at'}))}), or take it out of "
-            "dimensions"
+            f"conf/icp.yaml declares `{absent[0]}`, but no account has a value for it that can be "
+            f"read by this day; add a column `{absent[0]}` to the accounts (columns there: "
+            f"{there}), see what `icp ingest` said of its cells, or take it out of dimensions"
         )
     # Undated rows sort before every dated one: they count as always known.
     ordered = accounts.sort_values(

@@ -240,14 +240,16 @@ def _sentence(
 
 
 def _shown(values: pd.Series, kind: str) -> pd.Series:
-    """Feature values as a person would write them; a missing one as `?`."""
+    """Feature values as a person would write them; a missing one as `unknown`."""
     if kind == "flag":
-        return values.map({1.0: "yes", 0.0: "no"}).astype("object").fillna("?")
+        return values.map({1.0: "yes", 0.0: "no"}).astype("object").fillna("unknown")
     if kind == "number":
-        return values.map(lambda v: "?" if pd.isna(v) else f"{v:,.6g}").astype("object")
+        return values.map(lambda v: "unknown" if pd.isna(v) else f"{v:,.6g}").astype("object")
     if kind == "date":
-        return values.map(lambda v: "?" if pd.isna(v) else f"{v:.0f} days ago").astype("object")
-    return values.astype("object").fillna("?")
+        return values.map(lambda v: "unknown" if pd.isna(v) else f"{v:.0f} days ago").astype(
+            "object"
+        )
+    return values.astype("object").fillna("unknown")
 
 
 def _npy(values: np.ndarray) -> bytes:

@@ -95,13 +95,15 @@ def _check(
     if verdict != "PROMOTE":
         raise RefusedError(
             f"Version {version.number} has the verdict {verdict}, so it cannot be approved: "
-            f"{version.tags.get('reasons', '')}"
+            f"{version.tags.get('reasons', '')} It can be looked at with `icp show "
+            f"{version.number}` and `icp list --version {version.number}`"
         )
     if current.get(CHALLENGER) != version.number:
         pending = current.get(CHALLENGER)
         raise RefusedError(
             f"Version {version.number} is not waiting for approval; "
             + (f"version {pending} is" if pending else "nothing is")
+            + (", and it is in force already" if current.get(CHAMPION) == version.number else "")
         )
     judged_against = version.tags.get("judged_against", "none")
     in_force = current.get(CHAMPION, "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -13,25 +14,32 @@ import pandas as pd
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.outcomes import of_motion, parent_of
 from icploop.domain.tables import Tables, read_text
-from icploop.errors import DataError, RefusedError
+from icploop.errors import DataError
 from icploop.io import registry
 from icploop.io.frames import read_in_parts, writer_to
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.features import attributes_at
+from icploop.modeling.features import attributes_at, attributes_in
 from icploop.modeling.rounds import capacity_share, prospects
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.version import SCORE_COLUMNS, IcpVersion
+from icploop.pipelines.show import describe_version
 
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """How many accounts were scored, by tier, with which version, and where they are."""
+    """How many accounts were scored, by tier, with which version, and where they are.
+
+    `unreadable` counts by attribute the cells that could not be read by its kind and count as
+    missing; `absent` names the attributes that the file does not have at all.
+    """
 
     version: str
     rows: int
     tiers: dict[str, int]
+    unreadable: dict[str, int]
+    absent: tuple[str, ...]
     out: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -40,6 +48,8 @@ class ScoreReport:
             "icp_version": self.version,
             "rows": self.rows,
             "tiers": self.tiers,
+            "unreadable_cells": self.unreadable,
+            "absent_attributes": list(self.absent),
             "out": self.out,
         }
 
@@ -81,7 +91,9 @@ def score_file(
     champion and DataError for a file that cannot be read or has no account_id.
     """
     version, number = _version(home, motion, which)
-    tiers: dict[str, int] = {}
+    tiers: Counter[str] = Counter()
+    unreadable: Counter[str] = Counter()
+    absent: tuple[str, ...] = ()
     rows = 0
     with writer_to(target) as write:
         for part in read_in_parts(source):
@@ -94,13 +106,15 @@ def score_file(
             if part["account_id"].isna().any():
                 row = rows + int(part["account_id"].isna().to_numpy().argmax()) + 1
                 raise DataError(f"{source}: row {row} has no account_id; every account needs one")
-            scores = version.score(part, as_of, number)
+            features = attributes_in(part, last_moment(as_of), version.attributes)
+            scores = version.score_features(part["account_id"], features, as_of, number)
             write(scores)
             rows += len(scores)
-            for tier, count in scores["tier"].value_counts().items():
-                tiers[str(tier)] = tiers.get(str(tier), 0) + int(count)
+            tiers.update(scores["tier"])
+            unreadable.update(_unreadable(part, features))
+            absent = tuple(name for name in features.columns if name not in part.columns)
             progress(rows)
-    return ScoreReport(number, rows, tiers, str(target))
+    return ScoreReport(number, rows, dict(tiers), dict(unreadable), absent, str(target))
 
 
 def target_list(
@@ -124,12 +138,13 @@ def target_list(
     candidates = scores[left_out.isna()]
     size = round(capacity_share(settings, seen, motion) * len(market))
     size = settings.capacity.accounts or max(size, 1)
-    listed = candidates.head(size)
+    listed = candidates.head(size).copy()
     left_out = left_out.mask(left_out.isna() & ~scores.index.isin(listed.index), "beyond capacity")
     excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
     excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
     with writer_to(target) as write:
-        write(listed.assign(rank=range(1, len(listed) + 1)))
+        listed.insert(0, "rank", range(1, len(listed) + 1))
+        write(listed[["rank", "account_id", "name", "domain", *SCORE_COLUMNS[1:]]])
     with writer_to(excluded_out) as write:
         write(excluded[["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]])
     counts = {str(k): int(v) for k, v in excluded["excluded_because"].value_counts().items()}
@@ -154,13 +169,17 @@ def score_accounts(seen: Tables, version: IcpVersion, number: str, as_of: date) 
     )
 
 
+def _unreadable(given: pd.DataFrame, features: pd.DataFrame) -> dict[str, int]:
+    """How many cells of each attribute are filled in but could not be read by its kind."""
+    counts = {
+        name: int((read_text(given[name]).notna() & features[name].isna()).sum())
+        for name in features.columns.intersection(given.columns)
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
 def _version(home: Home, motion: str, which: str) -> tuple[IcpVersion, str]:
-    if which == registry.CHAMPION and which not in registry.aliases(home, motion):
-        raise RefusedError(
-            f"No ICP version of `{motion}` is in force yet; train one with `icp retrain` and "
-            "approve it with `icp approve`, or name a version with --version"
-        )
-    number = registry.describe(home, motion, which).number
+    number = describe_version(home, motion, which).number
     return registry.load(home, motion, number), number
 
 

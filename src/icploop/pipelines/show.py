@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from icploop.domain.profile import Profile
+from icploop.errors import RefusedError
 from icploop.io import registry
 from icploop.io.home import Home
 
@@ -29,8 +30,18 @@ class ShownVersion:
         }
 
 
+def describe_version(home: Home, motion: str, which: str) -> registry.Registered:
+    """What the registry knows of a version. Raises RefusedError while none is in force."""
+    if which == registry.CHAMPION and which not in registry.aliases(home, motion):
+        raise RefusedError(
+            f"No ICP version of `{motion}` is in force yet; train one with `icp retrain` and "
+            "approve it with `icp approve`, or name a version by its number"
+        )
+    return registry.describe(home, motion, which)
+
+
 def show(home: Home, motion: str, which: str) -> ShownVersion:
     """The version that a number or an alias names. Raises UsageError where there is none."""
-    found = registry.describe(home, motion, which)
+    found = describe_version(home, motion, which)
     version = registry.load(home, motion, found.number)
     return ShownVersion(found.number, found.description, version.profile, dict(found.tags))

@@ -7,8 +7,10 @@ from datetime import date
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.ledger import LedgerRow
+from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables
 from icploop.domain.trigger import Due, LastRound, closed_deals, due
+from icploop.errors import DataError
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.settings import Settings
@@ -23,8 +25,21 @@ def watch(home: Home, motion: str, as_of: date) -> Due:
 def check(
     tables: Tables, ledger: Sequence[LedgerRow], settings: Settings, motion: str, as_of: date
 ) -> Due:
-    """Whether a round is due, from ready tables and ledger."""
-    closed = closed_deals(seen_by(tables, as_of), motion, settings.trigger)
+    """Whether a round is due, from ready tables and ledger.
+
+    Raises DataError when deals were created by then, but none of any motion in the settings.
+    """
+    seen = seen_by(tables, as_of)
+    known = [of_motion(seen.deals, stated).any() for stated in settings.motions]
+    if len(seen.deals) and not any(known):
+        counts = seen.deals["motion"].fillna("default").value_counts()
+        found = ", ".join(f"{name} ({count})" for name, count in counts.items())
+        raise DataError(
+            f"None of the {len(seen.deals)} deals created by {as_of} belongs to the motions "
+            f"{', '.join(settings.motions)}; motions found: {found}. "
+            "Name them under `motions` in conf/icp.yaml, or map the column `motion`"
+        )
+    closed = closed_deals(seen, motion, settings.trigger)
     return due(closed, last_round(ledger), as_of, settings.trigger)
 
 

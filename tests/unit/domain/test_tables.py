@@ -21,7 +21,7 @@ from icploop.domain.tables import (
     unknown_accounts,
 )
 from icploop.errors import DataError
-from icploop.settings import TABLES, TableName
+from icploop.settings import TABLES, Attribute, TableName
 from tests.companies import KINDS, SETTINGS
 
 Row = dict[str, Any]
@@ -431,3 +431,13 @@ def test_a_set_is_sorted_text_without_repeats_and_an_empty_one_is_missing(
 def test_reading_twice_is_reading_once(kind: str, cells: list[str]) -> None:
     once = read_kind(pd.Series(cells, dtype="object"), kind)
     pd.testing.assert_series_equal(read_kind(once, kind), once)
+
+
+def test_the_dates_format_of_a_source_holds_for_declared_dates_too() -> None:
+    raw = pd.DataFrame({"account_id": ["a", "b"], "funded_on": ["31/12/2024", "2024-12-31"]})
+    funded_on = Attribute(name="funded_on", dimension="trigger_event", kind="date", label="funded")
+    found = check_table(
+        "accounts", raw, max_money=1e9, dates="%d/%m/%Y", attributes=[funded_on], place="crm"
+    )
+    assert found.rows["funded_on"].tolist() == [pd.Timestamp(2024, 12, 31), pd.NaT]
+    assert found.emptied["rule"].tolist() == [NOT_A_DATE.format("funded_on")]

@@ -165,6 +165,11 @@ class TestSignals:
             counts = warehouse.store([batch("signals", [ticket()] * repeats)])
             assert counts["signals"]["stored"] == stored
 
+    def test_a_new_column_does_not_make_stored_signals_new(self, warehouse: Warehouse):
+        warehouse.store([batch("signals", [ticket(), ticket(2.0)])])
+        again = [ticket(agent="x"), ticket(2.0, agent="y"), ticket(3.0, agent="z")]
+        assert warehouse.store([batch("signals", again)])["signals"]["stored"] == 3
+
     def test_signals_that_differ_in_any_column_are_different(self, warehouse: Warehouse):
         rows = [ticket(note="x"), ticket(note="y"), ticket(note=None)]
         assert warehouse.store([batch("signals", rows)])["signals"]["stored"] == 3

@@ -44,5 +44,5 @@ def test_an_unknown_version_is_wrong_usage(trained: Trained):
 
 def test_before_the_first_version_it_says_what_to_run(trained: Trained):
     answer = icp("show", "--motion", "upsell", "--json", home=trained.home)
-    assert answer.status == answer.json["exit_status"] == 2
-    assert "none yet, run `icp retrain`" in answer.json["error"]
+    assert answer.status == answer.json["exit_status"] == 4
+    assert "train one with `icp retrain`" in answer.json["error"]

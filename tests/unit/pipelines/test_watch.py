@@ -3,6 +3,7 @@ from datetime import date, timedelta
 import pytest
 
 from icploop.domain.ledger import LedgerRow
+from icploop.errors import DataError
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.watch import check, last_round, watch
@@ -70,3 +71,10 @@ def test_before_the_first_ingest_it_says_what_to_run(tmp_path):
     answer = icp("watch", home=home)
     assert answer.status == 3
     assert "run `icp ingest` first" in answer.err
+
+
+def test_deals_of_no_configured_motion_are_named_with_the_motions_found(trained: Trained):
+    tables = Warehouse(trained.home.warehouse_file).tables()
+    settings = trained.home.settings().model_copy(update={"motions": ("new-business",)})
+    with pytest.raises(DataError, match=r"belongs to the motions new-business; motions found: \w+"):
+        check(tables, [], settings, "new-business", DAY)
