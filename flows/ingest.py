@@ -11,7 +11,7 @@ from icploop.io.home import Home
 from icploop.pipelines import ingest as pipeline
 
 
-@flow(name="ingest", flow_run_name="{home}", description=pipeline.ingest.__doc__)
+@flow(name="ingest", flow_run_name="{home.name}", description=pipeline.ingest.__doc__)
 def ingest(home: Path, folder: Path | None = None) -> pipeline.IngestReport:
     """Pull every source, validate, quarantine, store; the counts become a table artifact."""
     report = pipeline.ingest(Home(home), folder)
