@@ -66,8 +66,9 @@ class Blend:
         """The expected target of each row."""
         straight = self.intercept + linear.to_numpy() @ np.array(list(self.weights.values()))
         table = xgb.DMatrix(tree.to_numpy(), nthread=1)
-        boosted = np.mean([booster.predict(table) for booster in self.boosters], axis=0)
-        return (straight + boosted.astype("float64")) / 2
+        # Some versions of XGBoost answer no rows with a matrix.
+        answers = [booster.predict(table).reshape(len(tree)) for booster in self.boosters]
+        return (straight + np.mean(answers, axis=0).astype("float64")) / 2
 
     def contributions(self, linear: pd.DataFrame, tree: pd.DataFrame) -> pd.DataFrame:
         """What each encoded column adds to the prediction of each row.
