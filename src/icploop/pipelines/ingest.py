@@ -80,24 +80,36 @@ def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[st
 
 
 def _batch(name: str, table: RawTable, checked: CheckedTable, max_bad_share: float) -> Batch:
+    source = f"{name}:{table.origin}"
+    _stop_if_too_bad(f"{name} ({table.origin})", table, checked, max_bad_share)
+    lines = _quarantine_lines(table, checked).assign(table_name=table.table, source=source)
+    return Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
+
+
+def _stop_if_too_bad(
+    place: str, table: RawTable, checked: CheckedTable, max_bad_share: float
+) -> None:
     total = len(table.rows) + len(table.unreadable)
     bad = checked.bad_rows + len(table.unreadable)
-    if total and bad / total > max_bad_share:
-        worst = pd.concat([checked.faults["rule"], table.unreadable["rule"]]).value_counts()
-        first = checked.faults[checked.faults["rule"] == worst.index[0]].head(1)
-        example = (
-            f", such as {first['value'].iloc[0]!r} in row {first['row'].iloc[0]}"
-            if len(first)
-            else ""
-        )
-        raise DataError(
-            f"{name} ({table.origin}): {bad} of {total} rows of `{table.table}` are bad "
-            f"({bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most break "
-            f"the rule “{worst.index[0]}” ({worst.iloc[0]} rows{example}). Nothing was changed. "
-            "Mend the export or its mapping, or raise the share in conf/icp.yaml"
-        )
-    refused = checked.faults.assign(kept=False)
-    emptied = checked.emptied.assign(kept=True)
+    if not total or bad / total <= max_bad_share:
+        return
+    worst = pd.concat([checked.faults["rule"], table.unreadable["rule"]]).value_counts()
+    examples = checked.faults[checked.faults["rule"] == worst.index[0]].head(1)
+    example = "".join(
+        f", such as {value!r} in row {row}"
+        for row, value in zip(examples["row"], examples["value"], strict=True)
+    )
+    raise DataError(
+        f"{place}: {bad} of {total} rows of `{table.table}` are bad "
+        f"({bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most break "
+        f"the rule “{worst.index[0]}” ({worst.iloc[0]} rows{example}). Nothing was changed. "
+        "Mend the export or its mapping, or raise the share in conf/icp.yaml"
+    )
+
+
+def _quarantine_lines(table: RawTable, checked: CheckedTable) -> pd.DataFrame:
+    """A line for each broken rule with the source row as JSON; `kept` where only a cell was bad."""
+    refused, emptied = checked.faults.assign(kept=False), checked.emptied.assign(kept=True)
     lines = pd.concat([refused, emptied], ignore_index=True).rename(
         columns={"column": "column_name"}
     )
@@ -107,15 +119,8 @@ def _batch(name: str, table: RawTable, checked: CheckedTable, max_bad_share: flo
         for row, record in records.iterrows()
     }
     lines["record"] = lines["row"].map(as_json)
-    broken = table.unreadable.assign(kept=False, record=table.unreadable["value"])
-    lines = pd.concat([lines, broken], ignore_index=True)
-    lines = lines.assign(table_name=table.table, source=f"{name}:{table.origin}")
-    return Batch(
-        table.table,
-        f"{name}:{table.origin}",
-        checked.rows,
-        lines.reindex(columns=QUARANTINE_COLUMNS),
-    )
+    unreadable = table.unreadable.assign(kept=False, record=table.unreadable["value"])
+    return pd.concat([lines, unreadable], ignore_index=True)
 
 
 def _report(batches: list[Batch], stored: dict[str, dict[str, int]]) -> IngestReport:
