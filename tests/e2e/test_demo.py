@@ -13,6 +13,8 @@ from urllib.request import Request, urlopen
 import pandas as pd
 import pytest
 
+from tests.unit.io_fixtures import require
+
 pytestmark = pytest.mark.slow
 
 BROWSER, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
@@ -83,10 +85,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="module")
 def pages(demo):
-    if not (shutil.which(DRIVER) and shutil.which(BROWSER)):
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs chromium and chromium-driver")
-        pytest.skip("no Chromium on this machine")
+    require("chromium with chromium-driver", shutil.which(DRIVER) and shutil.which(BROWSER))
     home, _ = demo
     ports = _free_port(), _free_port()
     code = f"from icploop.io.servers import main; main({str(home)!r}, {ports[0]}, {ports[1]})"
