@@ -4,10 +4,11 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 HOME_FOLDER ?= demo-company
+OLIST ?= ../shared/data/olist
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test slow check bench bench-fit ui lock clean
+.PHONY: help demo test slow check bench bench-fit bench-gate ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -27,10 +28,14 @@ check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-fit ## measure against peers; writes benchmarks/results/
+bench: bench-fit bench-gate ## measure against peers; writes benchmarks/results/
 
 bench-fit: $(READY) ## the fit model against what companies do instead
 	$(BIN)/python -m benchmarks.fit
+	if [ -d $(OLIST) ]; then $(BIN)/python -m benchmarks.olist $(OLIST); fi
+
+bench-gate: $(READY) ## the gate against the rules of others
+	$(BIN)/python -m benchmarks.gate
 
 ui: $(READY) ## MLflow and Prefect of HOME_FOLDER in a browser, on 127.0.0.1, until Ctrl-C
 	$(BIN)/python -m icploop.io.servers $(HOME_FOLDER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ import pandas as pd
 
 from icploop.demo.world import WorldRecipe, simulate
 from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.follow_up import follow_up
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables, check_table
 from icploop.modeling.features import attributes_at
 from icploop.settings import TABLES, Attribute, Kind, Outcome
 
-_MATURED_SHARE = 0.6
+MATURED_SHARE = 0.6
 _PROSPECTS = 6000
 PURSUED = 0.25
 
@@ -24,8 +25,8 @@ PURSUED = 0.25
 class Company:
     """What is known of a company's customers at the end, and the truth about its prospects.
 
-    `features` and `sold` (rows of `outcomes`) are indexed by account_id, and so are `market` (the
-    prospects' attribute frame) and `truth`.
+    `features` and `sold` (rows of `outcomes` and `follow_up`) are indexed by account_id, and so are
+    `market` (the prospects' attribute frame) and `truth`. `day` is the moment they are seen.
     """
 
     kinds: dict[str, Kind]
@@ -33,6 +34,20 @@ class Company:
     sold: pd.DataFrame
     market: pd.DataFrame
     truth: pd.DataFrame
+    day: pd.Timestamp
+    outcome: Outcome | None = None
+
+    @property
+    def matured(self) -> Company:
+        """The same company with its matured customers only."""
+        ripe = self.sold["matured"].to_numpy(dtype=bool)
+        return replace(self, features=self.features[ripe], sold=self.sold[ripe])
+
+    def shuffled(self, seed: int) -> Company:
+        """The same company with attributes dealt at random among its customers: pure noise."""
+        order = np.random.default_rng(seed).permutation(len(self.features))
+        dealt = self.features.iloc[order].set_axis(self.features.index)
+        return replace(self, features=dealt)
 
     def share_of_oracle(self, scores: np.ndarray | pd.Series) -> float:
         """What pursuing the best quarter by `scores` gains, as a share of what the truth would.
@@ -47,13 +62,14 @@ class Company:
         return float(np.average(nrr[best], weights=acv[best]) - np.average(nrr, weights=acv))
 
 
-def company(seed: int, matured: int, **recipe: Any) -> Company:
+def company(seed: int, matured: int, unripe: bool = False, **recipe: Any) -> Company:
     """A company with this many matured customers, drawn from those of a longer history.
 
-    The market does not shift unless the recipe says when.
+    With `unripe` it also has the customers of that history that have not matured, as many as make
+    the matured ones 60% of all. The market does not shift unless the recipe says when.
     """
     stated = {"prospects": _PROSPECTS, "shift_month": None} | recipe
-    world = simulate(WorldRecipe(seed=seed, wins=int(matured / _MATURED_SHARE) + 50, **stated))
+    world = simulate(WorldRecipe(seed=seed, wins=int(matured / MATURED_SHARE) + 50, **stated))
     day = (world.recipe.end - pd.Timedelta(days=1)).date()
     checked = {
         name: check_table(name, getattr(world, name), max_money=1e12, place="benchmark").rows
@@ -67,11 +83,14 @@ def company(seed: int, matured: int, **recipe: Any) -> Company:
     )
     sold = outcomes(seen, str(seen.deals["motion"].iloc[0]), Outcome())
     sold = sold.set_index("account_id", drop=False).rename_axis(None)
-    ripe = sold.index[sold["matured"]]
-    chosen = np.sort(np.random.default_rng(seed).permutation(ripe)[:matured])
-    if len(chosen) < matured:
-        raise ValueError(f"only {len(chosen)} customers have matured, not {matured}")
-    sold = sold.loc[chosen]
+    sold = sold.join(follow_up(seen, sold, Outcome()))
+    rng = np.random.default_rng(seed)
+    chosen = _drawn(sold.index[sold["matured"]], matured, rng)
+    if unripe:
+        missing = round(matured * (1 / MATURED_SHARE - 1))
+        young = sold.index[~sold["matured"]]
+        chosen = np.concatenate([chosen, _drawn(young, min(missing, len(young)), rng)])
+    sold = sold.loc[np.sort(chosen)]
     without_deal = world.truth["account_id"][
         ~world.truth["account_id"].isin(seen.deals["account_id"])
     ]
@@ -83,4 +102,11 @@ def company(seed: int, matured: int, **recipe: Any) -> Company:
         sold=sold,
         market=attributes_at(seen.accounts, asked, attributes),
         truth=world.truth_at(ids, day).set_index("account_id").loc[ids],
+        day=last_moment(day),
     )
+
+
+def _drawn(ids: pd.Index, count: int, rng: np.random.Generator) -> np.ndarray:
+    if len(ids) < count:
+        raise ValueError(f"only {len(ids)} customers have matured, not {count}")
+    return np.sort(rng.permutation(ids)[:count])

@@ -123,7 +123,10 @@ def company(seed: int = 0, wins: int = 200, prospects: int = 60) -> Tables:
 
 @dataclass(frozen=True)
 class Market:
-    """Won accounts as the modeling floor sees them, with the NRR that each was drawn from."""
+    """Won accounts as the modeling floor sees them, with the NRR that each was drawn from.
+
+    `outcomes` has the columns of `outcomes` and of `follow_up`.
+    """
 
     features: pd.DataFrame
     outcomes: pd.DataFrame
@@ -149,8 +152,13 @@ def market(n: int = 200, seed: int = 0, effect: float = 1.0, siblings: int = 1) 
     step = features["industry"].map({"health": 0.35, "retail": 0.0, "gaming": -0.35})
     sso = features["tech"].str.contains("sso").astype("float64")
     large = (features["employees"] > 60).astype("float64")
-    truth = 0.95 + effect * (step + 0.2 * (sso - 0.5) + 0.2 * (large - 0.5))
-    nrr = (truth + rng.normal(0, 0.35, n)).clip(lower=0)
+    better = effect * (step + 0.2 * (sso - 0.5) + 0.3 * (large - 0.5))
+    truth = 0.95 + better
+    staying = (0.85 + 0.3 * better).clip(upper=0.98)
+    stays = rng.random(n) < staying
+    growth = truth / staying * rng.lognormal(-0.02, 0.2, n)
+    nrr = (growth * stays).astype("float64")
+    lifetime = np.where(stays, 13, rng.integers(1, 13, n))
     start = rng.lognormal(4, 0.5, n)
     outcomes = pd.DataFrame(
         {
@@ -160,7 +168,12 @@ def market(n: int = 200, seed: int = 0, effect: float = 1.0, siblings: int = 1) 
             "end_mrr": start * nrr,
             "nrr": nrr,
             "grr": nrr.clip(upper=1),
-            "retained": (nrr > 0.6).astype("float64"),
+            "retained": stays.astype("float64"),
+            "matured": True,
+            "months_at_risk": np.minimum(lifetime, 12).astype("float64"),
+            "churned": 1.0 - stays,
+            "log_growth": np.log(growth) * np.minimum(lifetime, 12) / 12,
+            "growth_months": np.minimum(lifetime, 12).astype("float64"),
         },
         index=features.index,
     )

@@ -117,6 +117,8 @@ def score(report: ScoreReport) -> str:
     """How many accounts fell into each tier."""
     tiers = ", ".join(f"{tier} {count}" for tier, count in sorted(report.tiers.items()))
     lines = [f"{report.rows} accounts scored by version {report.version}: {tiers}", report.out]
+    if report.note:
+        lines.insert(0, report.note)
     if report.absent:
         lines.append(f"Not in the file, so unknown: {', '.join(report.absent)}")
     lines += [
@@ -131,6 +133,7 @@ def target_list(report: ListReport) -> str:
     left_out = [f"  {count:>6}  {why}" for why, count in report.excluded.items()]
     return "\n".join(
         [
+            *([report.note] if report.note else []),
             f"{report.listed} accounts in {report.out} (version {report.version})",
             "Left out:",
             *left_out,
@@ -149,7 +152,7 @@ def first_targets(head: pd.DataFrame) -> str:
             str(row.account_id if _missing(row.name) else row.name)[:24],
             row.tier,
             f"{row.fit_score:.0f}",
-            f"{row.expected_nrr:.0%}",
+            "" if _missing(row.expected_nrr) else f"{row.expected_nrr:.0%}",
             _short_reason(str(row.reasons_for)),
         )
         for rank, row in enumerate(head.itertuples(index=False), start=1)

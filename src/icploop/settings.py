@@ -22,6 +22,7 @@ Kind = Literal["category", "number", "flag", "set", "date"]
 Dimension = Literal[
     "firmographic", "technographic", "use_case", "trigger_event", "decision_authority", "pain_proof"
 ]
+Objective = Literal["nrr", "grr", "retention", "value"]
 TableName = Literal["accounts", "deals", "revenue", "signals"]
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 TABLES: tuple[TableName, ...] = get_args(TableName)
@@ -108,6 +109,29 @@ class Outcome(_Frozen):
         return self
 
 
+class Learning(_Frozen):
+    """How the fit model weighs its customers.
+
+    `half_life_months`: a customer won so many months ago counts half as much as one won today. None
+    counts all alike, which is better unless the market shifts (docs/measured.md).
+    """
+
+    half_life_months: float | None = Field(default=None, ge=1)
+
+
+class Value(_Frozen):
+    """What the objective `value` earns and costs, where the deals themselves do not say.
+
+    `gross_margin` (0..1) stands in for deals without one, `cost_of_pursuit` (money a deal) for
+    deals without an acquisition cost; None takes the mean of the deals that have one. Accounts with
+    expected NRR below `nrr_floor` (ratio) are not pursued whatever they would earn.
+    """
+
+    gross_margin: float | None = Field(default=None, ge=0, le=1)
+    cost_of_pursuit: float | None = Field(default=None, ge=0)
+    nrr_floor: float = Field(default=0.8, ge=0)
+
+
 class Capacity(_Frozen):
     """How much of the market the team can pursue: a share, or a number of accounts."""
 
@@ -136,20 +160,53 @@ class Targets(_Frozen):
     open_deals: Literal["leave_out", "keep"] = "leave_out"
 
 
+# What each named policy asks for; numbers that are stated beside the name count more.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "strict": {"probability_better": 0.9, "total_error": 0.1},
+    "balanced": {"probability_better": 0.8, "total_error": None},
+    "fresh": {"probability_better": 0.6, "total_error": None},
+}
+
+
 class GatePolicy(_Frozen):
     """What a challenger must show before it may replace the champion.
 
-    Margins are NRR, GRR and retention as ratios (0.02 = two points).
+    `preset` names a policy (strict, balanced or fresh) whose numbers hold where none are stated;
+    `policy: strict` is short for `policy: {preset: strict}`. An equal challenger passes a round
+    with the chance 1 - `probability_better`, and all rounds until the next promotion with the
+    chance `total_error`, where one is stated. Margins are NRR, GRR and retention as ratios (0.02 =
+    two points). `slices` are attributes in none of whose levels with `slice_min` holdout customers
+    the challenger may clearly harm. The anti-ICP may refuse `max_refused_good` of the customers who
+    did not shrink, and with too thinly known accounts leave no less than `min_width` of the market.
+    `deal_margin` is the share by which win rate, gross margin or speed of the deals that it would
+    pursue may get worse: who stays longer may be harder to win, and NRR does not say so.
+    `looks` is how often a customer may decide before it counts as used up.
     """
 
+    preset: Literal["strict", "balanced", "fresh"] = "balanced"
     probability_better: float = Field(default=0.8, ge=0.5, lt=1)
+    total_error: float | None = Field(default=None, gt=0, lt=1)
     min_uplift: float = Field(default=0.0, ge=0)
     grr_margin: float = Field(default=0.05, ge=0)
     retention_margin: float = Field(default=0.05, ge=0)
     min_matured: int = Field(default=60, ge=20)
     newest: int = Field(default=300, ge=20)
+    slices: tuple[str, ...] = ()
+    slice_min: int = Field(default=20, ge=10)
+    max_refused_good: float = Field(default=0.15, ge=0, le=1)
+    min_width: float = Field(default=0.3, ge=0, le=1)
+    deal_margin: float = Field(default=0.5, ge=0)
+    looks: int = Field(default=12, ge=1)
     interval: float = Field(default=0.9, gt=0.5, lt=1)
     draws: int = Field(default=2000, ge=200, le=100_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_first(cls, given: Any) -> Any:
+        stated = {"preset": given} if isinstance(given, str) else given
+        if not isinstance(stated, dict):
+            return stated
+        return _PRESETS.get(str(stated.get("preset", "balanced")), {}) | stated
 
     def digest(self) -> str:
         """A hash of every number of the policy, kept with each decision made under it."""
@@ -182,6 +239,9 @@ class Settings(_Frozen):
     dimensions: dict[Dimension, Declarations]
     trigger: Trigger = Trigger()
     outcome: Outcome = Outcome()
+    objective: Objective = "nrr"
+    value: Value = Value()
+    learning: Learning = Learning()
     capacity: Capacity = Capacity()
     tiers: Tiers = Tiers()
     targets: Targets = Targets()
@@ -205,6 +265,10 @@ class Settings(_Frozen):
             for name, declared in declarations.items()
         )
 
+    def lineage(self, motion: str) -> str:
+        """The name under which versions, verdicts and decisions of a motion are kept."""
+        return lineage_of(motion, self.objective)
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         names = [a.name for a in self.attributes]
@@ -214,11 +278,31 @@ class Settings(_Frozen):
             raise ValueError(f"dimensions: {', '.join(twice)} is declared under two dimensions")
         if "account_id" in names:
             raise ValueError("dimensions: `account_id` is a key, not an attribute; take it out")
+        if unknown := sorted(set(self.policy.slices) - set(names)):
+            raise ValueError(
+                f"policy.slices: `{unknown[0]}` is not declared under dimensions"
+                + _did_you_mean(unknown[0], names)
+            )
         for line in self.hypothesis:
             _check_line(line, {a.name: a.kind for a in self.attributes})
         if not self.motions:
             raise ValueError("motions: name at least one motion")
+        for motion in self.motions:
+            if motion.endswith(tuple(f".{objective}" for objective in get_args(Objective))):
+                raise ValueError(
+                    f"motions: {motion!r} reads like the lineage of another objective; name it "
+                    "without the dot"
+                )
         return self
+
+
+def lineage_of(motion: str, objective: Objective) -> str:
+    """The motion for NRR, the motion with the objective for any other.
+
+    Each objective is a lineage of its own: a version that is judged by retention never replaces one
+    that is judged by NRR.
+    """
+    return motion if objective == "nrr" else f"{motion}.{objective}"
 
 
 def _check_line(line: HypothesisLine, kinds: dict[str, Kind]) -> None:

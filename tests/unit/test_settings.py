@@ -297,3 +297,16 @@ def test_a_policy_has_another_digest_after_any_change(change: dict[str, Any]) ->
 
 def test_equal_policies_have_the_same_digest() -> None:
     assert GatePolicy(draws=300).digest() == GatePolicy(draws=300).digest()
+
+
+def test_each_objective_is_a_lineage_of_its_own() -> None:
+    names = [parsed(objective=o).lineage("plg") for o in ("nrr", "grr", "retention", "value")]
+    assert names == ["plg", "plg.grr", "plg.retention", "plg.value"]
+
+
+def test_a_motion_may_not_be_named_like_another_lineage() -> None:
+    assert "'default.value' reads like the lineage" in refusal(motions=["default.value"])
+
+
+def test_an_objective_that_nobody_knows_is_refused() -> None:
+    assert "objective" in refusal(objective="profit")

@@ -14,8 +14,14 @@ from statistics import NormalDist
 from typing import Literal
 
 from icploop.domain.outcomes import Kpis
-from icploop.settings import GatePolicy
+from icploop.settings import GatePolicy, Objective
 
+_NAMES = {
+    "nrr": "NRR",
+    "grr": "GRR",
+    "retention": "logo retention",
+    "value": "value of a deal, in average ACVs,",
+}
 Verdict = Literal["PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"]
 
 
@@ -23,8 +29,10 @@ Verdict = Literal["PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"]
 class Difference:
     """A paired difference, challenger minus rival, as a ratio (0.02 = two points).
 
-    `low` and `high` bound it at the policy's level; `probability_better` is the share of bootstrap
-    draws in which the challenger is ahead.
+    `low` and `high` bound it at the policy's level; `probability_better` is how sure it is that the
+    challenger is better: for what versions are judged by it rests on all customers that can tell
+    (`modeling/advantage.py`), else it is the share of bootstrap draws in which the challenger is
+    ahead.
     """
 
     estimate: float
@@ -36,7 +44,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Challenger and rival on the same matured holdout accounts at equal capacity."""
+    """Challenger and rival on the same matured holdout accounts at equal capacity.
+
+    `value` is judged for the objective of that name only.
+    """
 
     rival: str
     n_holdout: int
@@ -45,6 +56,17 @@ class Comparison:
     nrr: Difference
     grr: Difference
     retention: Difference
+    value: Difference | None = None
+    objective: Objective = "nrr"
+
+    @property
+    def uplift(self) -> Difference:
+        """The difference in what the versions are judged by."""
+        found = {"nrr": self.nrr, "grr": self.grr, "retention": self.retention, "value": self.value}
+        judged = found[self.objective]
+        if judged is None:
+            raise ValueError(f"the comparison does not hold {self.objective}")
+        return judged
 
 
 @dataclass(frozen=True)
@@ -76,40 +98,52 @@ def too_few(matured: int, policy: GatePolicy, enough_by: date | None = None) -> 
     return Decision("INCONCLUSIVE", (reason,), missing)
 
 
-def decide(comparison: Comparison, policy: GatePolicy, distrust: Sequence[str] = ()) -> Decision:
-    """The verdict on a comparison; `distrust` lists why it cannot be trusted, if anything does."""
+def decide(
+    comparison: Comparison,
+    policy: GatePolicy,
+    distrust: Sequence[str] = (),
+    guards: Sequence[str] = (),
+    required: float | None = None,
+) -> Decision:
+    """The verdict on a comparison.
+
+    `distrust` lists why it cannot be trusted, if anything does, and `guards` what a winner would
+    break. `required` is the probability that the round asks for, by default the policy's.
+    """
+    asked = policy.probability_better if required is None else required
     if distrust:
         return Decision("INVALID", tuple(distrust))
-    differences = (comparison.nrr, comparison.grr, comparison.retention)
+    differences = (comparison.uplift, comparison.nrr, comparison.grr, comparison.retention)
     if not all(math.isfinite(number) for d in differences for number in astuple(d)):
         return Decision(
             "INVALID", ("A metric of the holdout is missing: nothing was billed there.",)
         )
-    uplift = comparison.nrr
-    if uplift.estimate <= 0 and uplift.probability_better <= 1 - policy.probability_better:
+    uplift = comparison.uplift
+    if uplift.estimate <= 0 and uplift.probability_better <= 1 - asked:
         return Decision("KEEP", (f"It is worse than {_against(comparison)}.",))
-    if (
-        uplift.estimate <= policy.min_uplift
-        or uplift.probability_better < policy.probability_better
-    ):
-        return _cannot_tell(comparison, policy)
-    if failed := _failed_guards(comparison, policy):
+    if uplift.estimate <= policy.min_uplift or uplift.probability_better < asked:
+        return _cannot_tell(comparison, policy, asked)
+    if failed := [*_failed_guards(comparison, policy), *guards]:
         return Decision("KEEP", tuple(failed))
     return Decision("PROMOTE", (f"It beats {_against(comparison)}.",))
 
 
 def _against(comparison: Comparison) -> str:
-    d = comparison.nrr
+    d, objective = comparison.uplift, comparison.objective
+    ours, theirs = (
+        getattr(comparison.challenger, objective),
+        getattr(comparison.champion, objective),
+    )
     return (
-        f"{comparison.rival} on {comparison.n_holdout} holdout accounts at equal capacity: NRR "
-        f"{comparison.challenger.nrr:.1%} against {comparison.champion.nrr:.1%}, "
+        f"{comparison.rival} on {comparison.n_holdout} holdout accounts at equal capacity: "
+        f"{_NAMES[objective]} {ours:.1%} against {theirs:.1%}, "
         f"{100 * d.estimate:+.1f} points ({100 * d.low:+.1f} to {100 * d.high:+.1f}), "
         f"probability better {d.probability_better:.0%}"
     )
 
 
-def _cannot_tell(comparison: Comparison, policy: GatePolicy) -> Decision:
-    needed = accounts_needed(comparison, policy)
+def _cannot_tell(comparison: Comparison, policy: GatePolicy, asked: float) -> Decision:
+    needed = accounts_needed(comparison, policy, asked)
     more = (
         f"about {needed} more matured accounts would tell an uplift of that size"
         if needed
@@ -117,23 +151,23 @@ def _cannot_tell(comparison: Comparison, policy: GatePolicy) -> Decision:
     )
     reason = (
         f"Too close to tell from {_against(comparison)}; the policy asks for more than "
-        f"{100 * policy.min_uplift:.1f} points and {policy.probability_better:.0%}; {more}."
+        f"{100 * policy.min_uplift:.1f} points and {asked:.0%}; {more}."
     )
     return Decision("INCONCLUSIVE", (reason,), needed)
 
 
-def accounts_needed(comparison: Comparison, policy: GatePolicy) -> int:
+def accounts_needed(comparison: Comparison, policy: GatePolicy, asked: float) -> int:
     """How many more matured accounts would make the uplift seen pass; 0 where none would.
 
-    The standard error falls with the square root of the accounts, so the uplift seen reaches the
-    policy's probability at n * (z * standard error / uplift)^2 accounts.
+    Standard errors fall with the square root of the accounts, so a probability that lies z standard
+    errors above a half reaches the one that is asked for, at z', with n * (z' / z)^2 accounts.
     """
-    uplift = comparison.nrr
-    if uplift.estimate <= policy.min_uplift or uplift.standard_error == 0:
+    uplift = comparison.uplift
+    if uplift.estimate <= policy.min_uplift or not 0.5 < uplift.probability_better < 1:
         return 0
-    z = NormalDist().inv_cdf(policy.probability_better)
-    enough = comparison.n_holdout * (z * uplift.standard_error / uplift.estimate) ** 2
-    return max(1, math.ceil(enough) - comparison.n_holdout)
+    normal = NormalDist()
+    short = normal.inv_cdf(asked) / normal.inv_cdf(uplift.probability_better)
+    return max(1, math.ceil(comparison.n_holdout * short**2) - comparison.n_holdout)
 
 
 def _failed_guards(comparison: Comparison, policy: GatePolicy) -> list[str]:

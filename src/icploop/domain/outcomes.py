@@ -18,15 +18,22 @@ from icploop.domain.calendar import month_number
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
 
+# An account that grew tenfold says little about the next one, so means of NRR stop counting here.
+WINSORISED_AT = 2.0
+
 
 @dataclass(frozen=True)
 class Kpis:
-    """NRR, GRR and logo retention of a set of accounts, as ratios; NaN where nothing was billed."""
+    """NRR, GRR and logo retention of a set of accounts, as ratios; NaN where nothing was billed.
+
+    `value` is what a deal earned less what it cost, in average ACVs; None where it is not judged.
+    """
 
     nrr: float
     grr: float
     retention: float
     accounts: int
+    value: float | None = None
 
 
 def acquisitions(tables: Tables, motion: str) -> pd.DataFrame:
@@ -39,19 +46,26 @@ def acquisitions(tables: Tables, motion: str) -> pd.DataFrame:
     deals = tables.deals
     won = deals[(deals["outcome"] == "won") & of_motion(deals, motion)]
     won = won.sort_values(["created_at", "deal_id"], kind="stable")
-    first = won.drop_duplicates("account_id")[
-        ["account_id", "deal_id", "created_at", "closed_at", "acv"]
-    ].rename(columns={"created_at": "at"})
-    billed = tables.revenue[tables.revenue["mrr"] > 0]
-    since = month_number(billed.groupby("account_id")["month"].min())
-    customer_since = _number_of(first["account_id"], since)
-    fresh = first[~(customer_since < month_number(first["at"]))]
-    parents = fresh["account_id"].map(parent_of(tables.accounts)).astype("str")
-    return (
-        fresh.assign(parent=parents.fillna(fresh["account_id"]))
-        .sort_values(["at", "account_id"], kind="stable", ignore_index=True)
-        .loc[:, ["account_id", "deal_id", "parent", "at", "closed_at", "acv"]]
-    )
+    fresh = _of_strangers(won.drop_duplicates("account_id"), tables)
+    return fresh.sort_values(["at", "account_id"], kind="stable", ignore_index=True)[
+        ["account_id", "deal_id", "parent", "at", "closed_at", "acv"]
+    ]
+
+
+def decided_deals(tables: Tables, motion: str) -> pd.DataFrame:
+    """The won and lost deals of `motion` with accounts that were not customers yet, by deal_id.
+
+    Columns: account_id, deal_id, parent, at, won (0 or 1), acv (money a year), gross_margin (0..1),
+    acquisition_cost (money), cycle_days (from creation to close), in the order of their creation.
+    """
+    deals = tables.deals[of_motion(tables.deals, motion)]
+    fresh = _of_strangers(deals[deals["outcome"].isin(["won", "lost"])], tables)
+    fresh["won"] = (fresh["outcome"] == "won").astype("float64")
+    fresh["cycle_days"] = (fresh["closed_at"] - fresh["at"]).dt.total_seconds() / 86_400
+    columns = ["account_id", "deal_id", "parent", "at", "won", "cycle_days"]
+    ordered = fresh.sort_values(["at", "deal_id"], kind="stable")
+    money = ["acv", "gross_margin", "acquisition_cost"]
+    return ordered[columns + money].set_index("deal_id", drop=False).rename_axis(None)
 
 
 def of_motion(deals: pd.DataFrame, motion: str) -> pd.Series:
@@ -75,16 +89,12 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     counts in retention and carries no money.
     """
     won = acquisitions(tables, motion)
-    revenue = _revenue_since_sale(tables.revenue, won)
-    first_billed = _number_of(
-        won["account_id"], revenue[revenue["mrr"] > 0].groupby("account_id")["number"].min()
-    )
-    never_billed = first_billed.isna()
-    first = first_billed.fillna(month_number(won["closed_at"]) + outcome.onboarding_months)
+    revenue = revenue_since_sale(tables.revenue, won)
+    first, never_billed = first_billed_month(revenue, won, outcome)
     frontier = month_number(tables.revenue["month"]).max()
     matured_month = first + outcome.horizon_months
     matured = matured_month <= frontier
-    age = revenue["number"] - _number_of(
+    age = revenue["number"] - number_of(
         revenue["account_id"], pd.Series(first.to_numpy(), index=won["account_id"])
     )
     last_window = outcome.horizon_months - outcome.window_months + 1
@@ -105,35 +115,67 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
 
 
 def kpis(judged: pd.DataFrame, share: pd.Series | float = 1.0) -> Kpis:
-    """NRR, GRR and retention of matured accounts, each counted with its `share` (0..1)."""
+    """NRR, GRR and retention of matured accounts, each counted with its `share` (0..1).
+
+    Where lost deals are judged too, `judged` has the columns won (0 or 1) and value.
+    """
     part = pd.Series(share, index=judged.index, dtype="float64")
     start = float((judged["start_mrr"] * part).sum())
     kept = judged[["start_mrr", "end_mrr"]].min(axis=1)
-    count = float(part.sum())
+    count = float((part * judged["won"]).sum() if "won" in judged else part.sum())
+    value = float((judged["value"] * part).sum() / part.sum()) if "value" in judged else None
     return Kpis(
         nrr=float((judged["end_mrr"] * part).sum()) / start if start > 0 else float("nan"),
         grr=float((kept * part).sum()) / start if start > 0 else float("nan"),
         retention=float((judged["retained"] * part).sum()) / count if count else float("nan"),
         accounts=len(judged),
+        value=value,
     )
 
 
-def _revenue_since_sale(revenue: pd.DataFrame, won: pd.DataFrame) -> pd.DataFrame:
-    """Revenue rows of the acquired accounts from the month of the deal's creation on."""
+def _of_strangers(deals: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """The deals whose account was not billed before the month of their creation, with `parent`."""
+    billed = tables.revenue[tables.revenue["mrr"] > 0]
+    since = month_number(billed.groupby("account_id")["month"].min())
+    named = deals.rename(columns={"created_at": "at"})
+    fresh = named[~(number_of(named["account_id"], since) < month_number(named["at"]))]
+    parents = fresh["account_id"].map(parent_of(tables.accounts)).astype("str")
+    return fresh.assign(parent=parents.fillna(fresh["account_id"]))
+
+
+def revenue_since_sale(revenue: pd.DataFrame, won: pd.DataFrame) -> pd.DataFrame:
+    """Revenue rows of the acquired accounts from the month of the deal's creation on.
+
+    Adds `number`, the number of the month.
+    """
     of_won = revenue[revenue["account_id"].isin(won["account_id"])]
     number = month_number(of_won["month"])
-    created = _number_of(
+    created = number_of(
         of_won["account_id"],
         pd.Series(month_number(won["at"]).to_numpy(), index=won["account_id"]),
     )
     return of_won.assign(number=number)[(number >= created).to_numpy(dtype=bool)]
 
 
-def _mean_mrr(rows: pd.DataFrame, won: pd.DataFrame, outcome: Outcome) -> pd.Series:
-    total = rows.groupby("account_id")["mrr"].sum()
-    return _number_of(won["account_id"], total).fillna(0.0) / outcome.window_months
+def first_billed_month(
+    revenue: pd.DataFrame, won: pd.DataFrame, outcome: Outcome
+) -> tuple[pd.Series, pd.Series]:
+    """The number of the month in which each row of `won` starts, and which were never billed.
+
+    `revenue` is what `revenue_since_sale` returns. One that was never billed starts when its
+    onboarding would have been over.
+    """
+    billed = revenue[revenue["mrr"] > 0].groupby("account_id")["number"].min()
+    first = number_of(won["account_id"], billed)
+    onboarded = month_number(won["closed_at"]) + outcome.onboarding_months
+    return first.fillna(onboarded), first.isna()
 
 
-def _number_of(accounts: pd.Series, numbers: pd.Series) -> pd.Series:
+def number_of(accounts: pd.Series, numbers: pd.Series) -> pd.Series:
     """The number of each account, missing where it has none; pandas types an empty look-up text."""
     return accounts.map(numbers).astype("float64")
+
+
+def _mean_mrr(rows: pd.DataFrame, won: pd.DataFrame, outcome: Outcome) -> pd.Series:
+    total = rows.groupby("account_id")["mrr"].sum()
+    return number_of(won["account_id"], total).fillna(0.0) / outcome.window_months

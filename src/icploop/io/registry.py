@@ -1,4 +1,4 @@
-"""The MLflow registry: one registered model per motion, one version for each ICP, and its aliases.
+"""The MLflow registry: one registered model per lineage, one version for each ICP, and its aliases.
 
 A version's pieces are plain JSON, NumPy arrays without objects, and XGBoost's own format; nothing
 runs on load. The package's code goes along, so a version serves without this repository.
@@ -26,7 +26,7 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
 from icploop.io.serving import read_parts
 from icploop.io.tracking import connect
-from icploop.modeling.version import SCORE_COLUMNS, IcpVersion, content_hash
+from icploop.modeling.version import IcpVersion, content_hash
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _PARTS = "parts"
@@ -36,6 +36,8 @@ _DOUBLES = {
     "expected_nrr_low",
     "expected_nrr_high",
     "p_retained",
+    "p_win",
+    "expected_value",
     "coverage",
 }
 _SERVING_PACKAGES = ("numpy", "pandas", "pydantic", "pyyaml", "scikit-learn", "mlflow")
@@ -51,9 +53,9 @@ class Registered:
     description: str
 
 
-def model_name(motion: str) -> str:
-    """The registered model of a motion."""
-    return f"icp-{motion}"
+def model_name(lineage: str) -> str:
+    """The registered model of a lineage, which is a motion, or a motion under another objective."""
+    return f"icp-{lineage}"
 
 
 def register(
@@ -82,7 +84,7 @@ def register(
             input_example=example,
             pip_requirements=_requirements(),
         )
-    name = model_name(version.motion)
+    name = model_name(version.lineage)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     all_tags = {**tags, "content_hash": content_hash(parts)}
@@ -98,11 +100,11 @@ def register(
     return Registered(str(created.version), run_id, all_tags, description)
 
 
-def aliases(home: Home, motion: str) -> dict[str, str]:
-    """The aliases of a motion's model, alias to version number; empty before the first one."""
+def aliases(home: Home, lineage: str) -> dict[str, str]:
+    """The aliases of a lineage's model, alias to version number; empty before the first one."""
     client = connect(home)
     try:
-        found = client.get_registered_model(model_name(motion)).aliases
+        found = client.get_registered_model(model_name(lineage)).aliases
         return {alias: str(number) for alias, number in found.items()}
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
@@ -110,65 +112,65 @@ def aliases(home: Home, motion: str) -> dict[str, str]:
         raise
 
 
-def set_alias(home: Home, motion: str, alias: str, number: str | None) -> None:
+def set_alias(home: Home, lineage: str, alias: str, number: str | None) -> None:
     """Point an alias at a version, or take it away."""
     client = connect(home)
     if number is None:
-        client.delete_registered_model_alias(model_name(motion), alias)
+        client.delete_registered_model_alias(model_name(lineage), alias)
     else:
-        client.set_registered_model_alias(model_name(motion), alias, number)
+        client.set_registered_model_alias(model_name(lineage), alias, number)
 
 
-def tag_version(home: Home, motion: str, number: str, tags: Mapping[str, str]) -> None:
+def tag_version(home: Home, lineage: str, number: str, tags: Mapping[str, str]) -> None:
     """Add tags to a version."""
     client = connect(home)
     for key, value in tags.items():
-        client.set_model_version_tag(model_name(motion), number, key, value)
+        client.set_model_version_tag(model_name(lineage), number, key, value)
 
 
-def describe(home: Home, motion: str, which: str) -> Registered:
+def describe(home: Home, lineage: str, which: str) -> Registered:
     """The version that a number (`7`, `v7`) or an alias names. Raises UsageError without one."""
-    found = _find(home, motion, which)
+    found = _find(home, lineage, which)
     return Registered(
         str(found.version), str(found.run_id), dict(found.tags), str(found.description or "")
     )
 
 
-def load(home: Home, motion: str, which: str) -> IcpVersion:
+def load(home: Home, lineage: str, which: str) -> IcpVersion:
     """The ICP version that a number or an alias names.
 
     Raises RefusedError when its pieces are not those that were registered.
     """
-    found = _find(home, motion, which)
-    local = mlflow.artifacts.download_artifacts(f"models:/{model_name(motion)}/{found.version}")
+    found = _find(home, lineage, which)
+    local = mlflow.artifacts.download_artifacts(f"models:/{model_name(lineage)}/{found.version}")
     parts = read_parts(Path(local) / "data" / _PARTS)
     registered, stored = found.tags.get("content_hash", ""), content_hash(parts)
     if stored != registered:
         raise RefusedError(
-            f"Version {found.version} of {model_name(motion)} was altered after its verdict (its "
+            f"Version {found.version} of {model_name(lineage)} was altered after its verdict (its "
             f"content hash is {stored[:12]}, not {registered[:12]}); train again with `icp retrain "
             "--force`"
         )
     return IcpVersion.from_parts(parts)
 
 
-def load_champion(home: Home, motion: str) -> tuple[IcpVersion, str] | None:
+def load_champion(home: Home, lineage: str) -> tuple[IcpVersion, str] | None:
     """The version in force and its number, or None before the first promotion."""
-    number = aliases(home, motion).get(CHAMPION)
-    return (load(home, motion, number), number) if number else None
+    number = aliases(home, lineage).get(CHAMPION)
+    return (load(home, lineage, number), number) if number else None
 
 
-def _find(home: Home, motion: str, which: str) -> ModelVersion:
+def _find(home: Home, lineage: str, which: str) -> ModelVersion:
     client = connect(home)
-    number = aliases(home, motion).get(which, which.removeprefix("v"))
+    number = aliases(home, lineage).get(which, which.removeprefix("v"))
     try:
-        return client.get_model_version(model_name(motion), number)
+        return client.get_model_version(model_name(lineage), number)
     except MlflowException as error:
         known = sorted(
-            int(v.version) for v in client.search_model_versions(f"name='{model_name(motion)}'")
+            int(v.version) for v in client.search_model_versions(f"name='{model_name(lineage)}'")
         )
         raise UsageError(
-            f"{which!r} is no version of {model_name(motion)}; versions: "
+            f"{which!r} is no version of {model_name(lineage)}; versions: "
             f"{', '.join(map(str, known)) or 'none yet, run `icp retrain`'}"
         ) from error
 
@@ -179,7 +181,7 @@ def _signature(version: IcpVersion) -> ModelSignature:
         ColSpec(types.get(a.kind, "string"), a.name, required=False) for a in version.attributes
     ]
     outputs: list[Any] = [
-        ColSpec("double" if c in _DOUBLES else "string", c) for c in SCORE_COLUMNS
+        ColSpec("double" if c in _DOUBLES else "string", c) for c in version.score_columns
     ]
     # The day at whose end dates are aged; empty means the day of the call.
     params = ParamSchema([ParamSpec("as_of", "string", "")])

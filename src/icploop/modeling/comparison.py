@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold
 
 from icploop.domain.gate import Comparison, Difference
-from icploop.domain.outcomes import Kpis, kpis
+from icploop.domain.outcomes import WINSORISED_AT, Kpis, kpis
 from icploop.errors import DataError
+from icploop.modeling.advantage import Advantage, probability_better
+from icploop.modeling.folds import folds_by_parent
+from icploop.settings import Objective
 
-_FOLDS = 5
+_Z_90 = 1.645
+
+
+_Scores_co = TypeVar("_Scores_co", pd.DataFrame, pd.Series, covariant=True)
+
+
+class Learner(Protocol[_Scores_co]):
+    """What can be cross-fitted: it learns from accounts and their outcomes, and scores others."""
+
+    def fit(self, features: pd.DataFrame, outcomes: pd.DataFrame, /) -> Self:
+        """Learn from accounts (rows of both frames have the same index)."""
+
+    def predict(self, features: pd.DataFrame, /) -> _Scores_co:
+        """Scores with the index of `features`."""
 
 
 def out_of_fold(
-    new_model: Callable[[], Any], features: pd.DataFrame, outcomes: pd.DataFrame, seed: int
-) -> pd.DataFrame | pd.Series:
+    new_model: Callable[[], Learner[_Scores_co]],
+    features: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    seed: int,
+) -> _Scores_co:
     """Predictions for each account by a model whose training saw neither it nor its siblings.
 
     Folds are grouped by `outcomes.parent`. `new_model` makes an unfitted model. Accounts are dealt
@@ -28,23 +46,21 @@ def out_of_fold(
     """
     ordered = features.sort_index(kind="stable")
     known = outcomes.loc[ordered.index]
-    folds = min(_FOLDS, known["parent"].nunique())
+    fold = folds_by_parent(known["parent"], seed)
+    folds = int(fold.max()) + 1
     if folds < 2:
         raise DataError(
             f"All {len(known)} matured accounts have the same parent, so none can be judged by a "
             "model that did not see its siblings; look at what `parent_id` of accounts is mapped to"
         )
-    splitter = GroupKFold(n_splits=folds, shuffle=True, random_state=seed)
 
-    def one_fold(fold: tuple[np.ndarray, np.ndarray]) -> Any:
-        train, test = fold
-        fitted = new_model().fit(ordered.iloc[train], known.iloc[train])
-        return fitted.predict(ordered.iloc[test])
+    def one_fold(number: int) -> _Scores_co:
+        seen = fold != number
+        fitted = new_model().fit(ordered[seen], known[seen])
+        return fitted.predict(ordered[~seen])
 
-    # Boosting releases the interpreter's lock, so folds run side by side; each has its own seed.
-    with ThreadPoolExecutor(max_workers=folds) as pool:
-        parts = list(pool.map(one_fold, splitter.split(ordered, groups=known["parent"])))
-    return pd.concat(parts).loc[features.index]
+    # One after the other: a model that can use more than one processor does so itself.
+    return pd.concat([one_fold(number) for number in range(folds)]).loc[features.index]
 
 
 def newest_matured(matured: pd.DataFrame, newest: int) -> pd.DataFrame:
@@ -74,6 +90,8 @@ def compare(
     champion: pd.Series,
     *,
     rival: str,
+    objective: Objective = "nrr",
+    evidence: Advantage | None = None,
     capacity: float,
     interval: float,
     draws: int,
@@ -81,9 +99,14 @@ def compare(
 ) -> Comparison:
     """The paired comparison of two scores on the same matured accounts at equal capacity.
 
-    The bootstrap draws parent accounts with replacement and lets both rivals choose anew in each
-    draw, so that the difference carries the noise of the choice as well as of the outcomes
-    (Efron and Tibshirani 1993, ch. 16). Differences are ratios; `interval` is two-sided.
+    `judged` holds rows of `outcomes`; for the objective `value` also lost deals, and the columns
+    won and value.
+
+    With `evidence`, the advantage of the one over the other on all customers that can tell, the
+    probability for what is judged rests on both. The bootstrap draws parent accounts with
+    replacement and lets both rivals choose anew in each draw, so that the difference carries the
+    noise of the choice as well as of the outcomes (Efron and Tibshirani 1993, ch. 16). Differences
+    are ratios; `interval` is two-sided.
     """
     weights = _bootstrap_weights(judged["parent"], draws, seed)
     ours = _metrics(judged, challenger.loc[judged.index], weights, capacity)
@@ -93,7 +116,12 @@ def compare(
 
     def difference(metric: str) -> Difference:
         estimate = getattr(seen_ours, metric) - getattr(seen_theirs, metric)
-        return _difference(estimate, ours[metric] - theirs[metric], interval)
+        drawn = ours[metric] - theirs[metric]
+        found = _difference(estimate, drawn, interval)
+        if evidence is None or metric != objective:
+            return found
+        tied = evidence.correlation(drawn, weights, judged.index)
+        return replace(found, probability_better=probability_better(estimate, evidence.z, tied))
 
     return Comparison(
         rival=rival,
@@ -103,7 +131,41 @@ def compare(
         nrr=difference("nrr"),
         grr=difference("grr"),
         retention=difference("retention"),
+        value=difference("value") if "value" in judged else None,
+        objective=objective,
     )
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How far a score goes with the realised NRR: their correlation with its 90% interval."""
+
+    correlation: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the data show that the score is better than none (one-sided, 5%)."""
+        return self.low > 0
+
+
+def skill(judged: pd.DataFrame, scores: pd.Series) -> Skill:
+    """The correlation of out-of-fold scores with NRR (winsorised), its error by parent account.
+
+    The error is that of the mean of products of the two standardised values, summed by parent
+    (Liang and Zeger 1986). A score that is the same for everybody has no skill.
+    """
+    nrr = judged["nrr"].clip(upper=WINSORISED_AT).to_numpy(dtype="float64")
+    score = scores.loc[judged.index].to_numpy(dtype="float64")
+    if nrr.std() == 0 or score.std() == 0:
+        return Skill(0.0, 0.0, 0.0, len(judged))
+    product = (nrr - nrr.mean()) / nrr.std() * (score - score.mean()) / score.std()
+    correlation = float(product.mean())
+    by_parent = pd.Series(product - correlation).groupby(judged["parent"].to_numpy()).sum()
+    error = float(np.sqrt((by_parent**2).sum())) / len(judged)
+    return Skill(correlation, correlation - _Z_90 * error, correlation + _Z_90 * error, len(judged))
 
 
 def kpi_interval(
@@ -143,12 +205,16 @@ def _metrics(
 ) -> dict[str, np.ndarray]:
     counted = weights * _shares(scores.to_numpy(), weights, capacity)
     start, end = judged["start_mrr"].to_numpy(), judged["end_mrr"].to_numpy()
+    won = judged["won"].to_numpy() if "won" in judged else np.ones(len(judged))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {
+        metrics = {
             "nrr": (counted @ end) / (counted @ start),
             "grr": (counted @ np.minimum(start, end)) / (counted @ start),
-            "retention": (counted @ judged["retained"].to_numpy()) / counted.sum(axis=1),
+            "retention": (counted @ judged["retained"].to_numpy()) / (counted @ won),
         }
+        if "value" in judged:
+            metrics["value"] = (counted @ judged["value"].to_numpy()) / counted.sum(axis=1)
+    return metrics
 
 
 def _difference(estimate: float, draws: np.ndarray, interval: float) -> Difference:

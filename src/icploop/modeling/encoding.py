@@ -17,17 +17,24 @@ from icploop.settings import Kind
 
 # A level that fewer training accounts carry cannot be told from noise: it is none of the known.
 RAREST_LEVEL = 5
+# Rare levels alone leave no column, and boosters refuse a table without any.
+_NO_COLUMN = "="
+_FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How a number is brought to unit scale: log first where it is skewed, then centred."""
+    """How a number is brought to unit scale: log first where it is skewed, then centred.
+
+    `steps` are the fifths of the training accounts, each with the share of accounts above it.
+    """
 
     logarithmic: bool
     low: float
     high: float
     center: float
     spread: float
+    steps: tuple[tuple[float, float], ...] = ()
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Scaled values within the range seen in training; missing stays missing."""
@@ -65,7 +72,7 @@ class Encoding:
         return cls(ordered, levels, scales)
 
     def linear(self, features: pd.DataFrame) -> pd.DataFrame:
-        """One-hot levels, scaled numbers with their squares, flags, and missing indicators.
+        """One-hot levels, flags, missing indicators, and scaled numbers with squares and steps.
 
         Columns are named `attribute=level`; rows keep the index of `features`. No cell is missing.
         """
@@ -83,13 +90,17 @@ class Encoding:
                 columns |= self._indicators(name, kind, values, missing=np.nan)
             else:
                 columns[name] = values.to_numpy(dtype="float64")
-        # Rare levels alone leave no column, and boosters refuse a table without any.
-        columns = columns or {"=": np.zeros(len(features))}
+        columns = columns or {_NO_COLUMN: np.zeros(len(features))}
         return pd.DataFrame(columns, index=features.index, dtype="float32")
+
+    def linear_columns(self) -> list[str]:
+        """The names of the columns of `linear`."""
+        nobody = pd.DataFrame({name: pd.Series(dtype="object") for name in self.kinds})
+        return list(map(str, self.linear(nobody).columns))
 
     def tree_columns(self) -> list[str]:
         """The names of the columns of `tree`."""
-        return [
+        columns = [
             column
             for name, kind in self.kinds.items()
             for column in (
@@ -98,9 +109,10 @@ class Encoding:
                 else [name]
             )
         ]
+        return columns or [_NO_COLUMN]
 
     def attribute_of(self, column: str) -> str:
-        """The attribute that an encoded column came from."""
+        """The attribute that an encoded column came from; empty where it came from none."""
         return column.split("=", 1)[0]
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,7 +129,10 @@ class Encoding:
         return cls(
             dict(raw["kinds"]),
             {name: tuple(levels) for name, levels in raw["levels"].items()},
-            {name: Scale(**scale) for name, scale in raw["scales"].items()},
+            {
+                name: Scale(**scale | {"steps": tuple((x, y) for x, y in scale["steps"])})
+                for name, scale in raw["scales"].items()
+            },
         )
 
     def _linear_columns(self, name: str, kind: Kind, values: pd.Series) -> dict[str, np.ndarray]:
@@ -127,9 +142,13 @@ class Encoding:
         elif kind == "flag":
             encoded = {f"{name}=yes": values.fillna(0).to_numpy(dtype="float64")}
         else:
-            scaled = np.nan_to_num(self.scales[name].apply(values.to_numpy(dtype="float64")))
-            # The square lets a linear model see a sweet spot in the middle of a range.
+            scale, raw = self.scales[name], values.to_numpy(dtype="float64")
+            scaled = np.nan_to_num(scale.apply(raw))
+            # The square lets a linear model see a sweet spot in the middle of a range, and steps
+            # let it see an edge.
             encoded = {f"{name}=scale": scaled, f"{name}=square": scaled**2 * (1 - empty)}
+            for edge, above in scale.steps:
+                encoded[f"{name}=over {edge!r}"] = ((raw > edge) - above) * (1 - empty)
         return encoded | {f"{name}=?": empty}
 
     def _indicators(
@@ -145,7 +164,9 @@ class Encoding:
                 for level in self.levels[name]
             }
         else:
-            hits = {level: (values == level).to_numpy(dtype=bool) for level in self.levels[name]}
+            codes, distinct = pd.factorize(values)
+            code_of = {text: code for code, text in enumerate(distinct)}
+            hits = {level: codes == code_of.get(level, -2) for level in self.levels[name]}
         return {
             f"{name}={level}": np.where(empty, missing, hit.astype("float64"))
             for level, hit in hits.items()
@@ -167,4 +188,6 @@ def _scale_of(values: np.ndarray) -> Scale:
     low, middle, high = (float(q) for q in np.quantile(given, [0.01, 0.5, 0.99]))
     logarithmic = bool(low >= 0 and high - low > 20 and high > 4 * max(middle, 1.0))
     plain = Scale(logarithmic, low, high, 0.0, 1.0).apply(given)
-    return Scale(logarithmic, low, high, float(plain.mean()), float(plain.std()) or 1.0)
+    edges = sorted({float(edge) for edge in np.quantile(given, _FIFTHS)})
+    steps = tuple((edge, float((given > edge).mean())) for edge in edges)
+    return Scale(logarithmic, low, high, float(plain.mean()), float(plain.std()) or 1.0, steps)

@@ -14,9 +14,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from icploop.domain.outcomes import kpis
+from icploop.domain.outcomes import WINSORISED_AT, kpis
 from icploop.domain.profile import Evidence, Line, Predicate, Profile
-from icploop.modeling.fit_model import WINSORISED_AT
 from icploop.settings import Attribute
 
 _FEWEST_INSIDE = 20
@@ -27,6 +26,7 @@ _ANTI_Z = -3.0
 _ANTI_EFFECT = -0.1
 _ANTI_WIDEST = 0.25
 _MOST_ANTI_LINES = 3
+_GOOD_REFUSED = 0.1
 _Z_90 = 1.645
 
 
@@ -50,7 +50,7 @@ def learn_profile(
     refused = sorted((t for t in worst if _is_anti(t)), key=lambda t: t.z)
     return Profile(
         lines=tuple(_line(t, matured) for t in _page(supported)),
-        anti=tuple(_line(t, matured) for t in refused[:_MOST_ANTI_LINES]),
+        anti=tuple(_line(t, matured) for t in _affordable(refused, nrr)),
         matured=len(matured),
     )
 
@@ -76,6 +76,17 @@ def _page(tested: Sequence[_Tested]) -> list[_Tested]:
         same = sum(k.attribute.dimension == t.attribute.dimension for k in kept)
         if same < _LINES_PER_DIMENSION:
             kept.append(t)
+    return kept
+
+
+def _affordable(tested: Sequence[_Tested], nrr: np.ndarray) -> list[_Tested]:
+    """The worst conditions that together refuse few customers who did not shrink."""
+    kept: list[_Tested] = []
+    refused = np.zeros(len(nrr), dtype=bool)
+    for t in tested:
+        if len(kept) < _MOST_ANTI_LINES and (refused | t.inside)[nrr >= 1].mean() <= _GOOD_REFUSED:
+            kept.append(t)
+            refused |= t.inside
     return kept
 
 

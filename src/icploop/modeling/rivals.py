@@ -26,7 +26,12 @@ class AverageCustomer:
         self.kinds = kinds
 
     def fit(self, features: pd.DataFrame, outcomes: pd.DataFrame) -> Self:
-        """Learn the commonest traits; `outcomes` are not looked at, which is the point."""
+        """Learn the commonest traits of customers; how they did is not looked at, on purpose.
+
+        Where `outcomes` has lost deals too, its column `won` (0 or 1) says so.
+        """
+        if "won" in outcomes:
+            features = features[outcomes.loc[features.index, "won"] > 0]
         self.ranges_ = {
             name: tuple(features[name].quantile([0.25, 0.75]))
             for name, kind in self.kinds.items()

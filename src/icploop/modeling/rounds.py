@@ -5,7 +5,8 @@ The same round runs in `retrain`, which records it, and in `backtest`, which run
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -13,64 +14,41 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from icploop.domain.calendar import last_moment, month_start, seen_by
+from icploop.domain.follow_up import follow_up
 from icploop.domain.gate import Comparison, Decision, decide, too_few
-from icploop.domain.outcomes import Kpis, kpis, of_motion, outcomes
+from icploop.domain.looks import Looks, required_probability
+from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import kinds_of
 from icploop.domain.tables import CONTRACTS, Tables
+from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
-from icploop.modeling.comparison import (
-    at_capacity,
-    compare,
-    newest_matured,
-    out_of_fold,
+from icploop.modeling.advantage import advantage
+from icploop.modeling.comparison import Skill, compare
+from icploop.modeling.evidence import (
+    AVERAGE,
+    CHALLENGER,
+    CHAMPION,
+    HYPOTHESIS,
+    Challenger,
+    ClosedDeals,
+    Evidence,
+    for_version,
+    gather,
 )
 from icploop.modeling.features import attributes_at
-from icploop.modeling.fit_model import FitModel
+from icploop.modeling.guards import broken, deal_changes, missing_slices
 from icploop.modeling.leaks import filled_by_outcome, too_good
 from icploop.modeling.profile_learning import learn_profile
-from icploop.modeling.rivals import AverageCustomer, HypothesisScore, RandomChoice
+from icploop.modeling.rivals import AverageCustomer, HypothesisScore
 from icploop.modeling.version import Bands, IcpVersion
 from icploop.settings import TABLES, Attribute, Settings, digest
 
-AVERAGE, HYPOTHESIS, RANDOM, CHAMPION, CHALLENGER = (
-    "average customer profile",
-    "hypothesis",
-    "random",
-    "champion",
-    "challenger",
-)
 _FEWEST_REFERENCE = 50
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a round learned from and judged on.
-
-    `features` and `matured` (rows of `outcomes`) are indexed by account_id; `scores` has a column
-    for each rival with its fair score of every matured account; `holdout` names the judged ones.
-    """
-
-    features: pd.DataFrame
-    matured: pd.DataFrame
-    scores: pd.DataFrame
-    p_retained: pd.Series
-    holdout: pd.Index
-
-    capacity: float
-
-    @property
-    def rivals(self) -> dict[str, Kpis]:
-        """NRR, GRR and retention at capacity of each rival, on the same holdout accounts."""
-        judged = self.matured.loc[self.holdout]
-        return {
-            name: at_capacity(judged, self.scores.loc[self.holdout, name], self.capacity)
-            for name in self.scores.columns
-        }
-
-    @property
-    def everyone(self) -> Kpis:
-        """NRR, GRR and retention of the whole holdout."""
-        return kpis(self.matured.loc[self.holdout])
+_NEWEST_DEALS = 1500
+_HYPOTHESIS_MODE = (
+    "Hypothesis mode: there is no model yet. Until there is, `icp score` and `icp list` go by the "
+    "hypothesis stated in the settings, and claim nothing about NRR or retention."
+)
 
 
 @dataclass(frozen=True)
@@ -91,48 +69,114 @@ class Round:
 
 
 def run_round(
-    tables: Tables, settings: Settings, motion: str, as_of: date, champion: IcpVersion | None
+    tables: Tables,
+    settings: Settings,
+    motion: str,
+    as_of: date,
+    champion: IcpVersion | None,
+    *,
+    looks: Looks | None = None,
+    elders: Mapping[str, IcpVersion] | None = None,
 ) -> Round:
-    """Train and judge a challenger as of a day. `tables` may hold later rows; they are not seen."""
+    """Train and judge a challenger as of a day. `tables` may hold later rows; they are not seen.
+
+    `looks` says what earlier rounds have looked at, and `elders` holds versions besides the
+    champion that a challenger may not fall behind, by name.
+    """
     # On matrices of this size BLAS threads cost more than they bring, and folds run side by side.
     with threadpool_limits(1):
-        return _judged(seen_by(tables, as_of), settings, motion, as_of, champion)
+        return _judged(
+            seen_by(tables, as_of),
+            settings,
+            motion,
+            as_of,
+            champion,
+            looks or Looks(),
+            elders or {},
+        )
 
 
 def _judged(
-    seen: Tables, settings: Settings, motion: str, as_of: date, champion: IcpVersion | None
+    seen: Tables,
+    settings: Settings,
+    motion: str,
+    as_of: date,
+    champion: IcpVersion | None,
+    looks: Looks,
+    elders: Mapping[str, IcpVersion],
 ) -> Round:
     snapshot, policy = snapshot_hash(seen), settings.policy.digest()
     closed = closed_deals(seen, motion, settings.trigger)
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
-    matured = sold[sold["matured"]].rename_axis(None)
-    if decision := too_few(len(matured), settings.policy, _enough_by(sold, settings)):
-        return Round(motion, as_of, decision, closed, len(matured), snapshot, policy)
-    features = attributes_at(seen.accounts, matured, settings.attributes)
-    usable, notes = _usable(features, settings.attributes)
+    sold = sold.rename_axis(None)
+    matured = int(sold["matured"].sum())
+    if decision := too_few(matured, settings.policy, _enough_by(sold, settings)):
+        notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
+        return Round(motion, as_of, decision, closed, matured, snapshot, policy, notes=notes)
+    customers = _followed(seen, sold, settings, as_of)
+    features = attributes_at(seen.accounts, customers, settings.attributes)
+    usable, said = _usable(features[customers["matured"]], settings.attributes)
     if not usable:
-        invalid = Decision("INVALID", tuple(notes))
-        return Round(
-            motion, as_of, invalid, closed, len(matured), snapshot, policy, notes=tuple(notes)
-        )
+        invalid = Decision("INVALID", tuple(said))
+        return Round(motion, as_of, invalid, closed, matured, snapshot, policy, notes=tuple(said))
+    deals = ClosedDeals.of(seen, motion, settings, customers)
+    challenger = Challenger(usable, settings)
     capacity = capacity_share(settings, seen, motion)
-    evidence = _scored(features, matured, usable, settings, champion, capacity)
-    distrust = [str(leak) for leak in filled_by_outcome(features, matured)]
-    distrust += too_good(evidence.scores[CHALLENGER], matured["retained"])
-    comparison = _compared(evidence, settings, champion)
-    version = _version(seen, settings, motion, as_of, usable, evidence, (snapshot, policy))
+    evidence = gather(challenger, features, customers, deals, champion, elders, capacity)
+    distrust = [
+        str(leak) for leak in filled_by_outcome(evidence.matured_features, evidence.matured)
+    ]
+    distrust += too_good(
+        evidence.expected.loc[evidence.matured.index, "expected_nrr"], evidence.matured["retained"]
+    )
+    distrust += missing_slices(evidence, settings.policy)
+    rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
+    comparison = _compared(evidence, settings, rival)
+    market = _market(seen, usable, motion, as_of)
+    version, tiers = _version(
+        market, challenger, motion, as_of, deals, evidence, (snapshot, policy)
+    )
+    changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), capacity)
+    guards = broken(evidence, rival, version, tiers, changes, settings.policy)
+    guards += _behind(evidence, settings, elders)
+    required = required_probability(settings.policy, looks)
+    said += [f"Mind that {change}." for change in changes]
+    if alarm := looks.used_up(list(evidence.holdout), settings.policy):
+        said.append(alarm)
+    if not evidence.skill.is_shown:
+        said.append(_no_skill(evidence.skill))
+    if not version.deal_model.knows_p_win:
+        said.append("P(win) is unknown: it takes both won and lost deals to learn it.")
     return Round(
         motion=motion,
         as_of=as_of,
-        decision=decide(comparison, settings.policy, distrust),
+        decision=decide(comparison, settings.policy, distrust, guards, required),
         closed_deals=closed,
-        n_matured=len(matured),
+        n_matured=matured,
         snapshot_hash=snapshot,
         policy_hash=policy,
         version=version,
         comparison=comparison,
         evidence=evidence,
-        notes=tuple(notes),
+        notes=tuple(said),
+    )
+
+
+def _followed(seen: Tables, sold: pd.DataFrame, settings: Settings, as_of: date) -> pd.DataFrame:
+    """The customers of whom a month or more has been seen, and how much each counts."""
+    followed = sold.join(follow_up(seen, sold, settings.outcome))
+    half_life = settings.learning.half_life_months
+    if half_life is not None:
+        months = (last_moment(as_of) - followed["at"]).dt.days / (365.25 / 12)
+        followed["weight"] = 0.5 ** (months / half_life)
+    return followed[followed["months_at_risk"] >= 1]
+
+
+def _no_skill(found: Skill) -> str:
+    return (
+        "No better than the average customer: on accounts that training did not see, the "
+        f"challenger's expectations cannot be told from chance (correlation with NRR "
+        f"{found.correlation:+.2f}, {found.low:+.2f} to {found.high:+.2f}, n = {found.n})."
     )
 
 
@@ -195,43 +239,18 @@ def _usable(
     return tuple(usable), notes
 
 
-def _scored(
-    features: pd.DataFrame,
-    matured: pd.DataFrame,
-    usable: tuple[Attribute, ...],
-    settings: Settings,
-    champion: IcpVersion | None,
-    capacity: float,
-) -> Evidence:
-    kinds = kinds_of(usable)
-    seed = settings.seed
-    predicted = out_of_fold(lambda: FitModel(kinds, seed=seed), features, matured, seed)
-    scores = {CHALLENGER: predicted["expected_nrr"]}
-    if champion is not None:
-        scores[CHAMPION] = champion.judged_score(_for_champion(features, champion))
-    scores[AVERAGE] = out_of_fold(lambda: AverageCustomer(kinds), features, matured, seed)
-    if settings.hypothesis:
-        scores[HYPOTHESIS] = HypothesisScore(settings.hypothesis).predict(features)
-    scores[RANDOM] = RandomChoice().predict(features)
-    holdout = newest_matured(matured, settings.policy.newest).index
-    return Evidence(
-        features, matured, pd.DataFrame(scores), predicted["p_retained"], holdout, capacity
-    )
-
-
-def _for_champion(features: pd.DataFrame, champion: IcpVersion) -> pd.DataFrame:
-    """An attribute that has left the settings since is missing for the champion."""
-    return features.reindex(columns=[a.name for a in champion.attributes])
-
-
-def _compared(evidence: Evidence, settings: Settings, champion: IcpVersion | None) -> Comparison:
-    rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
-    judged = evidence.matured.loc[evidence.holdout]
+def _compared(evidence: Evidence, settings: Settings, rival: str) -> Comparison:
+    """The challenger against a rival on the holdout, with what younger customers tell."""
+    judged = evidence.judged.loc[evidence.holdout]
+    ours, theirs = evidence.scores[CHALLENGER], evidence.scores[rival]
+    tell = judged if settings.objective == "value" else evidence.recent
     return compare(
         judged,
-        evidence.scores[CHALLENGER],
-        evidence.scores[rival],
+        ours,
+        theirs,
         rival=f"the {rival}",
+        objective=settings.objective,
+        evidence=advantage(tell, ours, theirs, settings.objective, settings.outcome),
         capacity=evidence.capacity,
         interval=settings.policy.interval,
         draws=settings.policy.draws,
@@ -239,33 +258,93 @@ def _compared(evidence: Evidence, settings: Settings, champion: IcpVersion | Non
     )
 
 
-def _version(
-    seen: Tables,
+def _behind(evidence: Evidence, settings: Settings, elders: Mapping[str, IcpVersion]) -> list[str]:
+    """The elders that the challenger has fallen behind, as broken guards.
+
+    Versions that are each no worse than the last can slide down together; against one that stands
+    still this shows.
+    """
+    sure = 1 - settings.policy.probability_better
+    said = []
+    for name in elders:
+        against = _compared(evidence, settings, name).uplift
+        if against.estimate < 0 and against.probability_better <= sure:
+            said.append(
+                f"Guard: it has fallen behind {name}: {100 * against.estimate:+.1f} points "
+                f"({100 * against.low:+.1f} to {100 * against.high:+.1f}), probability better "
+                f"{against.probability_better:.0%}, and the limit is {sure:.0%}."
+            )
+    return said
+
+
+def _market(seen: Tables, usable: tuple[Attribute, ...], motion: str, as_of: date) -> pd.DataFrame:
+    """The attribute frame of the reference prospects; of all accounts where these are too few."""
+    ids = prospects(seen, motion)
+    if len(ids) < _FEWEST_REFERENCE:
+        ids = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
+    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
+    return attributes_at(seen.accounts, moments, usable)
+
+
+def _scored_deals(
+    deals: ClosedDeals,
+    version: IcpVersion,
+    champion: IcpVersion | None,
+    rival: str,
     settings: Settings,
+) -> pd.DataFrame:
+    """The newest closed deals with fair scores of both; empty without lost deals."""
+    rows = deals.rows.tail(_NEWEST_DEALS)
+    if rows["won"].nunique() < 2:
+        return rows.head(0).assign(challenger=0.0, rival=0.0)
+    of_deals = deals.features.loc[rows.index]
+    features = of_deals.set_axis(rows["account_id"].to_numpy())
+    theirs: pd.Series
+    if champion is not None:
+        theirs = champion.judged_score(for_version(features, champion))
+    elif rival == HYPOTHESIS:
+        theirs = HypothesisScore(settings.hypothesis).predict(features)
+    else:
+        average = AverageCustomer(kinds_of(version.attributes)).fit(of_deals, rows)
+        theirs = average.predict(features)
+    ours = version.judged_score(features)
+    return rows.assign(challenger=ours.to_numpy(), rival=theirs.to_numpy())
+
+
+def _version(
+    market: pd.DataFrame,
+    challenger: Challenger,
     motion: str,
     as_of: date,
-    usable: tuple[Attribute, ...],
+    deals: ClosedDeals,
     evidence: Evidence,
     hashes: tuple[str, str],
-) -> IcpVersion:
-    model = FitModel(kinds_of(usable), seed=settings.seed).fit(evidence.features, evidence.matured)
-    market = prospects(seen, motion)
-    if len(market) < _FEWEST_REFERENCE:
-        market = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
-    moments = pd.DataFrame({"account_id": market, "at": last_moment(as_of)})
-    reference = model.predict(attributes_at(seen.accounts, moments, usable))["expected_nrr"]
-    archived = evidence.scores[CHALLENGER]
-    return IcpVersion(
+) -> tuple[IcpVersion, pd.Series]:
+    """The version, and the tiers of the reference prospects."""
+    settings, usable = challenger.settings, challenger.attributes
+    version = IcpVersion(
         motion=motion,
         as_of=as_of,
+        objective=settings.objective,
+        terms=deals.terms,
         attributes=usable,
-        fit_model=model,
-        profile=learn_profile(evidence.features, evidence.matured, usable),
+        fit_model=challenger.fit_model().fit(evidence.features, evidence.customers),
+        deal_model=challenger.deal_model().fit(deals.features, deals.rows),
+        profile=learn_profile(evidence.matured_features, evidence.matured, usable),
         tiers=settings.tiers,
         outcome=settings.outcome,
-        bands=Bands.measure(archived, evidence.matured, settings.policy.draws, settings.seed),
-        reference=np.sort(reference.to_numpy()),
-        archived=archived.sort_index(),
+        bands=Bands.measure(
+            evidence.expected.loc[evidence.matured.index, "expected_nrr"],
+            evidence.matured,
+            settings.policy.draws,
+            settings.seed,
+        ),
+        reference=np.empty(0),
+        archived=evidence.scores[CHALLENGER].sort_index(),
         snapshot_hash=hashes[0],
         policy_hash=hashes[1],
     )
+    ranked = version.ranked(market).to_numpy()
+    version = replace(version, reference=np.sort(ranked))
+    fit_score = percentile_against(version.reference, ranked)
+    return version, version.tier(market, pd.Series(fit_score, index=market.index))

@@ -19,9 +19,12 @@ from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tiers import percentile_against, tier_of
 from icploop.errors import DataError
 from icploop.modeling.comparison import kpi_interval
+from icploop.modeling.deal_model import DealModel
 from icploop.modeling.features import attributes_in, coverage
-from icploop.modeling.fit_model import FitModel
-from icploop.settings import Attribute, Outcome, Tiers
+from icploop.modeling.fit_model import HYPOTHESIS, FitModel
+from icploop.modeling.objectives import ValueTerms, objective_score
+from icploop.modeling.rivals import HypothesisScore
+from icploop.settings import Attribute, Objective, Outcome, Tiers, lineage_of
 
 SCORE_COLUMNS = [
     "account_id",
@@ -31,6 +34,7 @@ SCORE_COLUMNS = [
     "expected_nrr_low",
     "expected_nrr_high",
     "p_retained",
+    "p_win",
     "tier",
     "reasons_for",
     "reasons_against",
@@ -86,15 +90,20 @@ class Bands:
 class IcpVersion:
     """A fit model, its tiers and the readable profile, with what they rest on.
 
-    `reference` is the sorted expected NRR of the reference prospects, against which fit scores are
-    percentiles. `archived` holds, for each account that the model learned from, the score that a
-    model which never saw it gave it: no account is ever judged by a model whose training saw it.
+    Accounts are ranked by `objective`; `terms` are those of the objective `value`, None for the
+    others. `reference` is what the reference prospects are ranked by, sorted: fit scores are
+    percentiles against it. `archived` holds, for each account that the model learned from, the
+    score that a model which never saw it gave it: no account is ever judged by a model whose
+    training saw it.
     """
 
     motion: str
     as_of: date
+    objective: Objective
+    terms: ValueTerms | None
     attributes: tuple[Attribute, ...]
     fit_model: FitModel
+    deal_model: DealModel
     profile: Profile
     tiers: Tiers
     outcome: Outcome
@@ -104,10 +113,26 @@ class IcpVersion:
     snapshot_hash: str
     policy_hash: str
 
+    @property
+    def score_columns(self) -> list[str]:
+        """The columns of its scores; for the objective `value` also expected_value (money)."""
+        return SCORE_COLUMNS + (["expected_value"] if self.terms else [])
+
+    @property
+    def lineage(self) -> str:
+        """The name under which the version is registered."""
+        return lineage_of(self.motion, self.objective)
+
     def judged_score(self, features: pd.DataFrame) -> pd.Series:
         """A fair score of each account: the archived one where training saw it, else a new one."""
-        fresh = self.fit_model.predict(features)["expected_nrr"]
-        return self.archived.reindex(features.index).fillna(fresh)
+        fresh = self.ranked(features)
+        archived = self.archived.reindex(features.index)
+        # By position: an account that had several deals stands there several times.
+        return fresh.where(archived.isna().to_numpy(), archived.to_numpy())
+
+    def ranked(self, features: pd.DataFrame) -> pd.Series:
+        """What each account of an attribute frame is ranked by, higher is better."""
+        return objective_score(self._predicted(features), self.objective, self.terms)
 
     def score(self, accounts: pd.DataFrame, at: date, version: str) -> pd.DataFrame:
         """Scores as the contract's section 5 has them, one row for each row of `accounts`.
@@ -121,11 +146,11 @@ class IcpVersion:
         self, account_ids: pd.Series, features: pd.DataFrame, at: date, version: str
     ) -> pd.DataFrame:
         """Like `score`, from a ready attribute frame with the same index as `account_ids`."""
-        predicted = self.fit_model.predict(features)
+        predicted = self._predicted(features)
         expected = predicted["expected_nrr"].to_numpy()
+        ranked = objective_score(predicted, self.objective, self.terms).to_numpy()
         low, high = self.bands.interval(expected)
-        known = coverage(features)
-        fit_score = pd.Series(percentile_against(self.reference, expected), index=features.index)
+        fit_score = pd.Series(percentile_against(self.reference, ranked), index=features.index)
         reasons_for, reasons_against = self._reasons(features)
         scores = pd.DataFrame(
             {
@@ -136,21 +161,30 @@ class IcpVersion:
                 "expected_nrr_low": low,
                 "expected_nrr_high": high,
                 "p_retained": predicted["p_retained"],
-                "tier": tier_of(fit_score, known, self.profile.is_anti(features), self.tiers),
+                "p_win": predicted["p_win"],
+                "expected_value": self.terms.expected(predicted) if self.terms else np.nan,
+                "tier": self.tier(features, fit_score),
                 "reasons_for": reasons_for,
                 "reasons_against": reasons_against,
-                "coverage": known,
+                "coverage": coverage(features),
                 "scored_at": at.isoformat(),
             },
             index=features.index,
         )
-        return scores[SCORE_COLUMNS]
+        return scores[self.score_columns]
+
+    def tier(self, features: pd.DataFrame, fit_score: pd.Series) -> pd.Series:
+        """The tier of each account of an attribute frame, given its fit score (0..100)."""
+        anti = self.profile.is_anti(features)
+        return tier_of(fit_score, coverage(features), anti, self.tiers)
 
     def parts(self) -> dict[str, bytes]:
         """The version as named pieces without code, the same bytes for the same version."""
         document = {
             "motion": self.motion,
             "as_of": self.as_of.isoformat(),
+            "objective": self.objective,
+            "terms": asdict(self.terms) if self.terms else None,
             "attributes": [a.model_dump() for a in self.attributes],
             "tiers": self.tiers.model_dump(),
             "outcome": self.outcome.model_dump(),
@@ -164,6 +198,7 @@ class IcpVersion:
             "reference.npy": _npy(self.reference),
             "archived.json": json.dumps(self.archived.to_dict()).encode(),
             **self.fit_model.parts(),
+            **self.deal_model.parts(),
         }
 
     @classmethod
@@ -192,8 +227,11 @@ class IcpVersion:
         return cls(
             motion=document["motion"],
             as_of=date.fromisoformat(document["as_of"]),
+            objective=document["objective"],
+            terms=ValueTerms(**document["terms"]) if document["terms"] else None,
             attributes=tuple(Attribute(**a) for a in document["attributes"]),
             fit_model=FitModel.from_parts(parts),
+            deal_model=DealModel.from_parts(parts),
             profile=Profile.from_dict(json.loads(parts["profile.json"])),
             tiers=Tiers(**document["tiers"]),
             outcome=Outcome(**document["outcome"]),
@@ -204,10 +242,20 @@ class IcpVersion:
             policy_hash=document["policy_hash"],
         )
 
+    def _predicted(self, features: pd.DataFrame) -> pd.DataFrame:
+        of_deals = self.deal_model.predict(features)
+        columns = {str(name): of_deals[name].to_numpy() for name in of_deals}
+        return self.fit_model.predict(features).assign(**columns)
+
     def _reasons(self, features: pd.DataFrame) -> tuple[list[str], list[str]]:
         contributions = self.fit_model.contributions(features)
         kinds = kinds_of(self.attributes)
-        shown = features[contributions.columns].apply(lambda c: _shown(c, kinds[str(c.name)]))
+        shown = features.reindex(columns=contributions.columns)
+        for name in contributions.columns.intersection(list(kinds)):
+            shown[name] = _shown(features[name], kinds[name])
+        if HYPOTHESIS in shown:
+            stated = HypothesisScore(self.fit_model.hypothesis).predict(features)
+            shown[HYPOTHESIS] = stated.map("{:+g} points".format)
         points, values = contributions.to_numpy(), shown.to_numpy()
         names = contributions.columns.to_numpy()
         order = np.argsort(points, axis=1, kind="stable")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.gate import Comparison
+from icploop.domain.looks import Looks
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import kinds_of
 from icploop.domain.tables import Tables
@@ -99,12 +100,18 @@ def backtest(
     start = max(first or date.min, _first_day(seen, motion))
     rows: list[dict[str, Any]] = []
     in_force: list[InForce] = []
+    looks = Looks()
     total = max((last - start).days, 1)
     for day, closed in days_when_due(seen, settings, motion, start, last):
         champion = in_force[-1].version if in_force else None
-        judged = run_round(seen, settings, motion, day, champion)
+        # The first version that came into force may not be fallen behind either.
+        elders = {"the first version in force": in_force[0].version} if len(in_force) > 1 else {}
+        judged = run_round(seen, settings, motion, day, champion, looks=looks, elders=elders)
         truth = true_uplift(judged, champion)
-        if judged.decision.verdict == "PROMOTE" and judged.version is not None:
+        promoted = judged.decision.verdict == "PROMOTE" and judged.version is not None
+        if judged.evidence is not None:
+            looks = looks.after(judged.evidence.holdout, promoted)
+        if promoted and judged.version is not None:
             in_force.append(_come_into_force(judged, judged.version))
         rows.append(_row(judged, in_force, truth) | {"closed_deals": closed})
         on_round(judged, (day - start).days, total)
@@ -145,14 +152,14 @@ def days_when_due(
 def _come_into_force(judged: Round, version: IcpVersion) -> InForce:
     if judged.evidence is None:
         raise ValueError("a promoted round has evidence")
-    features = judged.evidence.features
+    features = judged.evidence.matured_features
     average = AverageCustomer(kinds_of(version.attributes)).fit(features, judged.evidence.matured)
     return InForce(version, average, np.sort(average.predict(features).to_numpy()))
 
 
 def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[str, Any]:
     comparison = judged.comparison
-    uplift = comparison.nrr if comparison else None
+    uplift = comparison.uplift if comparison else None
     return {
         "as_of": judged.as_of.isoformat(),
         "n_matured": judged.n_matured,
@@ -188,7 +195,7 @@ def _prospective(
             continue
         version = version_in_force.version
         features = attributes_at(seen.accounts, members, version.attributes)
-        expected = version.fit_model.predict(features)["expected_nrr"]
+        expected = version.ranked(features)
         likeness = version_in_force.average.predict(features)
         icp.append(_percentiles(version.reference, expected))
         average.append(_percentiles(version_in_force.average_reference, likeness))
@@ -197,6 +204,8 @@ def _prospective(
         pd.concat(icp),
         pd.concat(average),
         rival="the average customer profile",
+        # Lost deals are not replayed, so what is judged here is the revenue of those who bought.
+        objective="nrr" if settings.objective == "value" else settings.objective,
         capacity=capacity_share(settings, seen, motion),
         interval=settings.policy.interval,
         draws=settings.policy.draws,

@@ -33,7 +33,7 @@ from icploop.settings import TABLES, Settings
 
 MOTION = "new-business"
 APPROVER = "demo ops"
-_WINS = 900
+_WINS = 600
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ def true_uplift(company: Company, judged: Round, champion: IcpVersion | None) ->
     moments = pd.DataFrame({"account_id": market, "at": last_moment(judged.as_of)})
     features = attributes_at(seen.accounts, moments, company.settings.attributes)
     truth = company.world.truth_at(market, judged.as_of)
-    ours = version.fit_model.predict(features)["expected_nrr"]
+    ours = version.ranked(features)
     theirs = (
-        champion.fit_model.predict(features)["expected_nrr"]
+        champion.ranked(features)
         if champion
         else HypothesisScore(company.settings.hypothesis).predict(features)
     )

@@ -46,22 +46,23 @@ def approve(
     since, or the approver is not one of `owners.approvers`.
     """
     settings = home.settings()
-    version = registry.describe(home, motion, which)
-    current = registry.aliases(home, motion)
+    lineage = settings.lineage(motion)
+    version = registry.describe(home, lineage, which)
+    current = registry.aliases(home, lineage)
     _check(settings, version, current, who, reason)
     # What is approved is what was judged: loading refuses a version that was altered since.
-    registry.load(home, motion, version.number)
+    registry.load(home, lineage, version.number)
     replaced = current.get(CHAMPION)
     warehouse = Warehouse(home.warehouse_file)
     details = {"content_hash": version.tags["content_hash"]}
-    warehouse.append(LedgerRow("approval", motion, as_of, version.number, who, reason, details))
+    warehouse.append(LedgerRow("approval", lineage, as_of, version.number, who, reason, details))
     if replaced:
-        registry.set_alias(home, motion, PREVIOUS, replaced)
-    registry.set_alias(home, motion, CHAMPION, version.number)
-    registry.set_alias(home, motion, CHALLENGER, None)
+        registry.set_alias(home, lineage, PREVIOUS, replaced)
+    registry.set_alias(home, lineage, CHAMPION, version.number)
+    registry.set_alias(home, lineage, CHALLENGER, None)
     registry.tag_version(
         home,
-        motion,
+        lineage,
         version.number,
         {
             "approved_by": who,
@@ -71,7 +72,7 @@ def approve(
         },
     )
     warehouse.append(
-        LedgerRow("promotion", motion, as_of, version.number, who, reason, {"replaced": replaced})
+        LedgerRow("promotion", lineage, as_of, version.number, who, reason, {"replaced": replaced})
     )
     return PromotionReport(motion, version.number, replaced, who, reason)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from icploop.domain.ledger import LedgerRow
+from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis
 from icploop.domain.trigger import Due
 from icploop.errors import RefusedError
@@ -17,6 +19,7 @@ from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.tracking import RunRecord, Snapshot, log_run, tag_run
 from icploop.io.warehouse import Warehouse
+from icploop.modeling.evidence import Evidence
 from icploop.modeling.importance import importances
 from icploop.modeling.rounds import Round, run_round
 from icploop.modeling.version import IcpVersion
@@ -42,15 +45,16 @@ class RetrainReport:
         """The keys that the contract's section 4 asks for, and some more."""
         r = self.round
         comparison = r.comparison
-        uplift = comparison.nrr if comparison else None
+        uplift = comparison.uplift if comparison else None
         return {
             "motion": r.motion,
+            "objective": comparison.objective if comparison else None,
             "as_of": r.as_of.isoformat(),
             "version": self.version,
             "champion": self.champion,
             "verdict": r.decision.verdict,
             "reasons": list(r.decision.reasons),
-            "n_train": r.n_matured if r.version else 0,
+            "n_train": len(r.evidence.customers) if r.evidence else 0,
             "n_matured": r.n_matured,
             "n_holdout": comparison.n_holdout if comparison else 0,
             "challenger": _kpis(comparison.challenger if comparison else None),
@@ -104,20 +108,53 @@ def retrain(
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
     tables = warehouse.tables()
-    due = check(tables, warehouse.ledger(motion), settings, motion, as_of)
+    ledger = warehouse.ledger(settings.lineage(motion))
+    due = check(tables, ledger, settings, motion, as_of)
     if not due.is_due and not force:
         raise RefusedError(
             f"No round is due for `{motion}` on {as_of}: {due.reason}. Nothing was changed; use "
             "--force to train all the same"
         )
-    champion = registry.load_champion(home, motion)
+    lineage = settings.lineage(motion)
+    champion = registry.load_champion(home, lineage)
     say("training and judging a challenger")
-    judged = run_round(tables, settings, motion, as_of, champion[0] if champion else None)
+    judged = run_round(
+        tables,
+        settings,
+        motion,
+        as_of,
+        champion[0] if champion else None,
+        looks=looks_of(ledger),
+        elders=_elders(home, lineage, ledger, champion[1] if champion else None),
+    )
     say("logging to MLflow")
     warehouse.append(
-        LedgerRow("trigger", motion, as_of, reason=due.reason if due.is_due else "forced")
+        LedgerRow("trigger", lineage, as_of, reason=due.reason if due.is_due else "forced")
     )
     return record(home, settings, judged, champion[1] if champion else None)
+
+
+def _elders(
+    home: Home, lineage: str, ledger: Sequence[LedgerRow], champion: str | None
+) -> dict[str, IcpVersion]:
+    """The first version that came into force and the last that a person approved.
+
+    Each only where it is not the champion itself.
+    """
+    promoted = [row.version for row in ledger if row.event == "promotion" and row.version]
+    approved = [
+        row.version for row in ledger if row.event == "approval" and row.version and row.who
+    ]
+    elders: dict[str, IcpVersion] = {}
+    if promoted and promoted[0] != champion:
+        elders[f"version {promoted[0]}, the first in force"] = registry.load(
+            home, lineage, promoted[0]
+        )
+    if approved and approved[-1] not in (champion, *promoted[:1]):
+        elders[f"version {approved[-1]}, the last approved by a person"] = registry.load(
+            home, lineage, approved[-1]
+        )
+    return elders
 
 
 def record(home: Home, settings: Settings, judged: Round, champion: str | None) -> RetrainReport:
@@ -129,7 +166,7 @@ def record(home: Home, settings: Settings, judged: Round, champion: str | None) 
     Warehouse(home.warehouse_file).append(
         LedgerRow(
             "verdict",
-            judged.motion,
+            settings.lineage(judged.motion),
             judged.as_of,
             version=report.version,
             reason=" ".join(judged.decision.reasons),
@@ -138,6 +175,7 @@ def record(home: Home, settings: Settings, judged: Round, champion: str | None) 
                 "closed_deals": judged.closed_deals,
                 "champion": report.champion,
                 "run_id": report.run_id,
+                "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
             },
         ),
     )
@@ -145,7 +183,8 @@ def record(home: Home, settings: Settings, judged: Round, champion: str | None) 
 
 
 def _log(home: Home, settings: Settings, judged: Round, champion: str | None) -> RetrainReport:
-    experiment = registry.model_name(judged.motion)
+    lineage = settings.lineage(judged.motion)
+    experiment = registry.model_name(lineage)
     version = judged.version
     if version is None:
         run_id = log_run(_run(settings, judged, None, "", champion), experiment, home)
@@ -161,7 +200,7 @@ def _log(home: Home, settings: Settings, judged: Round, champion: str | None) ->
         example=_example(judged, version),
     )
     if judged.decision.verdict == "PROMOTE":
-        registry.set_alias(home, judged.motion, registry.CHALLENGER, registered.number)
+        registry.set_alias(home, lineage, registry.CHALLENGER, registered.number)
     tag_run(home, run_id, {"version": registered.number})
     return RetrainReport(judged, registered.number, champion, run_id, text)
 
@@ -187,35 +226,44 @@ def _run(
     metrics = {"n_matured": float(judged.n_matured), "closed_deals": float(judged.closed_deals)}
     if version is None or judged.evidence is None or judged.comparison is None:
         return RunRecord(name, params=params, metrics=metrics, tags=tags)
-    evidence, uplift = judged.evidence, judged.comparison.nrr
+    evidence, uplift = judged.evidence, judged.comparison.uplift
     importance = importances(
         version.fit_model,
-        evidence.features[[a.name for a in version.attributes]],
+        evidence.matured_features[[a.name for a in version.attributes]],
         evidence.matured,
         settings.seed,
     )
     deciles = plots.deciles(evidence)
+    calibrations = evidence.calibrations
     metrics |= _holdout(judged.comparison.challenger) | {
         "n_holdout": float(judged.comparison.n_holdout),
-        "uplift.nrr": uplift.estimate,
+        "n_train": float(len(evidence.customers)),
+        f"uplift.{settings.objective}": uplift.estimate,
         "uplift.low": uplift.low,
         "uplift.high": uplift.high,
         "uplift.probability_better": uplift.probability_better,
     }
+    metrics |= _honesty(evidence)
     return RunRecord(
         name,
         params=params,
         metrics=metrics,
         tags=tags | {"mlflow.note.content": text},
         texts={"icp.md": text, "comparison.md": comparison_table(judged)},
-        tables={"importances.csv": importance, "deciles.csv": deciles},
+        tables={
+            "importances.csv": importance,
+            "deciles.csv": deciles,
+            "reliability.csv": pd.concat(
+                {name: found.table for name, found in calibrations.items()}, names=["of", "group"]
+            ).reset_index(),
+        },
         figures={
             "importances.png": plots.importance_figure(importance),
             "deciles.png": plots.decile_figure(deciles),
-            "calibration.png": plots.calibration_figure(deciles),
+            "calibration.png": plots.calibration_figure(calibrations),
         },
         snapshot=Snapshot(
-            evidence.features.join(evidence.matured[["nrr", "grr", "retained"]]),
+            evidence.matured_features.join(evidence.matured[["nrr", "grr", "retained"]]),
             f"{judged.motion} matured accounts",
             judged.snapshot_hash,
         ),
@@ -238,12 +286,31 @@ def _params(settings: Settings, judged: Round) -> dict[str, object]:
         "motion": judged.motion,
         "as_of": judged.as_of,
         "seed": settings.seed,
+        "objective": settings.objective,
+        "learning.half_life_months": settings.learning.half_life_months,
         "capacity.share": settings.capacity.share,
         "attributes": ", ".join(a.name for a in settings.attributes),
         "settings_hash": digest(settings.model_dump(mode="json")),
         **policy,
         **outcome,
     }
+
+
+def _honesty(evidence: Evidence) -> dict[str, float]:
+    """Skill and calibration on accounts that training did not see."""
+    metrics = {
+        "skill.correlation": evidence.skill.correlation,
+        "skill.low": evidence.skill.low,
+        "skill.high": evidence.skill.high,
+    }
+    for name, found in evidence.calibrations.items():
+        metrics |= {
+            f"calibration.{name}.error": found.error,
+            f"calibration.{name}.error_by_chance": found.by_chance,
+            f"calibration.{name}.slope": found.slope,
+            f"calibration.{name}.slope_error": found.slope_error,
+        }
+    return {name: number for name, number in metrics.items() if math.isfinite(number)}
 
 
 def _holdout(found: Kpis) -> dict[str, float]:

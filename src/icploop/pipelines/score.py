@@ -9,10 +9,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.calendar import last_moment, seen_by
-from icploop.domain.outcomes import of_motion, parent_of
+from icploop.domain.outcomes import of_motion, outcomes, parent_of
 from icploop.domain.tables import Tables, read_text
 from icploop.errors import DataError
 from icploop.io import registry
@@ -20,9 +21,12 @@ from icploop.io.frames import read_in_parts, writer_to
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.features import attributes_at, attributes_in
+from icploop.modeling.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
+from icploop.modeling.rivals import HypothesisScore
 from icploop.modeling.rounds import capacity_share, prospects
-from icploop.modeling.version import SCORE_COLUMNS, IcpVersion
+from icploop.modeling.version import IcpVersion
 from icploop.pipelines.show import describe_version
+from icploop.settings import Settings
 
 Progress = Callable[[int], None]
 
@@ -41,6 +45,7 @@ class ScoreReport:
     unreadable: dict[str, int]
     absent: tuple[str, ...]
     out: str
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -51,6 +56,7 @@ class ScoreReport:
             "unreadable_cells": self.unreadable,
             "absent_attributes": list(self.absent),
             "out": self.out,
+            "note": self.note,
         }
 
 
@@ -64,6 +70,7 @@ class ListReport:
     out: str
     excluded_out: str
     head: pd.DataFrame
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -73,6 +80,7 @@ class ListReport:
             "excluded": self.excluded,
             "out": self.out,
             "excluded_out": self.excluded_out,
+            "note": self.note,
         }
 
 
@@ -87,10 +95,13 @@ def score_file(
 ) -> ScoreReport:
     """Score the accounts of a CSV or Parquet file, part by part, with the champion or another.
 
+    Before there can be a champion, because too few customers have matured, it is the stated
+    hypothesis that scores, and the report's note says so.
+
     The file has account_id and any of the declared attributes. Raises RefusedError without a
     champion and DataError for a file that cannot be read or has no account_id.
     """
-    version, number = _version(home, motion, which)
+    version, number, note = _version(home, motion, which, as_of)
     tiers: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()
     absent: tuple[str, ...] = ()
@@ -114,7 +125,7 @@ def score_file(
             unreadable.update(_unreadable(part, features))
             absent = tuple(name for name in features.columns if name not in part.columns)
             progress(rows)
-    return ScoreReport(number, rows, dict(tiers), dict(unreadable), absent, str(target))
+    return ScoreReport(number, rows, dict(tiers), dict(unreadable), absent, str(target), note)
 
 
 def target_list(
@@ -129,7 +140,7 @@ def target_list(
     as many as capacity allows.
     """
     settings = home.settings()
-    version, number = _version(home, motion, which)
+    version, number, note = _version(home, motion, which, as_of)
     seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
@@ -144,14 +155,17 @@ def target_list(
     excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
     with writer_to(target) as write:
         listed.insert(0, "rank", range(1, len(listed) + 1))
-        write(listed[["rank", "account_id", "name", "domain", *SCORE_COLUMNS[1:]]])
+        write(listed[["rank", "account_id", "name", "domain", *version.score_columns[1:]]])
     with writer_to(excluded_out) as write:
         write(excluded[["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]])
     counts = {str(k): int(v) for k, v in excluded["excluded_because"].value_counts().items()}
-    return ListReport(number, len(listed), counts, str(target), str(excluded_out), listed.head(10))
+    head = listed.head(10)
+    return ListReport(number, len(listed), counts, str(target), str(excluded_out), head, note)
 
 
-def score_accounts(seen: Tables, version: IcpVersion, number: str, as_of: date) -> pd.DataFrame:
+def score_accounts(
+    seen: Tables, version: IcpVersion | HypothesisIcp, number: str, as_of: date
+) -> pd.DataFrame:
     """Scores of every account that the day knows, best first, with name, domain and parent."""
     ids = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
     moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
@@ -178,9 +192,41 @@ def _unreadable(given: pd.DataFrame, features: pd.DataFrame) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _version(home: Home, motion: str, which: str) -> tuple[IcpVersion, str]:
+def _version(
+    home: Home, motion: str, which: str, as_of: date
+) -> tuple[IcpVersion | HypothesisIcp, str, str]:
+    """What scores, its name, and what must be said about it."""
+    settings = home.settings()
+    lineage = settings.lineage(motion)
+    asks_for_champion = which == registry.CHAMPION and which not in registry.aliases(home, lineage)
+    if asks_for_champion and settings.hypothesis:
+        seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+        matured = int(outcomes(seen, motion, settings.outcome)["matured"].sum())
+        if matured < settings.policy.min_matured:
+            return (
+                _hypothesis(seen, settings, motion, as_of),
+                HYPOTHESIS_VERSION,
+                _mode(matured, settings),
+            )
     number = describe_version(home, motion, which).number
-    return registry.load(home, motion, number), number
+    return registry.load(home, lineage, number), number, ""
+
+
+def _hypothesis(seen: Tables, settings: Settings, motion: str, as_of: date) -> HypothesisIcp:
+    moments = pd.DataFrame({"account_id": prospects(seen, motion), "at": last_moment(as_of)})
+    features = attributes_at(seen.accounts, moments, settings.attributes)
+    points = HypothesisScore(settings.hypothesis).predict(features)
+    return HypothesisIcp(
+        settings.hypothesis, settings.attributes, settings.tiers, np.sort(points.to_numpy())
+    )
+
+
+def _mode(matured: int, settings: Settings) -> str:
+    return (
+        f"Hypothesis mode: only {matured} customers have matured and a model asks for "
+        f"{settings.policy.min_matured}, so these scores are the points of the hypothesis stated "
+        "in conf/icp.yaml. Nothing is claimed about NRR or retention."
+    )
 
 
 def _with_open_deal(seen: Tables, motion: str) -> set[str]:

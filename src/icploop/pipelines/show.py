@@ -32,16 +32,17 @@ class ShownVersion:
 
 def describe_version(home: Home, motion: str, which: str) -> registry.Registered:
     """What the registry knows of a version. Raises RefusedError while none is in force."""
-    if which == registry.CHAMPION and which not in registry.aliases(home, motion):
+    lineage = home.settings().lineage(motion)
+    if which == registry.CHAMPION and which not in registry.aliases(home, lineage):
         raise RefusedError(
             f"No ICP version of `{motion}` is in force yet; train one with `icp retrain` and "
             "approve it with `icp approve`, or name a version by its number"
         )
-    return registry.describe(home, motion, which)
+    return registry.describe(home, lineage, which)
 
 
 def show(home: Home, motion: str, which: str) -> ShownVersion:
     """The version that a number or an alias names. Raises UsageError where there is none."""
     found = describe_version(home, motion, which)
-    version = registry.load(home, motion, found.number)
+    version = registry.load(home, home.settings().lineage(motion), found.number)
     return ShownVersion(found.number, found.description, version.profile, dict(found.tags))

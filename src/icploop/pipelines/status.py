@@ -46,11 +46,11 @@ def status(home: Home, motion: str, as_of: date) -> Status:
     warehouse = Warehouse(home.warehouse_file)
     tables = warehouse.tables()
     seen = seen_by(tables, as_of)
-    ledger = warehouse.ledger(motion)
+    ledger = warehouse.ledger(settings.lineage(motion))
     due = check(tables, ledger, settings, motion, as_of)
-    aliases = registry.aliases(home, motion)
+    aliases = registry.aliases(home, settings.lineage(motion))
     champion = aliases.get(registry.CHAMPION)
-    found = registry.describe(home, motion, champion) if champion else None
+    found = registry.describe(home, settings.lineage(motion), champion) if champion else None
     last = last_round(ledger)
     quarantine = warehouse.quarantine()
     refused = quarantine[~quarantine["kept"].astype("bool")]

@@ -19,7 +19,9 @@ from icploop.settings import Settings
 def watch(home: Home, motion: str, as_of: date) -> Due:
     """Whether a round is due for a motion on a day."""
     warehouse = Warehouse(home.warehouse_file)
-    return check(warehouse.tables(), warehouse.ledger(motion), home.settings(), motion, as_of)
+    settings = home.settings()
+    ledger = warehouse.ledger(settings.lineage(motion))
+    return check(warehouse.tables(), ledger, settings, motion, as_of)
 
 
 def check(

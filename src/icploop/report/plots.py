@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from icploop.domain.outcomes import kpis
-from icploop.modeling.rounds import CHALLENGER, Evidence
+from icploop.modeling.calibration import Calibration
+from icploop.modeling.evidence import CHALLENGER, Evidence
 
+_TITLES = {"expected_nrr": "NRR", "expected_grr": "GRR", "p_retained": "logo retention"}
 _BLUE, _GREY, _ORANGE = "#2f6db3", "#9aa5b1", "#d9822b"
 
 
@@ -17,7 +21,8 @@ def deciles(evidence: Evidence, groups: int = 10) -> pd.DataFrame:
 
     Columns: decile, accounts, expected_nrr, nrr, grr, retention, p_retained (ratios).
     """
-    scores = evidence.scores[CHALLENGER].sort_values(ascending=False, kind="stable")
+    of_matured = evidence.scores.loc[evidence.matured.index, CHALLENGER]
+    scores = of_matured.sort_values(ascending=False, kind="stable")
     rows = []
     for number, position in enumerate(np.array_split(np.arange(len(scores)), groups), start=1):
         names = scores.index[position]
@@ -26,11 +31,11 @@ def deciles(evidence: Evidence, groups: int = 10) -> pd.DataFrame:
             {
                 "decile": number,
                 "accounts": found.accounts,
-                "expected_nrr": float(scores.iloc[position].mean()),
+                "expected_nrr": float(evidence.expected.loc[names, "expected_nrr"].mean()),
                 "nrr": found.nrr,
                 "grr": found.grr,
                 "retention": found.retention,
-                "p_retained": float(evidence.p_retained.loc[names].mean()),
+                "p_retained": float(evidence.expected.loc[names, "p_retained"].mean()),
             }
         )
     return pd.DataFrame(rows)
@@ -51,15 +56,18 @@ def decile_figure(table: pd.DataFrame) -> Figure:
     return _plain(figure)
 
 
-def calibration_figure(table: pd.DataFrame) -> Figure:
-    """Expected against realised, by decile: points on the diagonal are well calibrated."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    pairs = (("expected_nrr", "nrr", "NRR"), ("p_retained", "retention", "Logo retention"))
-    for axes, (expected, realised, title) in zip(panels, pairs, strict=True):
-        x, y = 100 * table[expected], 100 * table[realised]
-        axes.scatter(x, y, color=_BLUE, zorder=3)
-        ends = [float(min(x.min(), y.min())) - 2, float(max(x.max(), y.max())) + 2]
+def calibration_figure(found: Mapping[str, Calibration]) -> Figure:
+    """Expected against realised, by tenth of what was expected, with 90% intervals.
+
+    Points on the diagonal are well calibrated.
+    """
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    panels = figure.subplots(1, 3)
+    for axes, (name, title) in zip(panels, _TITLES.items(), strict=True):
+        table = 100 * found[name].table[["expected", "realised", "low", "high"]]
+        reach = [table["realised"] - table["low"], table["high"] - table["realised"]]
+        axes.errorbar(table["expected"], table["realised"], yerr=reach, fmt="o", color=_BLUE)
+        ends = [table.to_numpy().min(), table.to_numpy().max()]
         axes.plot(ends, ends, color=_GREY, linestyle="--")
         axes.set(title=f"Calibration of {title}", xlabel="expected, %", ylabel="realised, %")
     return _plain(figure)

@@ -160,32 +160,44 @@ def test_too_few_matured_accounts_name_the_month_in_which_there_will_be_enough()
 
 
 def test_the_accounts_needed_are_those_at_which_the_uplift_would_reach_the_probability() -> None:
-    # z(.8) = .8416; the error must fall from .06 to .03 / .8416, so n must grow by 2.833 times.
-    seen = comparison(0.03, 0.69, error=0.06)
-    needed = accounts_needed(seen, POLICY)
-    assert needed == 367
-    z = NormalDist().inv_cdf(POLICY.probability_better)
-    reached = 0.06 * math.sqrt(seen.n_holdout / (seen.n_holdout + needed))
-    assert 0.03 / reached == pytest.approx(z, rel=0.01)
+    # z(.8) = .842 and z(.69) = .496: errors must fall to .589, so n must grow by 2.88 times.
+    seen = comparison(0.03, 0.69)
+    needed = accounts_needed(seen, POLICY, 0.8)
+    assert needed == 377
+    reached = NormalDist().inv_cdf(0.69) * math.sqrt((seen.n_holdout + needed) / seen.n_holdout)
+    assert reached == pytest.approx(NormalDist().inv_cdf(0.8), rel=0.01)
     assert decide(seen, POLICY).needed_matured == needed
 
 
 @pytest.mark.parametrize(
-    ("uplift", "error", "needed"), [(0.0, 0.06, 0), (0.01, 0.06, 0), (0.02, 0.0, 0), (0.5, 0.01, 1)]
+    ("uplift", "better", "needed"),
+    [(0.0, 0.7, 0), (0.01, 0.7, 0), (0.02, 0.5, 0), (0.02, 0.3, 0), (0.02, 1.0, 0), (0.5, 0.9, 1)],
 )
 def test_where_more_accounts_would_not_help_none_are_asked_for(
-    uplift: float, error: float, needed: int
+    uplift: float, better: float, needed: int
 ) -> None:
-    assert accounts_needed(comparison(uplift, 0.7, error=error), POLICY) == needed
+    assert accounts_needed(comparison(uplift, better), POLICY, 0.8) == needed
 
 
-@given(st.floats(0.011, 0.5), st.floats(0.001, 0.5), st.floats(0.5, 0.99))
-def test_a_surer_policy_never_asks_for_fewer_accounts(
-    uplift: float, error: float, probability: float
-) -> None:
-    seen = comparison(uplift, 0.6, error=error)
-    lax, strict = (
-        accounts_needed(seen, GatePolicy(probability_better=p, min_uplift=0.01))
-        for p in (probability, 0.99)
+def test_a_round_may_ask_for_more_than_the_policy() -> None:
+    seen = comparison(0.05, 0.9)
+    assert decide(seen, POLICY, required=0.89).verdict == "PROMOTE"
+    found = decide(seen, POLICY, required=0.95)
+    assert found.verdict == "INCONCLUSIVE"
+    assert "95%" in found.reasons[0]
+    assert decide(comparison(-0.05, 0.06), POLICY, required=0.95).verdict == "INCONCLUSIVE"
+
+
+def test_a_winner_that_breaks_a_guard_of_the_round_is_kept_out_with_its_sentence() -> None:
+    assert decide(comparison(0.05, 0.99), POLICY, guards=["Guard: x."]) == Decision(
+        "KEEP", ("Guard: x.",)
     )
+    # A guard says nothing about one that would not be promoted anyway.
+    assert decide(comparison(0.05, 0.6), POLICY, guards=["Guard: x."]).verdict == "INCONCLUSIVE"
+
+
+@given(st.floats(0.011, 0.5), st.floats(0.5, 0.99))
+def test_a_surer_policy_never_asks_for_fewer_accounts(uplift: float, probability: float) -> None:
+    seen = comparison(uplift, 0.6)
+    lax, strict = (accounts_needed(seen, POLICY, p) for p in (probability, 0.99))
     assert 1 <= lax <= strict

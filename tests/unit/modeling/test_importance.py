@@ -6,7 +6,7 @@ from icploop.modeling.importance import importances
 from tests.companies import KINDS, market
 
 KNOWN = market(200, seed=6)
-MODEL = FitModel(KINDS, bags=2).fit(KNOWN.features, KNOWN.outcomes)
+MODEL = FitModel(KINDS).fit(KNOWN.features, KNOWN.outcomes)
 TABLE = importances(MODEL, KNOWN.features, KNOWN.outcomes, seed=0)
 
 

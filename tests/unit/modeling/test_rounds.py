@@ -11,14 +11,10 @@ from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
 from icploop.errors import DataError
-from icploop.modeling import fit_model
+from icploop.modeling import mixture
+from icploop.modeling.evidence import AVERAGE, CHALLENGER, CHAMPION, HYPOTHESIS, RANDOM
 from icploop.modeling.features import attributes_at
 from icploop.modeling.rounds import (
-    AVERAGE,
-    CHALLENGER,
-    CHAMPION,
-    HYPOTHESIS,
-    RANDOM,
     Round,
     capacity_share,
     prospects,
@@ -44,7 +40,7 @@ QUICK = company(wins=140, prospects=10)
 
 @pytest.fixture(autouse=True)
 def _small_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_model, "_TREES", 25)
+    monkeypatch.setattr(mixture, "_TREES_OF_FEW", 25)
 
 
 def settings(**more: Any) -> Settings:
@@ -94,9 +90,12 @@ def test_the_version_knows_what_it_was_learned_from() -> None:
     assert found.version.snapshot_hash == found.snapshot_hash
     assert found.version.policy_hash == found.policy_hash == SETTINGS.policy.digest()
     assert found.version.profile.matured == found.n_matured
-    assert sorted(found.version.archived.index) == sorted(found.evidence.matured.index)
+    archived = found.version.archived
+    assert sorted(archived.index) == sorted(found.evidence.customers.index)
+    assert len(archived) > found.n_matured
     fair = found.evidence.scores[CHALLENGER]
-    assert found.version.archived.to_dict() == fair.to_dict()
+    assert archived[fair.index].to_dict() == fair.to_dict()
+    assert set(found.evidence.judged.index) < set(fair.index)
 
 
 def test_every_rival_is_judged_on_the_same_accounts_at_the_same_capacity() -> None:
@@ -166,13 +165,15 @@ def test_the_order_of_rows_changes_no_byte_of_the_round() -> None:
 
 
 def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() -> None:
-    found, champion = challenged(), judged().version
+    champion = judged().version
+    champion = replace(champion, archived=champion.archived[::2])
+    found = run_round(QUICK, settings(), "default", AS_OF, champion)
     assert found.comparison.rival == "the champion"
     assert list(found.evidence.scores) == [CHALLENGER, CHAMPION, AVERAGE, RANDOM]
     said = found.evidence.scores[CHAMPION]
-    learned = champion.archived.index
-    assert said[learned].tolist() == champion.archived.tolist()
-    fresh = found.evidence.features.drop(learned)
+    learned = champion.archived.index.intersection(said.index)
+    assert said[learned].tolist() == champion.archived[learned].tolist()
+    fresh = found.evidence.features.loc[said.index].drop(learned)
     assert len(fresh) > 5
     expected = champion.fit_model.predict(fresh[[a.name for a in champion.attributes]])
     assert said[fresh.index].tolist() == expected["expected_nrr"].tolist()
@@ -279,3 +280,108 @@ def test_the_snapshot_hash_changes_with_any_table_and_not_with_the_order_of_sign
     assert snapshot_hash(replace(seen, **{name: renamed})) != snapshot_hash(seen)
     shuffled = seen.signals.sample(frac=1, random_state=1)
     assert snapshot_hash(replace(seen, signals=shuffled)) == snapshot_hash(seen)
+
+
+def test_customers_that_have_not_matured_are_learned_from_too() -> None:
+    evidence = judged().evidence
+    young = evidence.customers[~evidence.customers["matured"]]
+    assert len(young) > 20
+    assert young["nrr"].isna().all()
+    assert young["months_at_risk"].between(1, 12).all()
+    assert not set(young.index) & set(evidence.judged.index)
+
+
+@pytest.mark.parametrize(
+    ("objective", "column"), [("grr", "expected_grr"), ("retention", "p_retained")]
+)
+def test_another_objective_ranks_and_judges_by_itself(objective: str, column: str) -> None:
+    found = run_round(QUICK, settings(objective=objective), "default", AS_OF, None)
+    assert found.comparison.uplift == getattr(found.comparison, objective)
+    assert found.version.lineage == f"default.{objective}"
+    expected = found.evidence.expected[column]
+    assert found.version.archived.to_dict() == expected.to_dict()
+    predicted = found.version.fit_model.predict(found.evidence.features)[column]
+    pd.testing.assert_series_equal(
+        found.version.ranked(found.evidence.features), predicted, check_names=False
+    )
+
+
+VALUE = {"objective": "value", "value": {"gross_margin": 0.7, "cost_of_pursuit": 500}}
+
+
+def test_value_is_judged_on_won_and_lost_deals() -> None:
+    found = run_round(COMPANY, settings(**VALUE), "default", AS_OF, None)
+    judged_accounts = found.evidence.judged
+    lost = judged_accounts[judged_accounts["won"] == 0]
+    assert len(lost) >= 3
+    # A deal of 1,200 a year that is lost costs 500; mean ACV is 1,200.
+    assert lost["value"].round(6).eq(round(-500 / 1200, 6)).all()
+    won = judged_accounts[judged_accounts["won"] == 1]
+    earned = 0.7 * (1 + won["nrr"]) - 500 / 1200
+    assert won["value"].tolist() == pytest.approx(earned.tolist())
+    assert found.comparison.uplift == found.comparison.value
+    assert found.version.lineage == "default.value"
+    assert found.version.score_columns[-1] == "expected_value"
+    assert "value of a deal" in " ".join(found.decision.reasons)
+
+
+def test_value_without_lost_deals_stops_the_round_with_the_remedy() -> None:
+    without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
+    with pytest.raises(DataError, match="needs lost deals"):
+        run_round(without, settings(**VALUE), "default", AS_OF, None)
+
+
+def test_without_lost_deals_the_chance_to_win_is_unknown_and_the_rest_goes_on() -> None:
+    without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
+    found = run_round(without, settings(), "default", AS_OF, None)
+    assert any(note.startswith("P(win) is unknown") for note in found.notes)
+    ids = pd.Series(found.evidence.features.index)
+    features = found.evidence.features.reset_index(drop=True)
+    scores = found.version.score_features(ids, features, AS_OF, "1")
+    assert scores["p_win"].isna().all()
+    assert scores["expected_nrr"].notna().all()
+
+
+def test_a_half_life_makes_old_customers_count_less() -> None:
+    plain = run_round(QUICK, settings(), "default", AS_OF, None).evidence.customers
+    halved = settings(learning={"half_life_months": 6})
+    weight = run_round(QUICK, halved, "default", AS_OF, None).evidence.customers["weight"]
+    assert "weight" not in plain
+    oldest, newest = plain["at"].idxmin(), plain["at"].idxmax()
+    months = (plain.loc[newest, "at"] - plain.loc[oldest, "at"]).days / (365.25 / 12)
+    assert weight[newest] / weight[oldest] == pytest.approx(2 ** (months / 6), rel=1e-3)
+
+
+def test_the_stated_hypothesis_is_a_column_of_the_model() -> None:
+    lines = [
+        {"attribute": "industry", "any_of": ["retail"], "points": 2},
+        {"attribute": "extra", "any_of": ["same"], "points": 1},
+    ]
+    stated = settings(hypothesis=lines, dimensions=declaring("extra", "category"))
+    known = with_attribute(QUICK, "extra", "same")
+    model = run_round(known, stated, "default", AS_OF, None).version.fit_model
+    # The line of an attribute that teaches nothing is left out with it.
+    assert [line.attribute for line in model.hypothesis] == ["industry"]
+    assert "stated hypothesis" in model.get_feature_names_out()
+
+
+def test_with_too_few_matured_customers_the_round_points_to_the_hypothesis() -> None:
+    lines = [{"attribute": "industry", "any_of": ["retail"], "points": 2}]
+    early = date(2023, 3, 31)
+    found = run_round(COMPANY, settings(hypothesis=lines), "default", early, None)
+    assert found.decision.verdict == "INCONCLUSIVE"
+    assert [note.split(":")[0] for note in found.notes] == ["Hypothesis mode"]
+    assert run_round(COMPANY, settings(), "default", early, None).notes == ()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_attributes_say_nothing_the_run_says_no_better_than_the_average_customer(
+    seed: int,
+) -> None:
+    rows = QUICK.accounts.copy()
+    names = ["employees", "industry", "tech", "funded_on", "has_sponsor"]
+    dealt = np.random.default_rng(seed).permutation(len(rows))
+    rows[names] = rows[names].to_numpy()[dealt]
+    found = run_round(replace(QUICK, accounts=rows), settings(), "default", AS_OF, None)
+    assert any("No better than the average customer" in note for note in found.notes)
+    assert not any("No better" in note for note in judged().notes)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from icploop.domain.calendar import last_moment
 from icploop.errors import DataError
 from icploop.modeling.comparison import kpi_interval
+from icploop.modeling.deal_model import DealModel
 from icploop.modeling.features import attributes_in
 from icploop.modeling.fit_model import FitModel
 from icploop.modeling.profile_learning import learn_profile
@@ -22,19 +23,23 @@ from tests.companies import AS_OF, KINDS, SETTINGS, market
 
 TRAIN = market(200, seed=4)
 UNSEEN = market(120, seed=8)
+DEALS = TRAIN.outcomes.assign(won=TRAIN.features["tech"].eq("sso").astype(float), acv=1000.0)
 # Archived scores are whatever models that did not see the account said: here a plain third.
 ARCHIVED = (TRAIN.truth / 3).sort_index()
 
 
 @cache
 def version() -> IcpVersion:
-    model = FitModel(KINDS, bags=2).fit(TRAIN.features, TRAIN.outcomes)
+    model = FitModel(KINDS).fit(TRAIN.features, TRAIN.outcomes)
     expected = model.predict(TRAIN.features)["expected_nrr"]
     return IcpVersion(
         motion="default",
         as_of=AS_OF,
+        objective="nrr",
+        terms=None,
         attributes=SETTINGS.attributes,
         fit_model=model,
+        deal_model=DealModel(KINDS).fit(TRAIN.features, DEALS),
         profile=learn_profile(TRAIN.features, TRAIN.outcomes, SETTINGS.attributes),
         tiers=Tiers(),
         outcome=Outcome(window_months=3),
@@ -70,7 +75,7 @@ def scores() -> pd.DataFrame:
     return version().score(ACCOUNTS, date(2024, 6, 30), "7")
 
 
-def test_scores_have_exactly_the_columns_of_the_contract() -> None:
+def test_scores_have_the_columns_of_the_contract_and_the_chance_to_win() -> None:
     assert SCORE_COLUMNS == [
         "account_id",
         "icp_version",
@@ -79,6 +84,7 @@ def test_scores_have_exactly_the_columns_of_the_contract() -> None:
         "expected_nrr_low",
         "expected_nrr_high",
         "p_retained",
+        "p_win",
         "tier",
         "reasons_for",
         "reasons_against",
@@ -295,3 +301,11 @@ def test_a_band_without_money_promises_no_interval() -> None:
     bands = Bands.measure(TRAIN.truth, unbilled, draws=100, seed=0)
     assert all(map(math.isnan, (*bands.below, *bands.above)))
     assert json.loads(version().parts()["version.json"])["bands"]["edges"]
+
+
+def test_an_account_that_stands_there_twice_has_its_archived_score_twice() -> None:
+    known, unknown = TRAIN.features[:1], UNSEEN.features[:1]
+    asked = pd.concat([known, unknown, known, unknown])
+    archived, fresh = ARCHIVED[known.index[0]], version().ranked(unknown).iloc[0]
+    said = version().judged_score(asked).tolist()
+    assert said == pytest.approx([archived, fresh, archived, fresh])

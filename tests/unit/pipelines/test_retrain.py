@@ -148,6 +148,8 @@ class TestAPromotedRound:
         )
         assert (verdict.event, verdict.version, verdict.as_of) == ("verdict", "1", DAY)
         assert verdict.reason == " ".join(answer["reasons"])
+        holdout = verdict.details.pop("holdout")
+        assert len(holdout) == len(set(holdout)) == answer["n_holdout"]
         assert verdict.details == {
             "verdict": "PROMOTE",
             "closed_deals": 300,

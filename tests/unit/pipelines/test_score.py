@@ -280,3 +280,57 @@ class TestTheTargetList:
 def _capacity(home: Home, **capacity: Any) -> None:
     settings = yaml.safe_load(home.settings_file.read_text())
     home.settings_file.write_text(yaml.safe_dump(settings | {"capacity": capacity}))
+
+
+HYPOTHESIS = [
+    {"attribute": "industry", "any_of": ["health"], "points": 2},
+    {"attribute": "industry", "any_of": ["gaming"], "points": -2},
+]
+
+
+def young(home: Home, **more: Any) -> Home:
+    """The home under an objective that nothing was trained for, and with too few for a model."""
+    stated = {"objective": "retention", "hypothesis": HYPOTHESIS} | more
+    policy = planted.SETTINGS["policy"] | {"min_matured": 5000}
+    settings = planted.SETTINGS | stated | {"policy": policy}
+    (home.root / "conf" / "icp.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    return home
+
+
+class TestHypothesisMode:
+    def test_accounts_are_scored_by_the_hypothesis_and_nothing_is_claimed(
+        self, own: Home, tmp_path: Path
+    ):
+        scores = scored(young(own), tmp_path, leads()).set_index("account_id")
+        assert set(scores["icp_version"]) == {"hypothesis"}
+        assert scores.loc["x1", "fit_score"] > scores.loc["x4", "fit_score"]
+        assert scores.loc["x4", "fit_score"] > scores.loc["x3", "fit_score"]
+        assert scores[["expected_nrr", "p_retained", "p_win"]].isna().all(axis=None)
+
+    def test_it_says_so_for_people_and_for_machines(self, own: Home, tmp_path: Path):
+        target = str(tmp_path / "list.csv")
+        words = ["list", "--out", target, "--as-of", DAY]
+        told = icp(*words, home=young(own))
+        assert told.out.startswith("Hypothesis mode: only ")
+        assert "nan" not in told.out
+        answer = icp(*words, "--json", home=own).json
+        assert answer["icp_version"] == "hypothesis"
+        assert answer["note"].startswith("Hypothesis mode")
+
+    def test_the_list_holds_the_best_by_points(self, own: Home, tmp_path: Path):
+        report = target_list(young(own), MOTION, tmp_path / "list.csv", DAY)
+        assert report.listed > 10
+        listed = pd.read_csv(tmp_path / "list.csv")
+        assert listed["reasons_for"].str.contains("health").all()
+
+    def test_without_a_hypothesis_there_is_nothing_to_score_by(self, own: Home, tmp_path: Path):
+        with pytest.raises(RefusedError, match="No ICP version"):
+            target_list(young(own, hypothesis=[]), MOTION, tmp_path / "list.csv", DAY)
+
+    def test_with_enough_matured_customers_a_model_is_asked_for(self, own: Home, tmp_path: Path):
+        home = young(own)
+        settings = yaml.safe_load((home.root / "conf" / "icp.yaml").read_text())
+        settings["policy"]["min_matured"] = 20
+        (home.root / "conf" / "icp.yaml").write_text(yaml.safe_dump(settings))
+        with pytest.raises(RefusedError, match="No ICP version"):
+            target_list(home, MOTION, tmp_path / "list.csv", DAY)
