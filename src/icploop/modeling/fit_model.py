@@ -102,10 +102,10 @@ class FitModel(BaseEstimator):
     def fit(self, features: pd.DataFrame, customers: pd.DataFrame) -> Self:
         """Learn from customers, matured or not.
 
-        `customers` has the columns of `targets.LEARNED_FROM` (nrr and grr are missing where an
-        account has not matured) and may have `weight`, which says how much each counts (1 without
-        it). Customers of whom nothing has been seen yet teach nothing. Raises DataError when fewer
-        than two are left.
+        `customers` has the columns of `follow_up`, and of `outcomes` parent, nrr and grr (missing
+        where an account has not matured); it may have `weight`, which says how much each counts (1
+        without it). Customers of whom nothing has been seen yet teach nothing. Raises DataError
+        when fewer than two are left.
         """
         known = customers.loc[features.index]
         known = known[known["months_at_risk"] >= 1].sort_index(kind="stable")

@@ -9,8 +9,6 @@ import pandas as pd
 
 from icploop.modeling.partial_pooling import Task
 
-# The columns of `follow_up` and of `outcomes` that a fit model learns from.
-LEARNED_FROM = ("parent", "months_at_risk", "churned", "log_growth", "growth_months", "nrr", "grr")
 # Growth over fewer months, taken to a year, is mostly noise.
 _FEWEST_MONTHS_OF_GROWTH = 3
 # A customer that tripled within a year says little about the next one.

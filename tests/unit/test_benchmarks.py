@@ -1,0 +1,24 @@
+"""Each benchmark runs, small: what is measured once a month must not rot in between."""
+
+from benchmarks import fit, gate
+from tests.companies import market
+
+
+def test_the_fit_benchmark_measures_every_peer(monkeypatch) -> None:
+    monkeypatch.setitem(fit.SCENARIOS, "small", fit.Scenario((60,), fit.FEW, {"prospects": 300}))
+    shares, _ = fit.measure(1, ["small"])
+    assert set(shares["peer"]) == set(fit.FEW)
+    assert shares["mean"].between(-1.5, 1).all()
+    truth = shares.set_index("peer")["mean"]["ranking by the true retention"]
+    assert truth > 0
+
+
+def test_rules_of_the_gate_benchmark_answer_on_a_pair_of_models() -> None:
+    known = market(150, seed=1)
+    customers = known.outcomes.assign(account_id=known.outcomes.index)
+    look = gate.Look(customers, customers, known.truth, -known.truth, 0.0, gate.Looks())
+    backwards = gate.Look(customers, customers, -known.truth, known.truth, 9.0, gate.Looks())
+    promoted = {name: rule(look) for name, rule in gate.RULES.items()}
+    refused = {name: rule(backwards) for name, rule in gate.RULES.items()}
+    assert all(promoted.values())
+    assert [name for name, passed in refused.items() if passed] == ["always promote (calendar)"]
