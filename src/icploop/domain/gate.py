@@ -46,7 +46,9 @@ class Difference:
 class Comparison:
     """Challenger and rival on the same matured holdout accounts at equal capacity.
 
-    `value` is judged for the objective of that name only.
+    `value` is judged for the objective of that name only. `z` is what all customers that can tell
+    say of the two (`modeling/advantage.py`), in standard errors for the challenger; None where they
+    were not asked.
     """
 
     rival: str
@@ -58,6 +60,7 @@ class Comparison:
     retention: Difference
     value: Difference | None = None
     objective: Objective = "nrr"
+    z: float | None = None
 
     @property
     def uplift(self) -> Difference:
@@ -139,6 +142,11 @@ def _against(comparison: Comparison) -> str:
         f"{_NAMES[objective]} {ours:.1%} against {theirs:.1%}, "
         f"{100 * d.estimate:+.1f} points ({100 * d.low:+.1f} to {100 * d.high:+.1f}), "
         f"probability better {d.probability_better:.0%}"
+        + (
+            f" (do customers do better where it rates them higher? z {comparison.z:+.1f})"
+            if comparison.z is not None
+            else ""
+        )
     )
 
 

@@ -133,6 +133,7 @@ def compare(
         retention=difference("retention"),
         value=difference("value") if "value" in judged else None,
         objective=objective,
+        z=evidence.z if evidence else None,
     )
 
 

@@ -242,6 +242,7 @@ def _run(
         "uplift.low": uplift.low,
         "uplift.high": uplift.high,
         "uplift.probability_better": uplift.probability_better,
+        "uplift.z": judged.comparison.z or 0.0,
     }
     metrics |= _honesty(evidence)
     return RunRecord(
