@@ -145,4 +145,7 @@ def test_the_prefect_runs_page_shows_every_flow_of_the_last_round(browser, pages
     assert {"ingest", "watch", "retrain", "promote", "list"} <= set(shown.split())
     ask = Request(f"{pages[1]}/api/flow_runs/filter", b"{}", {"Content-Type": "application/json"})
     with urlopen(ask, timeout=10) as answer:
-        assert [run["state_type"] for run in json.load(answer)] == ["COMPLETED"] * 5
+        states = [run["state_type"] for run in json.load(answer)]
+    # Ingest, watch, retrain, list, and a promotion or two: the last round's version may pass too.
+    assert 5 <= len(states) <= 6
+    assert set(states) == {"COMPLETED"}
