@@ -25,19 +25,23 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.worlds import PURSUED, company
+from benchmarks.worlds import (
+    PURSUED,
+    checked_tables,
+    company,
+    customers_seen,
+    declared,
+    prospects_seen,
+)
 from icploop.demo.world import World, WorldRecipe, simulate
-from icploop.domain.calendar import last_moment, seen_by
-from icploop.domain.follow_up import follow_up
 from icploop.domain.gate import Comparison, decide
 from icploop.domain.looks import Looks, required_probability
-from icploop.domain.outcomes import WINSORISED_AT, outcomes
-from icploop.domain.tables import Tables, check_table
+from icploop.domain.outcomes import WINSORISED_AT
 from icploop.modeling.advantage import advantage
 from icploop.modeling.comparison import at_capacity, compare, newest_matured, out_of_fold
 from icploop.modeling.features import attributes_at
 from icploop.modeling.fit_model import FitModel
-from icploop.settings import TABLES, Attribute, GatePolicy, Kind, Outcome
+from icploop.settings import GatePolicy, Kind, Outcome
 
 RESULTS = Path(__file__).parent / "results"
 FIRST_SEED = 3000
@@ -360,33 +364,16 @@ def _history(job: tuple[int, float]) -> list[tuple[str, str, float, int, int, fl
 
 def _quarters(world: World) -> tuple[list[Quarter], dict[str, Kind], pd.DataFrame]:
     """The rounds from 60 matured customers on, and the features of all customers at their sale."""
-    checked = {
-        name: check_table(name, getattr(world, name), max_money=1e12, place="benchmark").rows
-        for name in TABLES
-    }
-    tables = Tables(**checked)
-    attributes = tuple(
-        Attribute(name=name, dimension=dimension, kind=kind, label=name)
-        for dimension, kinds in world.attributes.items()
-        for name, kind in kinds.items()
-    )
-    ids = world.truth["account_id"][~world.truth["account_id"].isin(tables.deals["account_id"])]
+    tables = checked_tables(world)
     quarters = []
-    everyone = pd.DataFrame()
-    for day in pd.date_range(world.recipe.first_day, world.recipe.end, freq="QS")[1:]:
-        today = (day - pd.Timedelta(days=1)).date()
-        seen = seen_by(tables, today)
-        sold = outcomes(seen, str(tables.deals["motion"].iloc[0]), Outcome())
-        sold = sold.set_index("account_id", drop=False).rename_axis(None)
-        sold = sold.join(follow_up(seen, sold, Outcome()))
-        sold = sold[sold["months_at_risk"] >= 1]
-        if sold["matured"].sum() < 60:
-            continue
-        asked = pd.DataFrame({"account_id": ids.to_numpy(), "at": last_moment(today)}, index=ids)
-        truth = world.truth_at(ids.to_numpy(), today).set_index("account_id").loc[ids]
-        quarters.append(Quarter(sold, attributes_at(tables.accounts, asked, attributes), truth))
-        everyone = sold
-    features = attributes_at(tables.accounts, everyone, attributes)
+    for start in pd.date_range(world.recipe.first_day, world.recipe.end, freq="QS")[1:]:
+        day = (start - pd.Timedelta(days=1)).date()
+        customers = customers_seen(tables, day)
+        customers = customers[customers["months_at_risk"] >= 1]
+        if customers["matured"].sum() >= 60:
+            quarters.append(Quarter(customers, *prospects_seen(world, tables, day)))
+    attributes = declared(world)
+    features = attributes_at(tables.accounts, quarters[-1].customers, attributes)
     return quarters, {a.name: a.kind for a in attributes}, features
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from icploop.demo.world import WorldRecipe, simulate
+from icploop.demo.world import World, WorldRecipe, simulate
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.follow_up import follow_up
 from icploop.domain.outcomes import outcomes
@@ -71,19 +72,8 @@ def company(seed: int, matured: int, unripe: bool = False, **recipe: Any) -> Com
     stated = {"prospects": _PROSPECTS, "shift_month": None} | recipe
     world = simulate(WorldRecipe(seed=seed, wins=int(matured / MATURED_SHARE) + 50, **stated))
     day = (world.recipe.end - pd.Timedelta(days=1)).date()
-    checked = {
-        name: check_table(name, getattr(world, name), max_money=1e12, place="benchmark").rows
-        for name in TABLES
-    }
-    seen = seen_by(Tables(**checked), day)
-    attributes = tuple(
-        Attribute(name=name, dimension=dimension, kind=kind, label=name)
-        for dimension, kinds in world.attributes.items()
-        for name, kind in kinds.items()
-    )
-    sold = outcomes(seen, str(seen.deals["motion"].iloc[0]), Outcome())
-    sold = sold.set_index("account_id", drop=False).rename_axis(None)
-    sold = sold.join(follow_up(seen, sold, Outcome()))
+    tables, attributes = checked_tables(world), declared(world)
+    sold = customers_seen(tables, day)
     rng = np.random.default_rng(seed)
     chosen = _drawn(sold.index[sold["matured"]], matured, rng)
     if unripe:
@@ -91,19 +81,51 @@ def company(seed: int, matured: int, unripe: bool = False, **recipe: Any) -> Com
         young = sold.index[~sold["matured"]]
         chosen = np.concatenate([chosen, _drawn(young, min(missing, len(young)), rng)])
     sold = sold.loc[np.sort(chosen)]
-    without_deal = world.truth["account_id"][
-        ~world.truth["account_id"].isin(seen.deals["account_id"])
-    ]
-    ids = without_deal.to_numpy()
-    asked = pd.DataFrame({"account_id": ids, "at": last_moment(day)}, index=ids)
+    market, truth = prospects_seen(world, tables, day)
     return Company(
         kinds={a.name: a.kind for a in attributes},
-        features=attributes_at(seen.accounts, sold, attributes),
+        features=attributes_at(seen_by(tables, day).accounts, sold, attributes),
         sold=sold,
-        market=attributes_at(seen.accounts, asked, attributes),
-        truth=world.truth_at(ids, day).set_index("account_id").loc[ids],
+        market=market,
+        truth=truth,
         day=last_moment(day),
     )
+
+
+def checked_tables(world: World) -> Tables:
+    """The world's tables as ingest would store them."""
+    return Tables(
+        **{
+            name: check_table(name, getattr(world, name), max_money=1e12, place="benchmark").rows
+            for name in TABLES
+        }
+    )
+
+
+def declared(world: World) -> tuple[Attribute, ...]:
+    """Every attribute that the world has."""
+    return tuple(
+        Attribute(name=name, dimension=dimension, kind=kind, label=name)
+        for dimension, kinds in world.attributes.items()
+        for name, kind in kinds.items()
+    )
+
+
+def customers_seen(tables: Tables, day: date) -> pd.DataFrame:
+    """What a day could know of each customer: rows of `outcomes` and `follow_up`, by account_id."""
+    seen = seen_by(tables, day)
+    sold = outcomes(seen, str(tables.deals["motion"].iloc[0]), Outcome())
+    sold = sold.set_index("account_id", drop=False).rename_axis(None)
+    return sold.join(follow_up(seen, sold, Outcome()))
+
+
+def prospects_seen(world: World, tables: Tables, day: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The attribute frame of accounts that never had a deal, as of a day, and their truth."""
+    without_deal = ~world.truth["account_id"].isin(tables.deals["account_id"])
+    ids = world.truth.loc[without_deal, "account_id"].to_numpy()
+    asked = pd.DataFrame({"account_id": ids, "at": last_moment(day)}, index=ids)
+    market = attributes_at(seen_by(tables, day).accounts, asked, declared(world))
+    return market, world.truth_at(ids, day).set_index("account_id").loc[ids]
 
 
 def _drawn(ids: pd.Index, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -99,6 +99,11 @@ class Outcome(_Frozen):
     window_months: int = Field(default=1, ge=1, le=12)
     onboarding_months: int = Field(default=1, ge=0, le=24)
 
+    @property
+    def retained_by(self) -> int:
+        """How many months a customer must be billed to count as retained."""
+        return self.horizon_months - self.window_months + 1
+
     @model_validator(mode="after")
     def _windows_do_not_overlap(self) -> Outcome:
         if self.horizon_months < 2 * self.window_months - 1:

@@ -97,7 +97,7 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     age = revenue["number"] - number_of(
         revenue["account_id"], pd.Series(first.to_numpy(), index=won["account_id"])
     )
-    last_window = outcome.horizon_months - outcome.window_months + 1
+    last_window = outcome.retained_by
     start = _mean_mrr(revenue[age.between(0, outcome.window_months - 1)], won, outcome)
     end = _mean_mrr(revenue[age.between(last_window, outcome.horizon_months)], won, outcome)
     start = start.mask(never_billed, won["acv"].fillna(0) / 12)

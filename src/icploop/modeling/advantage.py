@@ -66,8 +66,7 @@ def advantage(
         seen = customers["months_at_risk"].to_numpy() >= 1
         known, rows = customers[seen], np.flatnonzero(seen)
         weight = np.ones(len(known))
-        retained_by = outcome.horizon_months - outcome.window_months + 1
-        churn = churn_of(known, weight, retained_by)
+        churn = churn_of(known, weight, outcome.retained_by)
         estimate, of_each = _association(gap[rows], churn.task)
         total = -churn.at_horizon * estimate
         influence[rows] -= churn.at_horizon * of_each

@@ -50,7 +50,7 @@ def out_of_fold(
     folds = int(fold.max()) + 1
     if folds < 2:
         raise DataError(
-            f"All {len(known)} matured accounts have the same parent, so none can be judged by a "
+            f"All {len(known)} customers have the same parent, so none can be judged by a "
             "model that did not see its siblings; look at what `parent_id` of accounts is mapped to"
         )
 

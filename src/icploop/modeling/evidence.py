@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -51,28 +52,28 @@ class Evidence:
     holdout: pd.Index
     capacity: float
 
-    @property
+    @cached_property
     def recent(self) -> pd.DataFrame:
         """The customers won since the oldest of the holdout was, matured or not."""
         since = self.judged.loc[self.holdout, "at"].min()
         return self.customers[self.customers["at"] >= since]
 
-    @property
+    @cached_property
     def matured(self) -> pd.DataFrame:
         """The customers whose horizon is over."""
         return self.customers[self.customers["matured"]]
 
-    @property
+    @cached_property
     def matured_features(self) -> pd.DataFrame:
         """The attribute frame of the matured customers."""
         return self.features.loc[self.matured.index]
 
-    @property
+    @cached_property
     def skill(self) -> Skill:
         """How far the challenger's expectations go with the NRR of all matured customers."""
         return skill(self.matured, self.expected["expected_nrr"])
 
-    @property
+    @cached_property
     def calibrations(self) -> dict[str, Calibration]:
         """The calibration of each expectation on the matured customers."""
         return {
@@ -80,7 +81,7 @@ class Evidence:
             for name, outcome in EXPECTATIONS.items()
         }
 
-    @property
+    @cached_property
     def rivals(self) -> dict[str, Kpis]:
         """NRR, GRR and retention at capacity of each rival, on the same holdout accounts."""
         judged = self.judged.loc[self.holdout]
@@ -209,7 +210,8 @@ def _accounts(
     judged = pd.concat([won, lost])
     judged["value"] = deals.terms.realised(judged)
     of_lost = deals.features.loc[deals.lost.index].set_axis(lost.index)
-    return judged, pd.concat([customers, lost]), pd.concat([features, of_lost])
+    asked = pd.concat([customers.assign(won=1.0), lost])
+    return judged, asked, pd.concat([features, of_lost])
 
 
 def for_version(features: pd.DataFrame, version: IcpVersion) -> pd.DataFrame:

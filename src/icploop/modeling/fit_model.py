@@ -26,11 +26,11 @@ from icploop.modeling.folds import folds_by_parent
 from icploop.modeling.mixture import Mixture, Quantity, mix
 from icploop.modeling.partial_pooling import Line, Task, pooled_lines
 from icploop.modeling.rivals import HypothesisScore
-from icploop.modeling.targets import churn_of, growth_of
+from icploop.modeling.targets import MOST_LOG_GROWTH, churn_of, growth_of
 from icploop.settings import HypothesisLine, Kind, Outcome
 
 # The encoded column, and the "attribute" in reasons, of what people believed beforehand.
-HYPOTHESIS = "stated hypothesis"
+STATED = "stated hypothesis"
 HAZARD: Quantity = "hazard"
 GROWTH: Quantity = "growth"
 # A column of an attribute that the pooled line found nothing in is still tried now and then.
@@ -121,7 +121,7 @@ class FitModel(BaseEstimator):
         self.center_ = linear.mean()
         weight = known.get("weight", pd.Series(1.0, known.index)).to_numpy(dtype="float64")
         outcome = self.outcome or Outcome()
-        churn = churn_of(known, weight, outcome.horizon_months - outcome.window_months + 1)
+        churn = churn_of(known, weight, outcome.retained_by)
         growth = growth_of(known, weight, outcome.horizon_months)
         tasks = {HAZARD: churn.task} | ({GROWTH: growth.task} if growth else {})
         self.mixtures_, unseen = self._mixed(linear, tree, tasks, known["parent"])
@@ -250,21 +250,20 @@ class FitModel(BaseEstimator):
         """The mixture of each task, and its prediction of each account without its fold."""
         fold = folds_by_parent(parents, self.seed)
         group = self._groups(linear)
-        firm = np.array([column == HYPOTHESIS for column in linear.columns])
+        firm = np.array([column == STATED for column in linear.columns])
         pooled = pooled_lines(linear.to_numpy(), group, list(tasks.values()), fold, firm)
 
-        def one_task(number: int) -> tuple[Mixture, np.ndarray]:
-            line, unseen = pooled.lines[number], pooled.out_of_fold[number]
+        nothing = Mixture.constant(0.0, linear.shape[1])
+        mixtures = dict.fromkeys((HAZARD, GROWTH), nothing)
+        predicted = dict.fromkeys((HAZARD, GROWTH), np.zeros(len(linear)))
+        learned = zip(pooled.lines, pooled.out_of_fold, pooled.relevance, strict=True)
+        for (quantity, task), (line, unseen, relevance) in zip(tasks.items(), learned, strict=True):
             said = np.where(np.isnan(unseen), line.predict(linear.to_numpy()), unseen)
-            relevance = pooled.relevance[number] / pooled.relevance[number].mean()
-            likely = _LEAST_LIKELY + relevance[self._groups(tree)]
-            quantity, task = list(tasks.items())[number]
-            return mix(quantity, task, line, said, tree.to_numpy(), likely, fold, self.seed * 100)
-
-        learned = dict(zip(tasks, map(one_task, range(len(tasks))), strict=True))
-        nothing = Mixture.constant(0.0, linear.shape[1]), np.zeros(len(linear))
-        found = {name: learned.get(name, nothing) for name in (HAZARD, GROWTH)}
-        return {n: m for n, (m, _) in found.items()}, {n: u for n, (_, u) in found.items()}
+            likely = _LEAST_LIKELY + (relevance / relevance.mean())[self._groups(tree)]
+            mixtures[quantity], predicted[quantity] = mix(
+                quantity, task, line, said, tree.to_numpy(), likely, fold, self.seed * 100
+            )
+        return mixtures, predicted
 
     def _columns(self, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The linear and the tree columns, each with the stated hypothesis where there is one."""
@@ -272,7 +271,7 @@ class FitModel(BaseEstimator):
         if not self.hypothesis:
             return linear, tree
         points = HypothesisScore(self.hypothesis).predict(features).astype("float64")
-        stated = {HYPOTHESIS: points}
+        stated = {STATED: points}
         return linear.assign(**stated), tree.assign(**stated).astype("float32")
 
     def _added(self, mixture: Mixture, linear: pd.DataFrame, tree: pd.DataFrame) -> pd.DataFrame:
@@ -299,7 +298,7 @@ class FitModel(BaseEstimator):
         return [*self.encoding_.kinds, *self._stated()]
 
     def _stated(self) -> list[str]:
-        return [HYPOTHESIS] if self.hypothesis else []
+        return [STATED] if self.hypothesis else []
 
 
 def _levelled(
@@ -337,7 +336,9 @@ def _pace(level: Level, log_growth: np.ndarray, known: pd.DataFrame) -> float:
     stayed = (known["nrr"] > 0).to_numpy()
     if stayed.sum() < 2 or level.variance <= 0:
         return 1.0
-    grown = np.log(known.loc[stayed, "nrr"].to_numpy(dtype="float64")).clip(-1.2, 1.2)
+    grown = np.log(known.loc[stayed, "nrr"].to_numpy(dtype="float64")).clip(
+        -MOST_LOG_GROWTH, MOST_LOG_GROWTH
+    )
     said = log_growth[stayed] * level.years
     said, grown = said - said.mean(), grown - grown.mean()
     certain = float(said @ said) / max(float(grown.var()), 1e-12)

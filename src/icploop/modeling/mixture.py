@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -56,7 +57,7 @@ class Mixture:
         straight = self.line.predict(linear)
         if not self.boosters:
             return straight
-        return straight + self.boosted * np.mean([margin(b, tree) for b in self.boosters], axis=0)
+        return straight + self.boosted * margins(self.boosters, tree).mean(axis=0)
 
     def contributions(self, linear: np.ndarray, tree: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What each linear and each tree column adds to each row.
@@ -82,11 +83,12 @@ class Mixture:
         return total / max(len(self.boosters), 1)
 
 
-def margin(booster: xgb.Booster, tree: np.ndarray) -> np.ndarray:
-    """What a booster says of each row, before any link function."""
-    raw = booster.predict(xgb.DMatrix(tree, nthread=1), output_margin=True)
+def margins(boosters: Sequence[xgb.Booster], tree: np.ndarray) -> np.ndarray:
+    """What each booster says of each row, (boosters, rows), before any link function."""
+    table = xgb.DMatrix(tree, nthread=1)
+    said = [booster.predict(table, output_margin=True) for booster in boosters]
     # Some versions of XGBoost answer no rows with a matrix.
-    return np.asarray(raw, dtype="float64").reshape(len(tree))
+    return np.array(said, dtype="float64").reshape(len(boosters), len(tree))
 
 
 def mix(
@@ -116,11 +118,11 @@ def mix(
     # Boosting releases the interpreter's lock, so boosters are trained side by side.
     with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
         boosters = list(pool.map(without, numbers))
-    said = np.array([margin(booster, tree) for booster in boosters])
-    everyone = np.arange(len(fold))
+    said = margins(boosters, tree)
     boosted = said.mean(axis=0)
     in_task = task.rows
-    boosted[in_task] = said[fold, everyone][in_task] if len(boosters) > 1 else boosted[in_task]
+    if len(boosters) > 1:
+        boosted[in_task] = said[fold[in_task], in_task]
     voices = np.column_stack([unseen, boosted])
     center = np.average(voices[in_task], axis=0, weights=task.weight)
     level, shares = _shares_of(quantity, task, voices[in_task] - center)

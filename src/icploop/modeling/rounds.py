@@ -83,7 +83,7 @@ def run_round(
     `looks` says what earlier rounds have looked at, and `elders` holds versions besides the
     champion that a challenger may not fall behind, by name.
     """
-    # On matrices of this size BLAS threads cost more than they bring, and folds run side by side.
+    # On matrices of this size BLAS threads cost more than they bring.
     with threadpool_limits(1):
         return _judged(
             seen_by(tables, as_of),

@@ -12,7 +12,7 @@ from icploop.modeling.partial_pooling import Task
 # Growth over fewer months, taken to a year, is mostly noise.
 _FEWEST_MONTHS_OF_GROWTH = 3
 # A customer that tripled within a year says little about the next one.
-_MOST_LOG_GROWTH = 1.2
+MOST_LOG_GROWTH = 1.2
 # The prior variance of what people stated beforehand, in squares of a log hazard and a log growth.
 _FIRM_HAZARD, _FIRM_GROWTH = 0.5, 0.02
 
@@ -88,7 +88,7 @@ def growth_of(customers: pd.DataFrame, weight: np.ndarray, horizon_months: int) 
         return None
     of_year = 12 / months[seen]
     growth = customers["log_growth"].to_numpy(dtype="float64")[seen] * of_year
-    growth = np.clip(growth, -_MOST_LOG_GROWTH, _MOST_LOG_GROWTH)
+    growth = np.clip(growth, -MOST_LOG_GROWTH, MOST_LOG_GROWTH)
     lasting, passing = _scatter(growth, of_year, weight[seen])
     precision = weight[seen] / (lasting + passing * of_year)
     task = Task(seen, growth, precision / precision.mean(), noise=None, firm=_FIRM_GROWTH)

@@ -21,7 +21,7 @@ from icploop.errors import DataError
 from icploop.modeling.comparison import kpi_interval
 from icploop.modeling.deal_model import DealModel
 from icploop.modeling.features import attributes_in, coverage
-from icploop.modeling.fit_model import HYPOTHESIS, FitModel
+from icploop.modeling.fit_model import STATED, FitModel
 from icploop.modeling.objectives import ValueTerms, objective_score
 from icploop.modeling.rivals import HypothesisScore
 from icploop.settings import Attribute, Objective, Outcome, Tiers, lineage_of
@@ -253,9 +253,9 @@ class IcpVersion:
         shown = features.reindex(columns=contributions.columns)
         for name in contributions.columns.intersection(list(kinds)):
             shown[name] = _shown(features[name], kinds[name])
-        if HYPOTHESIS in shown:
+        if STATED in shown:
             stated = HypothesisScore(self.fit_model.hypothesis).predict(features)
-            shown[HYPOTHESIS] = stated.map("{:+g} points".format)
+            shown[STATED] = stated.map("{:+g} points".format)
         points, values = contributions.to_numpy(), shown.to_numpy()
         names = contributions.columns.to_numpy()
         order = np.argsort(points, axis=1, kind="stable")

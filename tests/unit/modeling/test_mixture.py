@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from icploop.modeling.mixture import Mixture, Quantity, margin, mix
+from icploop.modeling.mixture import Mixture, Quantity, margins, mix
 from icploop.modeling.partial_pooling import Task, pooled_lines
 
 N = 150
@@ -69,7 +69,7 @@ def left() -> tuple[Drawn, Mixture, np.ndarray]:
 def test_a_mixture_is_its_line_and_its_share_of_the_mean_booster(made: Made) -> None:
     data, mixture, _ = made()
     tree = data.columns.astype("float32")
-    boosters = np.mean([margin(b, tree) for b in mixture.boosters], axis=0)
+    boosters = margins(mixture.boosters, tree).mean(axis=0)
     expected = (
         mixture.line.intercept + data.columns @ mixture.line.weights + mixture.boosted * boosters
     )

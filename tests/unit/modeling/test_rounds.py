@@ -325,6 +325,11 @@ def test_value_is_judged_on_won_and_lost_deals() -> None:
     assert "value of a deal" in " ".join(found.decision.reasons)
 
 
+def test_the_average_customer_of_value_is_learned_from_the_customers() -> None:
+    found = run_round(COMPANY, settings(**VALUE), "default", AS_OF, None)
+    assert found.evidence.scores[AVERAGE].std() > 0
+
+
 def test_value_without_lost_deals_stops_the_round_with_the_remedy() -> None:
     without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
     with pytest.raises(DataError, match="needs lost deals"):
