@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from icploop.demo.world import World, WorldRecipe, simulate
 from icploop.domain.gate import Comparison, decide
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import WINSORISED_AT
-from icploop.modeling.advantage import advantage
+from icploop.modeling.advantage import Advantage, advantage
 from icploop.modeling.comparison import at_capacity, compare, newest_matured, out_of_fold
 from icploop.modeling.features import attributes_at
 from icploop.modeling.fit_model import FitModel
@@ -46,7 +46,9 @@ from icploop.settings import GatePolicy, Kind, Outcome
 RESULTS = Path(__file__).parent / "results"
 FIRST_SEED = 3000
 _LEARNED = ["months_at_risk", "churned", "log_growth", "growth_months", "nrr", "grr", "retained"]
-_POLICIES = {name: GatePolicy(preset=name) for name in ("strict", "balanced", "fresh")}
+_POLICIES = {name: GatePolicy(preset=name) for name in ("strict", "balanced", "fresh")} | {
+    f"at {asked:.0%}": GatePolicy(probability_better=asked) for asked in (0.6, 0.7, 0.8, 0.9)
+}
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,28 @@ class Look:
             at_capacity(self.judged, scores, PURSUED).nrr for scores in (self.ours, self.theirs)
         )
 
-    def compared(self, with_evidence: bool = True) -> Comparison:
-        """The gate's own comparison, with or without what young customers tell."""
-        found = advantage(self.recent, self.ours, self.theirs, "nrr", Outcome())
+    @cached_property
+    def advantage(self) -> Advantage:
+        """Whether customers, ripe or not, do better where the challenger rates them higher."""
+        return advantage(self.recent, self.ours, self.theirs, "nrr", Outcome())
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The gate's own comparison."""
+        return self._compared(self.advantage)
+
+    @cached_property
+    def bootstrapped(self) -> Comparison:
+        """The comparison by the NRR of the pursued alone."""
+        return self._compared(None)
+
+    def _compared(self, evidence: Advantage | None) -> Comparison:
         return compare(
             self.judged,
             self.ours,
             self.theirs,
             rival="the champion",
-            evidence=found if with_evidence else None,
+            evidence=evidence,
             capacity=PURSUED,
             interval=0.9,
             draws=400,
@@ -109,7 +124,7 @@ def stored_metric(look: Look) -> bool:
 
 
 def bootstrap(look: Look, level: float) -> bool:
-    return look.compared(with_evidence=False).nrr.probability_better >= 1 - level
+    return look.bootstrapped.nrr.probability_better >= 1 - level
 
 
 def correlation(look: Look, z: float) -> bool:
@@ -126,7 +141,12 @@ def correlation(look: Look, z: float) -> bool:
 
 def gate(look: Look, policy: GatePolicy) -> bool:
     required = required_probability(policy, look.looks)
-    return decide(look.compared(), policy, required=required).verdict == "PROMOTE"
+    return decide(look.comparison, policy, required=required).verdict == "PROMOTE"
+
+
+def unless_worse(look: Look) -> bool:
+    """What the policies' own evidence would say without the demand to be ahead on NRR."""
+    return look.advantage.z > -0.5
 
 
 Rule = Callable[[Look], bool]
@@ -140,6 +160,7 @@ RULES: dict[str, Rule] = {
     "correlation z, 5%": partial(correlation, z=1.645),
     "correlation z, 20%": partial(correlation, z=0.842),
     **{f"icploop, {name}": partial(gate, policy=policy) for name, policy in _POLICIES.items()},
+    "icploop's evidence z > -0.5 alone": unless_worse,
 }
 
 
@@ -262,7 +283,7 @@ def _drawn(
                 at_capacity(everyone, each.scores[ours], PURSUED).nrr
                 - at_capacity(everyone, each.scores[theirs], PURSUED).nrr
             )
-            found = look.compared().nrr
+            found = look.comparison.nrr
             covered = float(found.low <= truly <= found.high)
             rows += [(kind, size, name, rule(look), covered) for name, rule in RULES.items()]
     return rows

@@ -160,16 +160,23 @@ class Tiers(_Frozen):
 
 
 class Targets(_Frozen):
-    """Who may stand on the target account list, besides those who never can (customers)."""
+    """Who may stand on the target account list, besides those who never can (customers).
+
+    `explore` is the share of the list's places that is drawn at random from outside, and
+    `hold_back` the share of the best that is left off at random: without them nobody can tell later
+    what accounts that no list chose would have done, or what the list itself did.
+    """
 
     open_deals: Literal["leave_out", "keep"] = "leave_out"
+    explore: float = Field(default=0.03, ge=0, le=0.5)
+    hold_back: float = Field(default=0.0, ge=0, le=0.5)
 
 
 # What each named policy asks for; numbers that are stated beside the name count more.
 _PRESETS: dict[str, dict[str, Any]] = {
     "strict": {"probability_better": 0.9, "total_error": 0.1},
-    "balanced": {"probability_better": 0.8, "total_error": None},
-    "fresh": {"probability_better": 0.6, "total_error": None},
+    "balanced": {"probability_better": 0.65, "total_error": None},
+    "fresh": {"probability_better": 0.5, "total_error": None},
 }
 
 
@@ -189,7 +196,7 @@ class GatePolicy(_Frozen):
     """
 
     preset: Literal["strict", "balanced", "fresh"] = "balanced"
-    probability_better: float = Field(default=0.8, ge=0.5, lt=1)
+    probability_better: float = Field(default=0.65, ge=0.5, lt=1)
     total_error: float | None = Field(default=None, gt=0, lt=1)
     min_uplift: float = Field(default=0.0, ge=0)
     grr_margin: float = Field(default=0.05, ge=0)

@@ -43,12 +43,39 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Prospective:
+    """The uplift on the `n` holdout accounts that matured after the champion was trained.
+
+    `uplift` is None where they are too few to say anything.
+    """
+
+    n: int
+    uplift: Difference | None
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """The uplift with each account weighed by how unlikely earlier lists made it.
+
+    `listed` is the share of the holdout that stood on a list when its sale began, `because` the
+    share that would not have been pursued without (0..1), `n_effective` how many unweighted
+    accounts the weighted ones are worth.
+    """
+
+    listed: float
+    because: float
+    n_effective: float
+    uplift: Difference
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Challenger and rival on the same matured holdout accounts at equal capacity.
 
     `value` is judged for the objective of that name only. `z` is what all customers that can tell
     say of the two (`modeling/advantage.py`), in standard errors for the challenger; None where they
-    were not asked.
+    were not asked. `prospective` and `weighted` are the same uplift read in other ways; None
+    without a champion, and where no list was in force.
     """
 
     rival: str
@@ -61,6 +88,8 @@ class Comparison:
     value: Difference | None = None
     objective: Objective = "nrr"
     z: float | None = None
+    prospective: Prospective | None = None
+    weighted: Weighted | None = None
 
     @property
     def uplift(self) -> Difference:
@@ -114,21 +143,27 @@ def decide(
     break. `required` is the probability that the round asks for, by default the policy's.
     """
     asked = policy.probability_better if required is None else required
-    if distrust:
-        return Decision("INVALID", tuple(distrust))
-    differences = (comparison.uplift, comparison.nrr, comparison.grr, comparison.retention)
-    if not all(math.isfinite(number) for d in differences for number in astuple(d)):
-        return Decision(
-            "INVALID", ("A metric of the holdout is missing: nothing was billed there.",)
-        )
+    if untrusted := [*distrust, *_missing_metrics(comparison)]:
+        return Decision("INVALID", tuple(untrusted))
     uplift = comparison.uplift
-    if uplift.estimate <= 0 and uplift.probability_better <= 1 - asked:
-        return Decision("KEEP", (f"It is worse than {_against(comparison)}.",))
-    if uplift.estimate <= policy.min_uplift or uplift.probability_better < asked:
+    is_worse = uplift.estimate <= 0 and uplift.probability_better <= 1 - asked
+    is_better = uplift.estimate > policy.min_uplift and uplift.probability_better >= asked
+    if not is_worse and not is_better:
         return _cannot_tell(comparison, policy, asked)
+    if doubt := _contradicted(comparison, asked):
+        return Decision("INCONCLUSIVE", (doubt,))
+    if is_worse:
+        return Decision("KEEP", (f"It is worse than {_against(comparison)}.",))
     if failed := [*_failed_guards(comparison, policy), *guards]:
         return Decision("KEEP", tuple(failed))
     return Decision("PROMOTE", (f"It beats {_against(comparison)}.",))
+
+
+def _missing_metrics(comparison: Comparison) -> list[str]:
+    differences = (comparison.uplift, comparison.nrr, comparison.grr, comparison.retention)
+    if all(math.isfinite(number) for d in differences for number in astuple(d)):
+        return []
+    return ["A metric of the holdout is missing: nothing was billed there."]
 
 
 def _against(comparison: Comparison) -> str:
@@ -147,6 +182,26 @@ def _against(comparison: Comparison) -> str:
             if comparison.z is not None
             else ""
         )
+    )
+
+
+def _contradicted(comparison: Comparison, asked: float) -> str | None:
+    """Why the verdict would rest on whom earlier lists chose, where it would."""
+    weighted, naive = comparison.weighted, comparison.uplift
+    if weighted is None or weighted.uplift.estimate * naive.estimate >= 0:
+        return None
+    sure = weighted.uplift.probability_better
+    if max(sure, 1 - sure) < asked:
+        return None
+    other = weighted.uplift
+    return (
+        f"Earlier lists decide this: {weighted.listed:.0%} of the {comparison.n_holdout} holdout "
+        f"accounts stood on one when their sale began. As they are, the uplift over "
+        f"{comparison.rival} is {100 * naive.estimate:+.1f} points; weighted by how unlikely each "
+        f"was to be pursued it is {100 * other.estimate:+.1f} ({100 * other.low:+.1f} to "
+        f"{100 * other.high:+.1f}, probability better {sure:.0%}, worth "
+        f"{weighted.n_effective:.0f} accounts). Customers from outside the list would tell: "
+        "see targets.explore."
     )
 
 

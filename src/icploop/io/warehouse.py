@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,35 @@ class Warehouse:
             for event, motion, day, version, who, reason, details in found
         ]
 
+    def log_list(self, lineage: str, version: str, as_of: date, listing: pd.DataFrame) -> None:
+        """Keep who could stand on a target list, with what chance, and who did.
+
+        `listing` has the columns account_id, propensity (0..1) and listed. A list of the same day
+        is replaced: it is the last one that sales got.
+        """
+        with self._connection() as db:
+            _create(db)
+            rows = listing[["account_id", "propensity", "listed"]]
+            db.register("incoming", rows.assign(lineage=lineage, version=version, as_of=as_of))
+            db.execute("BEGIN")
+            db.execute("DELETE FROM listings WHERE lineage = ? AND as_of = ?", [lineage, as_of])
+            db.execute("INSERT INTO listings BY NAME SELECT * FROM incoming")
+            db.execute("COMMIT")
+            db.unregister("incoming")
+
+    def listings(self, lineage: str) -> pd.DataFrame:
+        """Every logged list of a lineage: as_of, account_id, propensity, listed."""
+        if not self.path.exists():
+            return pd.DataFrame(columns=["as_of", "account_id", "propensity", "listed"])
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                "SELECT as_of, account_id, propensity, listed FROM listings WHERE lineage = ? "
+                "ORDER BY as_of, account_id",
+                [lineage],
+            ).df()
+        return found.astype({"as_of": "datetime64[us]", "account_id": "str"})
+
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
@@ -162,6 +192,10 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, event VARCHAR, "
         "motion VARCHAR, as_of DATE, version VARCHAR, who VARCHAR, reason VARCHAR, details VARCHAR)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS listings (lineage VARCHAR, version VARCHAR, as_of DATE, "
+        "account_id VARCHAR, propensity DOUBLE, listed BOOLEAN)"
     )
 
 

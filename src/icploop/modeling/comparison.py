@@ -137,6 +137,35 @@ def compare(
     )
 
 
+def reading(
+    judged: pd.DataFrame,
+    challenger: pd.Series,
+    champion: pd.Series,
+    *,
+    objective: Objective,
+    weight: pd.Series | None = None,
+    capacity: float,
+    interval: float,
+    draws: int,
+    seed: int,
+) -> Difference:
+    """The paired difference at equal capacity on some accounts, by the bootstrap alone.
+
+    With `weight` each account counts so often, for capacity and outcomes alike.
+    """
+    counted = np.ones(len(judged)) if weight is None else weight.loc[judged.index].to_numpy()
+    drawn = _bootstrap_weights(judged["parent"], draws, seed) * counted
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        ours, theirs = (
+            _metrics(judged, scores.loc[judged.index], weights, capacity)[objective]
+            for scores in (challenger, champion)
+        )
+        return ours - theirs
+
+    return _difference(float(difference(counted[None, :])[0]), difference(drawn), interval)
+
+
 @dataclass(frozen=True)
 class Skill:
     """How far a score goes with the realised NRR: their correlation with its 90% interval."""

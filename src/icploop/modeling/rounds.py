@@ -13,9 +13,17 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from icploop.domain.calendar import last_moment, month_start, seen_by
+from icploop.domain.calendar import last_ended_month, last_moment, month_start, seen_by
 from icploop.domain.follow_up import follow_up
-from icploop.domain.gate import Comparison, Decision, decide, too_few
+from icploop.domain.gate import (
+    Comparison,
+    Decision,
+    Difference,
+    Prospective,
+    Weighted,
+    decide,
+    too_few,
+)
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import kinds_of
@@ -23,7 +31,7 @@ from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
 from icploop.modeling.advantage import advantage
-from icploop.modeling.comparison import Skill, compare
+from icploop.modeling.comparison import Skill, compare, reading
 from icploop.modeling.evidence import (
     AVERAGE,
     CHALLENGER,
@@ -40,11 +48,13 @@ from icploop.modeling.guards import broken, deal_changes, missing_slices
 from icploop.modeling.leaks import filled_by_outcome, too_good
 from icploop.modeling.profile_learning import learn_profile
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore
+from icploop.modeling.selection import LISTING_COLUMNS, Selection, selection
 from icploop.modeling.version import Bands, IcpVersion
 from icploop.settings import TABLES, Attribute, Settings, digest
 
 _FEWEST_REFERENCE = 50
 _NEWEST_DEALS = 1500
+_FEWEST_READ = 20
 _HYPOTHESIS_MODE = (
     "Hypothesis mode: there is no model yet. Until there is, `icp score` and `icp list` go by the "
     "hypothesis stated in the settings, and claim nothing about NRR or retention."
@@ -77,11 +87,13 @@ def run_round(
     *,
     looks: Looks | None = None,
     elders: Mapping[str, IcpVersion] | None = None,
+    listings: pd.DataFrame | None = None,
 ) -> Round:
     """Train and judge a challenger as of a day. `tables` may hold later rows; they are not seen.
 
     `looks` says what earlier rounds have looked at, and `elders` holds versions besides the
-    champion that a challenger may not fall behind, by name.
+    champion that a challenger may not fall behind, by name. `listings` are the target lists so far
+    (`modeling/selection.py`), which may have decided who became a customer.
     """
     # On matrices of this size BLAS threads cost more than they bring.
     with threadpool_limits(1):
@@ -93,6 +105,7 @@ def run_round(
             champion,
             looks or Looks(),
             elders or {},
+            pd.DataFrame(columns=LISTING_COLUMNS) if listings is None else listings,
         )
 
 
@@ -104,6 +117,7 @@ def _judged(
     champion: IcpVersion | None,
     looks: Looks,
     elders: Mapping[str, IcpVersion],
+    listings: pd.DataFrame,
 ) -> Round:
     snapshot, policy = snapshot_hash(seen), settings.policy.digest()
     closed = closed_deals(seen, motion, settings.trigger)
@@ -131,7 +145,13 @@ def _judged(
     )
     distrust += missing_slices(evidence, settings.policy)
     rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
-    comparison = _compared(evidence, settings, rival)
+    comparison = replace(
+        _compared(evidence, settings, rival),
+        prospective=_prospective(evidence, settings, champion),
+        weighted=_weighted(
+            evidence, settings, rival, _selection(evidence, seen, motion, listings, as_of)
+        ),
+    )
     market = _market(seen, usable, motion, as_of)
     version, tiers = _version(
         market, challenger, motion, as_of, deals, evidence, (snapshot, policy)
@@ -256,6 +276,57 @@ def _compared(evidence: Evidence, settings: Settings, rival: str) -> Comparison:
         draws=settings.policy.draws,
         seed=settings.seed,
     )
+
+
+def _reading(
+    evidence: Evidence,
+    settings: Settings,
+    rival: str,
+    accounts: pd.Index,
+    weight: pd.Series | None = None,
+) -> Difference:
+    return reading(
+        evidence.judged.loc[accounts],
+        evidence.scores[CHALLENGER],
+        evidence.scores[rival],
+        objective=settings.objective,
+        weight=weight,
+        capacity=evidence.capacity,
+        interval=settings.policy.interval,
+        draws=settings.policy.draws,
+        seed=settings.seed,
+    )
+
+
+def _prospective(
+    evidence: Evidence, settings: Settings, champion: IcpVersion | None
+) -> Prospective | None:
+    """The uplift on the accounts whose outcome nobody could know when the champion was trained."""
+    if champion is None:
+        return None
+    held = evidence.customers.loc[evidence.holdout.intersection(evidence.customers.index)]
+    later = held.index[held["matured_month"] > last_ended_month(champion.as_of)]
+    if len(later) < _FEWEST_READ:
+        return Prospective(len(later), None)
+    return Prospective(len(later), _reading(evidence, settings, CHAMPION, later))
+
+
+def _selection(
+    evidence: Evidence, seen: Tables, motion: str, listings: pd.DataFrame, as_of: date
+) -> Selection | None:
+    """What earlier lists had to do with the holdout."""
+    deals = seen.deals[of_motion(seen.deals, motion)]
+    held = evidence.judged.loc[evidence.holdout]
+    return selection(held, deals, listings, last_moment(as_of))
+
+
+def _weighted(
+    evidence: Evidence, settings: Settings, rival: str, found: Selection | None
+) -> Weighted | None:
+    if found is None:
+        return None
+    uplift = _reading(evidence, settings, rival, evidence.holdout, found.weight)
+    return Weighted(found.listed, found.because, found.n_effective, uplift)
 
 
 def _behind(evidence: Evidence, settings: Settings, elders: Mapping[str, IcpVersion]) -> list[str]:

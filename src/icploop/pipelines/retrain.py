@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
+from icploop.domain.gate import Comparison
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis
@@ -66,6 +67,10 @@ class RetrainReport:
                 "high": uplift.high if uplift else None,
                 "probability_better": uplift.probability_better if uplift else None,
             },
+            "prospective": asdict(comparison.prospective)
+            if comparison and comparison.prospective
+            else None,
+            "weighted": asdict(comparison.weighted) if comparison and comparison.weighted else None,
             "needed_matured": r.decision.needed_matured,
             "notes": list(r.notes),
             "snapshot_hash": r.snapshot_hash,
@@ -126,6 +131,7 @@ def retrain(
         champion[0] if champion else None,
         looks=looks_of(ledger),
         elders=_elders(home, lineage, ledger, champion[1] if champion else None),
+        listings=warehouse.listings(lineage),
     )
     say("logging to MLflow")
     warehouse.append(
@@ -244,7 +250,7 @@ def _run(
         "uplift.probability_better": uplift.probability_better,
         "uplift.z": judged.comparison.z or 0.0,
     }
-    metrics |= _honesty(evidence)
+    metrics |= _other_readings(judged.comparison) | _honesty(evidence)
     return RunRecord(
         name,
         params=params,
@@ -295,6 +301,25 @@ def _params(settings: Settings, judged: Round) -> dict[str, object]:
         **policy,
         **outcome,
     }
+
+
+def _other_readings(comparison: Comparison) -> dict[str, float]:
+    """The uplift where outcomes came after the champion, and weighted for earlier lists."""
+    metrics: dict[str, float] = {}
+    if (prospective := comparison.prospective) and prospective.uplift:
+        metrics |= {
+            "prospective.n": float(prospective.n),
+            "prospective.uplift": prospective.uplift.estimate,
+            "prospective.probability_better": prospective.uplift.probability_better,
+        }
+    if weighted := comparison.weighted:
+        metrics |= {
+            "weighted.listed": weighted.listed,
+            "weighted.n_effective": weighted.n_effective,
+            "weighted.uplift": weighted.uplift.estimate,
+            "weighted.probability_better": weighted.uplift.probability_better,
+        }
+    return {name: number for name, number in metrics.items() if math.isfinite(number)}
 
 
 def _honesty(evidence: Evidence) -> dict[str, float]:

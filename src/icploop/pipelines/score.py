@@ -24,6 +24,7 @@ from icploop.modeling.features import attributes_at, attributes_in
 from icploop.modeling.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
 from icploop.modeling.rivals import HypothesisScore
 from icploop.modeling.rounds import capacity_share, prospects
+from icploop.modeling.target_list import draw_up
 from icploop.modeling.version import IcpVersion
 from icploop.pipelines.show import describe_version
 from icploop.settings import Settings
@@ -137,25 +138,34 @@ def target_list(
 
     It holds prospects only (no customers, past or present; no account with an open deal, unless
     `targets.open_deals` keeps them), one account of each parent, without anti-ICP and unknown ones,
-    as many as capacity allows.
+    as many as capacity allows. A share of the places is drawn at random from the rest
+    (`targets.explore`, marked in the column chosen_by), and of the champion's list it is kept with
+    which chance each account could stand there, so that later rounds can be judged fairly.
     """
     settings = home.settings()
     version, number, note = _version(home, motion, which, as_of)
-    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    warehouse = Warehouse(home.warehouse_file)
+    seen = seen_by(warehouse.tables(), as_of)
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
     working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
     left_out = _exclusions(scores, set(market), working)
-    candidates = scores[left_out.isna()]
     size = round(capacity_share(settings, seen, motion) * len(market))
     size = settings.capacity.accounts or max(size, 1)
-    listed = candidates.head(size).copy()
-    left_out = left_out.mask(left_out.isna() & ~scores.index.isin(listed.index), "beyond capacity")
+    lineage = settings.lineage(motion)
+    drawn = draw_up(
+        scores[left_out.isna()], size, settings.targets, [settings.seed, lineage, as_of.isoformat()]
+    )
+    listed = drawn[drawn["listed"]].copy()
+    left_out = left_out.fillna(drawn.loc[~drawn["listed"], "chosen_by"])
+    if which == registry.CHAMPION:
+        warehouse.log_list(lineage, number, as_of, drawn)
     excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
     excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
     with writer_to(target) as write:
         listed.insert(0, "rank", range(1, len(listed) + 1))
-        write(listed[["rank", "account_id", "name", "domain", *version.score_columns[1:]]])
+        columns = ["rank", "account_id", "name", "domain", "chosen_by", *version.score_columns[1:]]
+        write(listed[columns])
     with writer_to(excluded_out) as write:
         write(excluded[["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]])
     counts = {str(k): int(v) for k, v in excluded["excluded_because"].value_counts().items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from icploop.domain.gate import Comparison
 from icploop.domain.profile import Line, Profile
 from icploop.modeling.rounds import Round
 from icploop.modeling.version import IcpVersion
@@ -34,7 +35,7 @@ def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
             "",
             *_fits(version.profile, labels),
             *_anti(version.profile, labels),
-            *_judged(judged),
+            *_judged(judged, settings.policy.interval),
         ]
     )
 
@@ -55,6 +56,30 @@ def comparison_table(judged: Round) -> str:
         f"| {everyone.retention:.1%} |",
     ]
     return "\n".join(lines)
+
+
+def _readings_table(comparison: Comparison, interval: float) -> list[str]:
+    """The uplift as it decides, and as it reads in other ways, as lines of a markdown table."""
+    rows = [("the whole holdout", comparison.n_holdout, comparison.uplift)]
+    if (later := comparison.prospective) and later.uplift:
+        rows.append(("those that matured after the champion was trained", later.n, later.uplift))
+    if (weighted := comparison.weighted) is not None:
+        rows.append(
+            (
+                f"weighted for earlier lists, on which {weighted.listed:.0%} stood",
+                round(weighted.n_effective),
+                weighted.uplift,
+            )
+        )
+    return [
+        f"| read on | customers | uplift | {interval:.0%} interval | probability better |",
+        "| --- | ---: | ---: | --- | ---: |",
+        *(
+            f"| {name} | {n} | {100 * d.estimate:+.1f} "
+            f"| {100 * d.low:+.1f} to {100 * d.high:+.1f} | {d.probability_better:.0%} |"
+            for name, n, d in rows
+        ),
+    ]
 
 
 def _fits(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
@@ -98,10 +123,11 @@ def _row(title: str, line: Line, attribute: Attribute) -> str:
     )
 
 
-def _judged(judged: Round) -> list[str]:
-    evidence, decision = judged.evidence, judged.decision
-    if evidence is None:
+def _judged(judged: Round, interval: float) -> list[str]:
+    evidence, decision, comparison = judged.evidence, judged.decision, judged.comparison
+    if evidence is None or comparison is None:
         return []
+    read_otherwise = comparison.prospective or comparison.weighted
     return [
         "## How it was judged",
         "",
@@ -112,6 +138,7 @@ def _judged(judged: Round) -> list[str]:
         "",
         comparison_table(judged),
         "",
+        *([*_readings_table(comparison, interval), ""] if read_otherwise else []),
         "The lines above describe the customers that they were learned from. The fit model does "
         "the scoring; points help to talk about it.",
         *(["", "Notes:", "", *(f"- {note}" for note in judged.notes)] if judged.notes else []),

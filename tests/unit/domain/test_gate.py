@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icploop.domain.gate import Comparison, Decision, Difference, accounts_needed, decide, too_few
+from icploop.domain.gate import (
+    Comparison,
+    Decision,
+    Difference,
+    Weighted,
+    accounts_needed,
+    decide,
+    too_few,
+)
 from icploop.domain.outcomes import Kpis
 from icploop.settings import GatePolicy
 
@@ -37,6 +45,10 @@ def comparison(
         grr=difference(grr),
         retention=difference(retention),
     )
+
+
+def weighted(uplift: float, better: float) -> Weighted:
+    return Weighted(0.4, 0.3, 90.0, difference(uplift, better))
 
 
 @pytest.mark.parametrize(
@@ -201,3 +213,26 @@ def test_a_surer_policy_never_asks_for_fewer_accounts(uplift: float, probability
     seen = comparison(uplift, 0.6)
     lax, strict = (accounts_needed(seen, POLICY, p) for p in (probability, 0.99))
     assert 1 <= lax <= strict
+
+
+@pytest.mark.parametrize(
+    ("uplift", "better", "other", "verdict"),
+    [
+        (0.05, 0.99, weighted(0.02, 0.6), "PROMOTE"),
+        # The other reading points elsewhere, but is not sure of it.
+        (0.05, 0.99, weighted(-0.02, 0.3), "PROMOTE"),
+        (0.05, 0.99, weighted(-0.02, 0.19), "INCONCLUSIVE"),
+        (-0.05, 0.05, weighted(0.02, 0.81), "INCONCLUSIVE"),
+        (-0.05, 0.05, weighted(-0.02, 0.1), "KEEP"),
+    ],
+)
+def test_where_the_reading_weighted_for_earlier_lists_disagrees_nothing_is_decided(
+    uplift: float, better: float, other: Weighted, verdict: str
+) -> None:
+    found = decide(replace(comparison(uplift, better), weighted=other), POLICY)
+    assert found.verdict == verdict
+    if verdict == "INCONCLUSIVE":
+        (reason,) = found.reasons
+        assert "40% of the 200 holdout accounts" in reason
+        assert f"{100 * uplift:+.1f} points" in reason
+        assert f"{100 * other.uplift.estimate:+.1f} (" in reason

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.gate import Prospective
 from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
 from icploop.errors import DataError
@@ -177,6 +178,40 @@ def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() 
     assert len(fresh) > 5
     expected = champion.fit_model.predict(fresh[[a.name for a in champion.attributes]])
     assert said[fresh.index].tolist() == expected["expected_nrr"].tolist()
+
+
+def test_the_prospective_reading_knows_only_what_matured_after_the_champion() -> None:
+    then = AS_OF - timedelta(days=150)
+    earlier = run_round(COMPANY, settings(), "default", then, None)
+    found = run_round(COMPANY, settings(), "default", AS_OF, earlier.version)
+    later = found.comparison.prospective
+    assert later.n == len(found.evidence.holdout.difference(earlier.evidence.matured.index))
+    assert 20 <= later.n < len(found.evidence.holdout)
+    assert later.uplift is not None
+    of_today = run_round(COMPANY, settings(), "default", AS_OF, judged().version)
+    assert of_today.comparison.prospective == Prospective(0, None)
+    assert judged().comparison.prospective is None
+
+
+def test_customers_of_an_earlier_list_are_weighed_beside_the_plain_reading() -> None:
+    plain = run_round(QUICK, settings(), "default", AS_OF, None)
+    evidence = plain.evidence
+    ids = QUICK.accounts["account_id"].drop_duplicates()
+    rng = np.random.default_rng(0)
+    on_list = rng.random(len(ids)) < 0.5
+    listing = pd.DataFrame(
+        {
+            "as_of": evidence.judged.loc[evidence.holdout, "at"].median().normalize(),
+            "account_id": ids,
+            "propensity": on_list.astype(float),
+            "listed": on_list,
+        }
+    )
+    found = run_round(QUICK, settings(), "default", AS_OF, None, listings=listing).comparison
+    assert found.weighted is not None
+    assert 0.1 < found.weighted.listed < 0.4
+    assert found.weighted.n_effective <= found.n_holdout
+    assert found.uplift == plain.comparison.uplift
 
 
 def test_a_champion_that_rests_on_an_attribute_that_has_left_the_settings_is_still_judged() -> None:

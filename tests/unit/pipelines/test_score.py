@@ -1,5 +1,5 @@
 import csv
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import yaml
 from icploop.errors import DataError, RefusedError
 from icploop.io import frames
 from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
 from icploop.modeling.version import SCORE_COLUMNS
 from icploop.pipelines.score import ListReport, score_file, target_list
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp
+from tests.unit.registered import register_a_challenger
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 ATTRIBUTES = ["industry", "employees", "tech", "has_sponsor", "funded_on"]
@@ -180,8 +182,31 @@ class TestTheTargetList:
         _, targets, _ = listed
         assert set(SCORE_COLUMNS) <= set(targets.columns)
         assert targets["rank"].tolist() == list(range(1, len(targets) + 1))
-        assert targets["fit_score"].is_monotonic_decreasing
+        best = targets[targets["chosen_by"] == "fit score"]
+        assert best["fit_score"].is_monotonic_decreasing
         assert targets["account_id"].is_unique
+
+    def test_some_are_drawn_at_random_and_stand_at_its_end(self, listed: Any):
+        _, targets, _ = listed
+        # 3% of 71 places.
+        assert targets["chosen_by"].tolist() == ["fit score"] * 69 + ["exploration"] * 2
+
+    def test_it_is_kept_who_could_stand_there_and_with_what_chance(
+        self, trained: Trained, listed: Any
+    ):
+        _, targets, _ = listed
+        kept = Warehouse(trained.home.warehouse_file).listings(MOTION)
+        of_day = kept[kept["as_of"] == pd.Timestamp(DAY)].set_index("account_id")
+        on_list = of_day.index[of_day["listed"]]
+        assert set(on_list) == set(targets["account_id"].astype("str"))
+        assert of_day["propensity"].sum() == pytest.approx(len(targets))
+
+    def test_what_another_version_would_list_is_not_kept(self, own: Home, tmp_path: Path):
+        register_a_challenger(own)
+        before = Warehouse(own.warehouse_file).listings(MOTION)
+        day = DAY + timedelta(days=1)
+        target_list(own, MOTION, tmp_path / "list.csv", day, "challenger")
+        assert Warehouse(own.warehouse_file).listings(MOTION).equals(before)
 
     def test_it_is_as_long_as_the_capacity(self, listed: Any):
         report, targets, _ = listed
@@ -321,7 +346,9 @@ class TestHypothesisMode:
         report = target_list(young(own), MOTION, tmp_path / "list.csv", DAY)
         assert report.listed > 10
         listed = pd.read_csv(tmp_path / "list.csv")
-        assert listed["reasons_for"].str.contains("health").all()
+        best = listed[listed["chosen_by"] == "fit score"]
+        assert len(best) > 0.9 * len(listed)
+        assert best["reasons_for"].str.contains("health").all()
 
     def test_without_a_hypothesis_there_is_nothing_to_score_by(self, own: Home, tmp_path: Path):
         with pytest.raises(RefusedError, match="No ICP version"):
