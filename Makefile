@@ -34,7 +34,7 @@ bench-fit: $(READY) ## the fit model against what companies do instead
 	$(BIN)/python -m benchmarks.fit
 	if [ -d $(OLIST) ]; then $(BIN)/python -m benchmarks.olist $(OLIST); fi
 
-bench-gate: $(READY) ## the gate against the rules of others
+bench-gate: $(READY) ## the gate against the rules of others (half an hour)
 	$(BIN)/python -m benchmarks.gate
 
 ui: $(READY) ## MLflow and Prefect of HOME_FOLDER in a browser, on 127.0.0.1, until Ctrl-C
