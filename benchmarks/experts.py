@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.worlds import Company
-from icploop.domain.profile import Predicate
+from icploop.domain.predicate import Predicate
 from icploop.settings import HypothesisLine
 
 _LINES = 6
@@ -56,7 +56,7 @@ def _lines(name: str, kind: str, values: pd.Series) -> Iterator[HypothesisLine]:
 
 def _effect(line: HypothesisLine, market: pd.DataFrame, nrr: np.ndarray) -> float:
     """How much more NRR accounts truly have where the line holds; 0 where it hardly ever does."""
-    holds = Predicate.of_hypothesis(line).holds(market).to_numpy(dtype=bool)
+    holds = Predicate.of_condition(line).holds(market).to_numpy(dtype=bool)
     if not _FEWEST <= holds.mean() <= 1 - _FEWEST:
         return 0.0
     return float(nrr[holds].mean() - nrr[~holds].mean())

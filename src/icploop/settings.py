@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -56,27 +56,45 @@ class Attribute(_Frozen):
         return self.kind in ("number", "date")
 
 
-class HypothesisLine(_Frozen):
-    """One line of the ICP that people believed in before there was data: a predicate and points.
+class Condition(_Frozen):
+    """A condition on an account, as people write it in the settings.
 
-    Exactly one of `between` (numbers; for dates the age in days), `any_of` (categories, sets) and
-    `is_true` (flags) is given. `points` is a whole number from -3 to 3.
+    Exactly one of `between` (numbers, an end may be open; for dates the age in days), `any_of`
+    (categories, sets) and `is_true` (flags) is given.
     """
 
     attribute: str
-    between: tuple[float, float] | None = None
+    between: tuple[float | None, float | None] | None = None
     any_of: tuple[str, ...] | None = None
     is_true: bool | None = None
-    points: int = Field(ge=-3, le=3)
 
     @model_validator(mode="after")
-    def _one_condition(self) -> HypothesisLine:
+    def _one_condition(self) -> Self:
         given = [c for c in (self.between, self.any_of, self.is_true) if c is not None]
         if len(given) != 1:
             raise ValueError("give exactly one of `between`, `any_of`, `is_true`")
-        if self.between and not self.between[0] <= self.between[1]:
-            raise ValueError("`between` is [low, high], with low not above high")
+        if self.between:
+            low, high = self.between
+            if low is None and high is None:
+                raise ValueError("`between` is [low, high]; give at least one of the two")
+            if low is not None and high is not None and not low <= high:
+                raise ValueError("`between` is [low, high], with low not above high")
         return self
+
+
+class HypothesisLine(Condition):
+    """One line of the ICP that people believed in before there was data.
+
+    `points` is a whole number from -3 to 3.
+    """
+
+    points: int = Field(ge=-3, le=3)
+
+
+class Exclusion(Condition):
+    """Accounts that are never to be pursued, and why: a written line of the anti-ICP."""
+
+    reason: str = Field(min_length=1)
 
 
 class Trigger(_Frozen):
@@ -259,6 +277,8 @@ class Settings(_Frozen):
     targets: Targets = Targets()
     policy: GatePolicy = GatePolicy()
     hypothesis: tuple[HypothesisLine, ...] = ()
+    required: tuple[Condition, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     owners: Owners = Owners()
     ingest: Ingest = Ingest()
     seed: int = 0
@@ -295,8 +315,15 @@ class Settings(_Frozen):
                 f"policy.slices: `{unknown[0]}` is not declared under dimensions"
                 + _did_you_mean(unknown[0], names)
             )
-        for line in self.hypothesis:
-            _check_line(line, {a.name: a.kind for a in self.attributes})
+        kinds = {a.name: a.kind for a in self.attributes}
+        stated: dict[str, tuple[Condition, ...]] = {
+            "hypothesis": self.hypothesis,
+            "required": self.required,
+            "exclusions": self.exclusions,
+        }
+        for place, conditions in stated.items():
+            for condition in conditions:
+                _check_condition(condition, kinds, place)
         if not self.motions:
             raise ValueError("motions: name at least one motion")
         for motion in self.motions:
@@ -317,16 +344,16 @@ def lineage_of(motion: str, objective: Objective) -> str:
     return motion if objective == "nrr" else f"{motion}.{objective}"
 
 
-def _check_line(line: HypothesisLine, kinds: dict[str, Kind]) -> None:
-    if line.attribute not in kinds:
+def _check_condition(condition: Condition, kinds: dict[str, Kind], place: str) -> None:
+    name = condition.attribute
+    if name not in kinds:
         raise ValueError(
-            f"hypothesis: `{line.attribute}` is not declared under dimensions"
-            + _did_you_mean(line.attribute, kinds)
+            f"{place}: `{name}` is not declared under dimensions" + _did_you_mean(name, kinds)
         )
-    kind = kinds[line.attribute]
+    kind = kinds[name]
     fits = {"number": "between", "date": "between", "flag": "is_true"}.get(kind, "any_of")
-    if getattr(line, fits) is None:
-        raise ValueError(f"hypothesis: `{line.attribute}` is a {kind}; give `{fits}`")
+    if getattr(condition, fits) is None:
+        raise ValueError(f"{place}: `{name}` is a {kind}; give `{fits}`")
 
 
 class TableSource(_Frozen):

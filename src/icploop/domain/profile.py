@@ -1,70 +1,30 @@
-"""The readable ICP as a value: predicates that execute, points, evidence, and the anti-ICP."""
+"""The readable ICP as a value: conditions that execute, points, evidence, and the anti-ICP."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from icploop.settings import Attribute, HypothesisLine, Kind
+from icploop.domain.predicate import Predicate
+from icploop.settings import Attribute, Kind
 
-
-@dataclass(frozen=True)
-class Predicate:
-    """A condition on one attribute: exactly one of `between`, `any_of` and `is_true` is given.
-
-    `between` includes both ends, and None leaves one open; for dates it is the age in days. A
-    missing value never fulfils a condition.
-    """
-
-    attribute: str
-    between: tuple[float | None, float | None] | None = None
-    any_of: tuple[str, ...] | None = None
-    is_true: bool | None = None
-
-    @classmethod
-    def of_hypothesis(cls, line: HypothesisLine) -> Predicate:
-        """The condition of a line of the stated hypothesis."""
-        return cls(line.attribute, line.between, line.any_of, line.is_true)
-
-    def holds(self, features: pd.DataFrame) -> pd.Series:
-        """Which accounts of an attribute frame fulfil it."""
-        values = features[self.attribute]
-        if self.between is not None:
-            low, high = self.between
-            return (
-                values.notna()
-                & (True if low is None else values >= low)
-                & (True if high is None else values <= high)
-            )
-        if self.any_of is not None:
-            wanted = frozenset(self.any_of)
-            # A category may hold a bar of its own; members of a set never do.
-            has_any = values.map(
-                lambda text: not wanted.isdisjoint([text, *text.split("|")]), "ignore"
-            )
-            return has_any.eq(True)
-        return values.eq(float(bool(self.is_true)))
-
-    def text(self, attribute: Attribute) -> str:
-        """The condition in words, with the attribute's label."""
-        if self.between is not None:
-            days = " days ago" if attribute.kind == "date" else ""
-            return f"{attribute.label} {_range_text(*self.between)}{days}"
-        if self.any_of is not None:
-            verb = "has" if attribute.kind == "set" else "is"
-            return f"{attribute.label} {verb} {' or '.join(self.any_of)}"
-        return attribute.label if self.is_true else f"no {attribute.label}"
+Weight = Literal["non-negotiable", "strong", "nice to have"]
+Support = Literal["supported", "hypothesis", "contradicted"]
+# Fewer customers on either side of a line say nothing about it.
+FEWEST_ACCOUNTS = 20
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What matured accounts show for a line, inside against outside of it.
 
-    NRR and retention are ratios; `low` and `high` bound the difference in mean NRR per account
-    (winsorised at 2) at 90%.
+    NRR and retention are ratios, nan where there is nobody; `low` and `high` bound the difference
+    in mean NRR per account (winsorised at 2) at 90%. `age_months` is how long ago the sales began
+    of those inside (median).
     """
 
     accounts: int
@@ -75,56 +35,154 @@ class Evidence:
     retention_outside: float
     low: float
     high: float
+    age_months: float
+
+    def support(self, sign: int) -> Support:
+        """Whether customers show that the line is right (`sign` 1: inside is better)."""
+        if min(self.accounts, self.of - self.accounts) < FEWEST_ACCOUNTS:
+            return "hypothesis"
+        low, high = (self.low, self.high) if sign > 0 else (-self.high, -self.low)
+        return "supported" if low > 0 else "contradicted" if high < 0 else "hypothesis"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the page: a condition under a dimension, its points and its evidence."""
+    """One line of the page: a condition under a dimension, its points and its evidence.
+
+    A non-negotiable line cannot be outvoted: who is not known to fulfil it is never tier A.
+    """
+
+    dimension: str
+    predicate: Predicate
+    points: int
+    evidence: Evidence
+    non_negotiable: bool = False
+
+    @property
+    def weight(self) -> Weight:
+        """Its class: non-negotiable, strong (two or three points either way) or nice to have."""
+        if self.non_negotiable:
+            return "non-negotiable"
+        return "strong" if abs(self.points) >= 2 else "nice to have"
+
+    @property
+    def support(self) -> Support:
+        """Whether what matured customers did supports it."""
+        return self.evidence.support(1 if self.points >= 0 else -1)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A line of the anti-ICP, and what it would have cost.
+
+    `learned` from outcomes, or else written by people with a `reason`. `why` says in words what
+    went wrong with these customers. `good_refused` counts the matured customers who did not shrink
+    and would have been refused, `revenue_refused` is the share (0..1) of the revenue that all
+    matured customers paid at the horizon.
+    """
+
+    dimension: str
+    predicate: Predicate
+    learned: bool
+    reason: str
+    why: tuple[str, ...]
+    good_refused: int
+    revenue_refused: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class StatedLine:
+    """A line of the hypothesis in the settings, and what customers say of it."""
 
     dimension: str
     predicate: Predicate
     points: int
     evidence: Evidence
 
+    @property
+    def support(self) -> Support:
+        """Whether what matured customers did supports it."""
+        return self.evidence.support(1 if self.points >= 0 else -1)
+
 
 @dataclass(frozen=True)
-class Profile:
-    """The ICP that people read: what fits, what to refuse, and on how many accounts it rests."""
+class Rules:
+    """What of a profile executes, and all that a page must say to be run again."""
 
-    lines: tuple[Line, ...]
-    anti: tuple[Line, ...]
-    matured: int
+    lines: tuple[tuple[Predicate, int, bool], ...]
+    anti: tuple[Predicate, ...]
+    cutoff: int
 
     def points(self, features: pd.DataFrame) -> pd.Series:
         """The sum of points of each account."""
         total = pd.Series(0, index=features.index)
-        for line in self.lines:
-            total += line.points * line.predicate.holds(features).astype(int)
+        for predicate, points, _ in self.lines:
+            total += points * predicate.holds(features).astype(int)
         return total
 
     def is_anti(self, features: pd.DataFrame) -> pd.Series:
         """Which accounts fall under any line of the anti-ICP."""
         refused = pd.Series(False, index=features.index)
-        for line in self.anti:
-            refused |= line.predicate.holds(features)
+        for predicate in self.anti:
+            refused |= predicate.holds(features)
         return refused
+
+    def meets(self, features: pd.DataFrame) -> pd.Series:
+        """Which accounts are known to fulfil every non-negotiable line."""
+        met = pd.Series(True, index=features.index)
+        for predicate, _, non_negotiable in self.lines:
+            if non_negotiable:
+                met &= predicate.holds(features)
+        return met
+
+    def selects(self, features: pd.DataFrame) -> pd.Series:
+        """Which accounts fit: not refused, every non-negotiable met, and points enough."""
+        enough = self.points(features) >= self.cutoff
+        return enough & self.meets(features) & ~self.is_anti(features)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The ICP that people read: what fits, what to refuse, and on how many accounts it rests.
+
+    Accounts with `cutoff` points fit; `unit` is what a point is worth in what accounts are ranked
+    by (for NRR a ratio: .03 = three points of NRR); `fidelity` (0..1) is the share of the full
+    model's lift that choosing by points keeps, by the model's own expectations. `stated` holds the
+    hypothesis of the settings with what customers say of it.
+    """
+
+    lines: tuple[Line, ...]
+    anti: tuple[Refusal, ...]
+    matured: int
+    cutoff: int = 0
+    unit: float = 0.0
+    fidelity: float = 0.0
+    stated: tuple[StatedLine, ...] = ()
+
+    @property
+    def rules(self) -> Rules:
+        """What of it executes."""
+        return Rules(
+            tuple((line.predicate, line.points, line.non_negotiable) for line in self.lines),
+            tuple(refusal.predicate for refusal in self.anti),
+            self.cutoff,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values from which `from_dict` makes the same profile."""
-        return asdict(self)
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Profile:
         """The inverse of `as_dict`."""
-        return cls(_lines(raw["lines"]), _lines(raw["anti"]), raw["matured"])
-
-
-def _range_text(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"{low:,.6g} or more"
-    if low is None:
-        return f"up to {high:,.6g}"
-    return f"{low:,.6g} to {high:,.6g}"
+        parts = {
+            "lines": tuple(Line(**_read(line)) for line in raw["lines"]),
+            "anti": tuple(Refusal(**_read(line)) for line in raw["anti"]),
+            "stated": tuple(StatedLine(**_read(line)) for line in raw["stated"]),
+        }
+        return cls(**{**raw, **parts})
 
 
 def kinds_of(attributes: Sequence[Attribute]) -> dict[str, Kind]:
@@ -132,16 +190,21 @@ def kinds_of(attributes: Sequence[Attribute]) -> dict[str, Kind]:
     return {a.name: a.kind for a in attributes}
 
 
-def _lines(raw: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
-    return tuple(
-        Line(
-            line["dimension"],
-            _predicate(line["predicate"]),
-            line["points"],
-            Evidence(**line["evidence"]),
-        )
-        for line in raw
-    )
+def _plain(value: Any) -> Any:
+    """JSON has no number that is none."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _read(raw: Mapping[str, Any]) -> dict[str, Any]:
+    predicate = raw["predicate"]
+    known: dict[str, Any] = {k: math.nan if v is None else v for k, v in raw["evidence"].items()}
+    evidence = Evidence(**known)
+    read = {**raw, "predicate": _predicate(predicate), "evidence": evidence}
+    return read | ({"why": tuple(raw["why"])} if "why" in raw else {})
 
 
 def _predicate(raw: Mapping[str, Any]) -> Predicate:

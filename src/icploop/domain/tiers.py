@@ -16,9 +16,17 @@ def percentile_against(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def tier_of(
-    fit_score: pd.Series, coverage: pd.Series, is_anti: pd.Series, tiers: Tiers
+    fit_score: pd.Series,
+    coverage: pd.Series,
+    *,
+    is_anti: pd.Series,
+    meets: pd.Series,
+    tiers: Tiers,
 ) -> pd.Series:
-    """The tier of each account: `anti` first, then `unknown`, then A to D by `fit_score`."""
+    """The tier of each account: `anti` first, then `unknown`, then A to D by `fit_score`.
+
+    Who does not meet every non-negotiable line is B at best, however high the score.
+    """
     a, b, c = (
         100 * (1 - tiers.A),
         100 * (1 - tiers.A - tiers.B),
@@ -26,5 +34,6 @@ def tier_of(
     )
     by_score = np.select([fit_score >= a, fit_score >= b, fit_score >= c], ["A", "B", "C"], "D")
     named = pd.Series(by_score, index=fit_score.index, dtype="str")
+    named = named.mask((named == "A") & ~meets, "B")
     named = named.mask(coverage < tiers.min_coverage, "unknown")
     return named.mask(is_anti, "anti")

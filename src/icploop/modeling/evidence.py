@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import pandas as pd
 
@@ -17,20 +18,24 @@ from icploop.modeling.comparison import Skill, at_capacity, newest_matured, out_
 from icploop.modeling.deal_model import DealModel
 from icploop.modeling.features import attributes_at
 from icploop.modeling.fit_model import FitModel
-from icploop.modeling.objectives import ValueTerms, objective_score
+from icploop.modeling.objectives import EXPECTED_OF, ValueTerms, objective_score
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore, RandomChoice
+from icploop.modeling.scorecard import learn_scorecard
 from icploop.modeling.version import IcpVersion
 from icploop.settings import Attribute, Kind, Settings
 
-AVERAGE, HYPOTHESIS, RANDOM, CHAMPION, CHALLENGER = (
+AVERAGE, HYPOTHESIS, RANDOM, CHAMPION, CHALLENGER, PAGE = (
     "average customer profile",
     "hypothesis",
     "random",
     "champion",
     "challenger",
+    "the page's points",
 )
 # Which outcome each expectation is of.
 EXPECTATIONS = {"expected_nrr": "nrr", "expected_grr": "grr", "p_retained": "retained"}
+# How many prospects each fold's model is asked about to learn its scorecard.
+_ASKED = 1000
 
 
 @dataclass(frozen=True)
@@ -150,13 +155,57 @@ class Challenger:
         stated = tuple(h for h in self.settings.hypothesis if h.attribute in self.kinds)
         return FitModel(self.kinds, self.settings.outcome, stated, self.settings.seed)
 
+    def with_page(self, market: pd.DataFrame, capacity: float) -> FitWithPage:
+        """An unfitted fit model that learns its scorecard too, on a sample of the market."""
+        step = -(-len(market) // _ASKED) or 1
+        ranked_by = EXPECTED_OF.get(self.settings.objective, "expected_nrr")
+        return FitWithPage(
+            self.fit_model(), self.attributes, market.iloc[::step], ranked_by, capacity
+        )
+
     def deal_model(self) -> DealModel:
         """An unfitted deal model."""
         return DealModel(self.kinds, self.settings.seed)
 
 
+class FitWithPage:
+    """A fit model and the scorecard that explains it, which are cross-fitted together.
+
+    `model` is unfitted; `market` is the attribute frame of accounts that it is asked about for its
+    scorecard, and `ranked_by` the expectation that accounts are ranked by.
+    """
+
+    def __init__(
+        self,
+        model: FitModel,
+        attributes: tuple[Attribute, ...],
+        market: pd.DataFrame,
+        ranked_by: str,
+        capacity: float,
+    ) -> None:
+        self.model = model
+        self.attributes = attributes
+        self.market = market
+        self.ranked_by = ranked_by
+        self.capacity = capacity
+
+    def fit(self, features: pd.DataFrame, customers: pd.DataFrame) -> Self:
+        """Learn both from customers (see `FitModel.fit`)."""
+        self.model.fit(features, customers)
+        asked = pd.concat([self.market, features[self.market.columns]])
+        asked = asked[~asked.index.duplicated()]
+        said = self.model.predict(asked)[self.ranked_by]
+        self.card_ = learn_scorecard(asked, said, self.attributes, self.capacity)
+        return self
+
+    def predict(self, features: pd.DataFrame) -> pd.DataFrame:
+        """The columns of `FitModel.predict`, and `points`."""
+        return self.model.predict(features).assign(points=self.card_.points(features))
+
+
 def gather(
     challenger: Challenger,
+    market: pd.DataFrame,
     features: pd.DataFrame,
     customers: pd.DataFrame,
     deals: ClosedDeals,
@@ -164,10 +213,16 @@ def gather(
     elders: Mapping[str, IcpVersion],
     capacity: float,
 ) -> Evidence:
-    """Cross-fit the challenger and every rival, and give each a fair score of the same accounts."""
+    """Cross-fit the challenger and every rival, and give each a fair score of the same accounts.
+
+    `market` is the attribute frame of the reference prospects.
+    """
     settings = challenger.settings
     judged, asked, known = _accounts(features, customers, deals)
-    expected = out_of_fold(challenger.fit_model, known, asked, settings.seed)
+    expected = out_of_fold(
+        lambda: challenger.with_page(market, capacity), known, asked, settings.seed
+    )
+    points = expected.pop("points")
     predicted = expected
     if deals.terms is not None:
         of_deals = out_of_fold(challenger.deal_model, deals.features, deals.rows, settings.seed)
@@ -179,6 +234,9 @@ def gather(
     scores[AVERAGE] = out_of_fold(
         lambda: AverageCustomer(challenger.kinds), known, asked, settings.seed
     )
+    if settings.objective != "value":
+        # The page knows nothing of the chance to win.
+        scores[PAGE] = points
     if settings.hypothesis:
         scores[HYPOTHESIS] = HypothesisScore(settings.hypothesis).predict(known)
     for name, elder in elders.items():

@@ -182,7 +182,7 @@ def _refused(evidence: Evidence, version: IcpVersion, policy: GatePolicy) -> Ite
     good = evidence.matured.index[evidence.matured["nrr"] >= 1]
     if len(good) == 0:
         return
-    refused = float(version.profile.is_anti(evidence.features.loc[good]).mean())
+    refused = float(version.profile.rules.is_anti(evidence.features.loc[good]).mean())
     if refused > policy.max_refused_good:
         yield (
             f"Guard: its anti-ICP refuses {refused:.0%} of the {len(good)} customers who did not "

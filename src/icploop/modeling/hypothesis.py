@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from icploop.domain.profile import Predicate
+from icploop.domain.predicate import Predicate
+from icploop.domain.profile import Rules
 from icploop.domain.tiers import percentile_against, tier_of
 from icploop.modeling.features import coverage
 from icploop.modeling.rivals import HypothesisScore
@@ -23,13 +24,15 @@ class HypothesisIcp:
     """The stated hypothesis as something that scores accounts like an ICP version does.
 
     It claims nothing: what it cannot know, which is every expectation, is missing. `reference`
-    holds the sorted points of the reference prospects.
+    holds the sorted points of the reference prospects, `rules` what people wrote down that nothing
+    may outvote: non-negotiable lines and exclusions.
     """
 
     lines: tuple[HypothesisLine, ...]
     attributes: tuple[Attribute, ...]
     tiers: Tiers
     reference: np.ndarray
+    rules: Rules
 
     @property
     def score_columns(self) -> list[str]:
@@ -54,7 +57,11 @@ class HypothesisIcp:
                 "icp_version": version,
                 "fit_score": fit_score.round(2),
                 "tier": tier_of(
-                    fit_score, known, pd.Series(False, index=features.index), self.tiers
+                    fit_score,
+                    known,
+                    is_anti=self.rules.is_anti(features),
+                    meets=self.rules.meets(features),
+                    tiers=self.tiers,
                 ),
                 "reasons_for": self._reasons(features, 1),
                 "reasons_against": self._reasons(features, -1),
@@ -71,7 +78,7 @@ class HypothesisIcp:
         said = pd.Series("", index=features.index, dtype="object")
         for line in sorted(self.lines, key=lambda line: -sign * line.points):
             if sign * line.points > 0:
-                predicate = Predicate.of_hypothesis(line)
+                predicate = Predicate.of_condition(line)
                 words = f"{predicate.text(attributes[line.attribute])}: {line.points:+d} stated; "
                 said += np.where(predicate.holds(features), words, "")
         return said.str.removesuffix("; ")

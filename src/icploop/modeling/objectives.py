@@ -14,7 +14,8 @@ import pandas as pd
 from icploop.errors import UsageError
 from icploop.settings import Objective, Value
 
-_EXPECTATION: dict[Objective, str] = {
+# The expectation that accounts are ranked by, for the objectives that are an expectation.
+EXPECTED_OF: dict[Objective, str] = {
     "nrr": "expected_nrr",
     "grr": "expected_grr",
     "retention": "p_retained",
@@ -82,7 +83,7 @@ def objective_score(
         if terms is None:
             raise ValueError("the objective `value` needs its terms")
         return terms.score(predicted)
-    return predicted[_EXPECTATION[objective]]
+    return predicted[EXPECTED_OF[objective]]
 
 
 def _known(stated: float | None, found: pd.Series, key: str, column: str = "") -> float:

@@ -1,97 +1,221 @@
-"""Learning the readable ICP from matured accounts: few lines, each with its evidence.
+"""Learning the readable ICP: the fit model's scorecard with the customers' evidence on every line.
 
-Every attribute offers candidate conditions; a condition is worth its difference in mean NRR inside
-against outside, measured in standard errors. The best condition of each attribute competes for a
-place on the page, and a line that the data do not support at all is not written.
+Points come from the model, which knows more than any line by itself; evidence comes from what
+matured customers did, and a line that they do not support is marked. The anti-ICP is learned from
+outcomes alone, and only where it is clear.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
+from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import WINSORISED_AT, kpis
-from icploop.domain.profile import Evidence, Line, Predicate, Profile
-from icploop.settings import Attribute
+from icploop.domain.predicate import Predicate
+from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
+from icploop.modeling.scorecard import Scorecard, readable
+from icploop.modeling.troubles import what_went_wrong
+from icploop.settings import Attribute, Settings
 
 _FEWEST_INSIDE = 20
-_LINES_PER_DIMENSION = 2
-_SUPPORTED_Z = 1.5
-# Refusing customers costs money, so the anti-ICP asks for more: clear, large, not half the market.
-_ANTI_Z = -3.0
+# Refusing customers costs money, so the anti-ICP asks for much: not by chance (5% over all
+# conditions that are tried), a large difference, not half the market, few good ones lost.
+_ANTI_LEVEL = 0.05
 _ANTI_EFFECT = -0.1
 _ANTI_WIDEST = 0.25
 _MOST_ANTI_LINES = 3
 _GOOD_REFUSED = 0.1
+_SHUFFLES = 400
+# A line becomes non-negotiable by itself only where hardly anybody of the best goes without it.
+_BEST = 0.05
+_WITHOUT_IT = 0.02
+_MUST_Z = 3.0
+_MUST_EFFECT = 0.1
 _Z_90 = 1.645
 
 
+@dataclass(frozen=True)
+class Customers:
+    """Matured customers: attribute frame, rows of `outcomes`, `troubles`, and the as-of day."""
+
+    features: pd.DataFrame
+    matured: pd.DataFrame
+    troubles: pd.DataFrame
+    as_of: date
+
+    @property
+    def nrr(self) -> np.ndarray:
+        """NRR of each customer, winsorised."""
+        return self.matured["nrr"].clip(upper=WINSORISED_AT).to_numpy(dtype="float64")
+
+    def inside(self, predicate: Predicate) -> np.ndarray:
+        """Who fulfils a condition."""
+        return predicate.holds(self.features).to_numpy(dtype=bool)
+
+    def evidence(self, predicate: Predicate) -> Evidence:
+        """What the customers show for a condition."""
+        inside = self.inside(predicate)
+        here, elsewhere = kpis(self.matured[inside]), kpis(self.matured[~inside])
+        effect, error = _difference(self.nrr, inside)
+        months = (last_moment(self.as_of) - self.matured["at"]).dt.days / (365.25 / 12)
+        return Evidence(
+            accounts=int(inside.sum()),
+            of=len(inside),
+            nrr=here.nrr,
+            nrr_outside=elsewhere.nrr,
+            retention=here.retention,
+            retention_outside=elsewhere.retention,
+            low=effect - _Z_90 * error,
+            high=effect + _Z_90 * error,
+            age_months=float(months[inside].median()),
+        )
+
+
 def learn_profile(
-    features: pd.DataFrame, matured: pd.DataFrame, attributes: Sequence[Attribute]
+    customers: Customers,
+    card: Scorecard,
+    attributes: Sequence[Attribute],
+    best: pd.DataFrame,
+    settings: Settings,
 ) -> Profile:
-    """The ICP and anti-ICP that `matured` accounts (rows of `outcomes`) support."""
-    best: list[_Tested] = []
-    worst: list[_Tested] = []
-    nrr = matured["nrr"].clip(upper=WINSORISED_AT).to_numpy(dtype="float64")
-    for attribute in attributes:
-        tested = [
-            _test(predicate, attribute, predicate.holds(features).to_numpy(dtype=bool), nrr)
-            for predicate in _candidates(attribute, features[attribute.name])
-        ]
-        known = [t for t in tested if t is not None]
-        if known:
-            best.append(max(known, key=lambda t: t.z))
-            worst.append(min(known, key=lambda t: t.z))
-    supported = sorted((t for t in best if t.z >= _SUPPORTED_Z), key=lambda t: -t.z)
-    refused = sorted((t for t in worst if _is_anti(t)), key=lambda t: t.z)
+    """The ICP and anti-ICP of a version.
+
+    `card` is its model's scorecard and `best` the attribute frame of the accounts that the model
+    likes most; what people stated comes from the settings.
+    """
+    dimension = {a.name: a.dimension for a in settings.attributes}
+    known = {a.name for a in attributes}
+    lines = [
+        Line(
+            s.attribute.dimension,
+            s.predicate,
+            s.points,
+            evidence := customers.evidence(s.predicate),
+            s.points > 0 and _is_must(s.predicate, evidence, best),
+        )
+        for s in card.lines
+    ]
+    for condition in settings.required:
+        must = Predicate.of_condition(condition)
+        if must.attribute in known:
+            points = sum(line.points for line in lines if line.predicate == must)
+            lines = [line for line in lines if line.predicate != must]
+            lines.append(
+                Line(dimension[must.attribute], must, points, customers.evidence(must), True)
+            )
+    stated = tuple(
+        StatedLine(dimension[h.attribute], p, h.points, customers.evidence(p))
+        for h in settings.hypothesis
+        if (p := Predicate.of_condition(h)).attribute in known
+    )
+    written = [
+        _refusal(customers, dimension[e.attribute], p, e.reason)
+        for e in settings.exclusions
+        if (p := Predicate.of_condition(e)).attribute in known
+    ]
+    learned = [
+        _refusal(customers, dimension[p.attribute], p, "")
+        for p in _clearly_bad(customers, attributes)
+        if p not in {refusal.predicate for refusal in written}
+    ]
     return Profile(
-        lines=tuple(_line(t, matured) for t in _page(supported)),
-        anti=tuple(_line(t, matured) for t in _affordable(refused, nrr)),
-        matured=len(matured),
+        lines=tuple(lines),
+        anti=(*written, *learned),
+        matured=len(customers.matured),
+        cutoff=card.cutoff,
+        unit=card.unit,
+        fidelity=card.fidelity,
+        stated=stated,
     )
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """A condition, who fulfils it, and its difference in mean NRR with standard error."""
-
-    predicate: Predicate
-    attribute: Attribute
-    inside: np.ndarray
-    effect: float
-    error: float
-
-    @property
-    def z(self) -> float:
-        return self.effect / self.error
+def _is_must(predicate: Predicate, evidence: Evidence, best: pd.DataFrame) -> bool:
+    if evidence.support(1) != "supported" or best.empty:
+        return False
+    middle, reach = (evidence.low + evidence.high) / 2, (evidence.high - evidence.low) / 2
+    clear = middle >= _MUST_EFFECT and middle >= _MUST_Z * reach / _Z_90
+    return clear and float((~predicate.holds(best)).mean()) <= _WITHOUT_IT
 
 
-def _page(tested: Sequence[_Tested]) -> list[_Tested]:
-    kept: list[_Tested] = []
-    for t in tested:
-        same = sum(k.attribute.dimension == t.attribute.dimension for k in kept)
-        if same < _LINES_PER_DIMENSION:
-            kept.append(t)
+def _refusal(customers: Customers, dimension: str, predicate: Predicate, reason: str) -> Refusal:
+    """A line of the anti-ICP with its cost; one without a written reason was learned."""
+    inside, matured = customers.inside(predicate), customers.matured
+    paid = float(matured["end_mrr"].sum())
+    return Refusal(
+        dimension=dimension,
+        predicate=predicate,
+        learned=not reason,
+        reason=reason,
+        why=what_went_wrong(customers.troubles, inside),
+        good_refused=int((matured["nrr"].to_numpy()[inside] >= 1).sum()),
+        revenue_refused=float(matured["end_mrr"][inside].sum()) / paid if paid > 0 else 0.0,
+        evidence=customers.evidence(predicate),
+    )
+
+
+def _clearly_bad(customers: Customers, attributes: Sequence[Attribute]) -> list[Predicate]:
+    """The worst conditions that are no accident and together refuse few good customers.
+
+    How low the lowest of all conditions falls by chance is seen by dealing the outcomes at random
+    (Westfall and Young 1993), always in the same way.
+    """
+    order = np.argsort(customers.features.index.to_numpy(dtype=str), kind="stable")
+    nrr, features = customers.nrr[order], customers.features.iloc[order]
+    candidates = [p for a in attributes for p in _candidates(a, features[a.name])]
+    held = np.array([p.holds(features) for p in candidates]).reshape(len(candidates), len(nrr))
+    sized = np.minimum(held.sum(axis=1), (~held).sum(axis=1)) >= _FEWEST_INSIDE
+    candidates, held = [p for p, s in zip(candidates, sized, strict=True) if s], held[sized]
+    if not candidates or nrr.std() == 0:
+        return []
+    rng = np.random.default_rng(0)
+    dealt = np.array([rng.permutation(nrr) for _ in range(_SHUFFLES)])
+    lowest = _z_scores(held, dealt).min(axis=0)
+    limit = float(np.quantile(lowest, _ANTI_LEVEL))
+    z = _z_scores(held, nrr[None, :])[:, 0]
+    good, refused = nrr >= 1, np.zeros(len(nrr), dtype=bool)
+    kept: list[Predicate] = []
+    seen: set[str] = set()
+    for i in np.argsort(z, kind="stable"):
+        effect = nrr[held[i]].mean() - nrr[~held[i]].mean()
+        if z[i] >= limit or len(kept) == _MOST_ANTI_LINES:
+            break
+        if effect > _ANTI_EFFECT or held[i].mean() > _ANTI_WIDEST:
+            continue
+        lost = (refused | held[i])[good].mean() if good.any() else 0.0
+        # One condition of an attribute: the others are the same customers cut a little otherwise.
+        if candidates[i].attribute not in seen and lost <= _GOOD_REFUSED:
+            kept.append(candidates[i])
+            seen.add(candidates[i].attribute)
+            refused |= held[i]
     return kept
 
 
-def _affordable(tested: Sequence[_Tested], nrr: np.ndarray) -> list[_Tested]:
-    """The worst conditions that together refuse few customers who did not shrink."""
-    kept: list[_Tested] = []
-    refused = np.zeros(len(nrr), dtype=bool)
-    for t in tested:
-        if len(kept) < _MOST_ANTI_LINES and (refused | t.inside)[nrr >= 1].mean() <= _GOOD_REFUSED:
-            kept.append(t)
-            refused |= t.inside
-    return kept
+def _z_scores(held: np.ndarray, nrr: np.ndarray) -> np.ndarray:
+    """Difference in mean inside against outside in standard errors, (conditions, draws)."""
+    count = held.sum(axis=1)[:, None]
+    total, squares = nrr.sum(axis=1), (nrr**2).sum(axis=1)
+    inside, inside_squares = held @ nrr.T, held @ (nrr**2).T
+    rest = nrr.shape[1] - count
+    mean, other = inside / count, (total - inside) / rest
+    variance = inside_squares / count - mean**2
+    other_variance = (squares - inside_squares) / rest - other**2
+    error = np.sqrt(np.maximum(variance / count + other_variance / rest, 1e-12))
+    return (mean - other) / error
 
 
-def _is_anti(t: _Tested) -> bool:
-    return t.z <= _ANTI_Z and t.effect <= _ANTI_EFFECT and t.inside.mean() <= _ANTI_WIDEST
+def _difference(nrr: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
+    """Difference in mean NRR inside against outside, and its standard error; nan for too few."""
+    within, without = nrr[inside], nrr[~inside]
+    if min(len(within), len(without)) < 2:
+        return float("nan"), float("nan")
+    error = np.sqrt(within.var(ddof=1) / len(within) + without.var(ddof=1) / len(without))
+    return float(within.mean() - without.mean()), float(error)
 
 
 def _candidates(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
@@ -117,39 +241,5 @@ def _ranges(values: pd.Series) -> list[tuple[float | None, float | None]]:
     if len(given) == 0:
         return []
     fifths = np.quantile(given, [0.2, 0.4, 0.6, 0.8])
-    ends = sorted({_round_number(float(end)) for end in fifths})
+    ends = sorted({readable(float(end)) for end in fifths})
     return [*((None, end) for end in ends), *combinations(ends, 2), *((end, None) for end in ends)]
-
-
-def _round_number(value: float) -> float:
-    return float(f"{value:.2g}")
-
-
-def _test(
-    predicate: Predicate, attribute: Attribute, inside: np.ndarray, nrr: np.ndarray
-) -> _Tested | None:
-    within, without = nrr[inside], nrr[~inside]
-    if min(len(within), len(without)) < _FEWEST_INSIDE:
-        return None
-    error = np.sqrt(within.var(ddof=1) / len(within) + without.var(ddof=1) / len(without))
-    if error == 0:
-        return None
-    effect = float(within.mean() - without.mean())
-    return _Tested(predicate, attribute, inside, effect, float(error))
-
-
-def _line(t: _Tested, matured: pd.DataFrame) -> Line:
-    here, elsewhere = kpis(matured[t.inside]), kpis(matured[~t.inside])
-    evidence = Evidence(
-        accounts=here.accounts,
-        of=len(matured),
-        nrr=here.nrr,
-        nrr_outside=elsewhere.nrr,
-        retention=here.retention,
-        retention_outside=elsewhere.retention,
-        low=t.effect - _Z_90 * t.error,
-        high=t.effect + _Z_90 * t.error,
-    )
-    # A point for each five points of NRR, so that a page adds up in the head.
-    points = int(np.sign(t.effect) * np.clip(round(abs(t.effect) / 0.05), 1, 3))
-    return Line(t.attribute.dimension, t.predicate, points, evidence)

@@ -11,7 +11,7 @@ from typing import Self
 
 import pandas as pd
 
-from icploop.domain.profile import Predicate
+from icploop.domain.predicate import Predicate
 from icploop.settings import HypothesisLine, Kind
 
 
@@ -69,7 +69,7 @@ class HypothesisScore:
         """The sum of points of each account."""
         points = pd.Series(0.0, index=features.index)
         for line in self.lines:
-            points += line.points * Predicate.of_hypothesis(line).holds(features)
+            points += line.points * Predicate.of_condition(line).holds(features)
         return points
 
 

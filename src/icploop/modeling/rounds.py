@@ -26,7 +26,7 @@ from icploop.domain.gate import (
 )
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import of_motion, outcomes
-from icploop.domain.profile import kinds_of
+from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
@@ -46,9 +46,11 @@ from icploop.modeling.evidence import (
 from icploop.modeling.features import attributes_at
 from icploop.modeling.guards import broken, deal_changes, missing_slices
 from icploop.modeling.leaks import filled_by_outcome, too_good
-from icploop.modeling.profile_learning import learn_profile
+from icploop.modeling.profile_learning import Customers, learn_profile
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore
+from icploop.modeling.scorecard import learn_scorecard
 from icploop.modeling.selection import LISTING_COLUMNS, Selection, selection
+from icploop.modeling.troubles import troubles
 from icploop.modeling.version import Bands, IcpVersion
 from icploop.settings import TABLES, Attribute, Settings, digest
 
@@ -136,7 +138,8 @@ def _judged(
     deals = ClosedDeals.of(seen, motion, settings, customers)
     challenger = Challenger(usable, settings)
     capacity = capacity_share(settings, seen, motion)
-    evidence = gather(challenger, features, customers, deals, champion, elders, capacity)
+    market = _market(seen, usable, motion, as_of)
+    evidence = gather(challenger, market, features, customers, deals, champion, elders, capacity)
     distrust = [
         str(leak) for leak in filled_by_outcome(evidence.matured_features, evidence.matured)
     ]
@@ -152,9 +155,8 @@ def _judged(
             evidence, settings, rival, _selection(evidence, seen, motion, listings, as_of)
         ),
     )
-    market = _market(seen, usable, motion, as_of)
     version, tiers = _version(
-        market, challenger, motion, as_of, deals, evidence, (snapshot, policy)
+        seen, market, challenger, motion, as_of, deals, evidence, (snapshot, policy)
     )
     changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), capacity)
     guards = broken(evidence, rival, version, tiers, changes, settings.policy)
@@ -353,7 +355,8 @@ def _market(seen: Tables, usable: tuple[Attribute, ...], motion: str, as_of: dat
     ids = prospects(seen, motion)
     if len(ids) < _FEWEST_REFERENCE:
         ids = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
-    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
+    names = ids.to_numpy()
+    moments = pd.DataFrame({"account_id": names, "at": last_moment(as_of)}, index=names)
     return attributes_at(seen.accounts, moments, usable)
 
 
@@ -383,6 +386,7 @@ def _scored_deals(
 
 
 def _version(
+    seen: Tables,
     market: pd.DataFrame,
     challenger: Challenger,
     motion: str,
@@ -401,7 +405,7 @@ def _version(
         attributes=usable,
         fit_model=challenger.fit_model().fit(evidence.features, evidence.customers),
         deal_model=challenger.deal_model().fit(deals.features, deals.rows),
-        profile=learn_profile(evidence.matured_features, evidence.matured, usable),
+        profile=Profile((), (), len(evidence.matured)),
         tiers=settings.tiers,
         outcome=settings.outcome,
         bands=Bands.measure(
@@ -415,7 +419,22 @@ def _version(
         snapshot_hash=hashes[0],
         policy_hash=hashes[1],
     )
-    ranked = version.ranked(market).to_numpy()
-    version = replace(version, reference=np.sort(ranked))
-    fit_score = percentile_against(version.reference, ranked)
+    ranked = version.ranked(market)
+    fit_score = percentile_against(np.sort(ranked.to_numpy()), ranked.to_numpy())
+    customers = Customers(
+        evidence.matured_features,
+        evidence.matured,
+        troubles(evidence.matured, seen.signals),
+        as_of,
+    )
+    asked = pd.concat([market, evidence.matured_features[market.columns]])
+    asked = asked[~asked.index.duplicated()]
+    card = learn_scorecard(asked, version.ranked(asked), usable, evidence.capacity)
+    version = replace(
+        version,
+        reference=np.sort(ranked.to_numpy()),
+        profile=learn_profile(
+            customers, card, usable, market[fit_score >= 100 * (1 - settings.tiers.A)], settings
+        ),
+    )
     return version, version.tier(market, pd.Series(fit_score, index=market.index))

@@ -175,8 +175,14 @@ class IcpVersion:
 
     def tier(self, features: pd.DataFrame, fit_score: pd.Series) -> pd.Series:
         """The tier of each account of an attribute frame, given its fit score (0..100)."""
-        anti = self.profile.is_anti(features)
-        return tier_of(fit_score, coverage(features), anti, self.tiers)
+        rules = self.profile.rules
+        return tier_of(
+            fit_score,
+            coverage(features),
+            is_anti=rules.is_anti(features),
+            meets=rules.meets(features),
+            tiers=self.tiers,
+        )
 
     def parts(self) -> dict[str, bytes]:
         """The version as named pieces without code, the same bytes for the same version."""

@@ -14,6 +14,8 @@ import pandas as pd
 
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.outcomes import of_motion, outcomes, parent_of
+from icploop.domain.predicate import Predicate
+from icploop.domain.profile import Rules
 from icploop.domain.tables import Tables, read_text
 from icploop.errors import DataError
 from icploop.io import registry
@@ -227,7 +229,15 @@ def _hypothesis(seen: Tables, settings: Settings, motion: str, as_of: date) -> H
     features = attributes_at(seen.accounts, moments, settings.attributes)
     points = HypothesisScore(settings.hypothesis).predict(features)
     return HypothesisIcp(
-        settings.hypothesis, settings.attributes, settings.tiers, np.sort(points.to_numpy())
+        settings.hypothesis,
+        settings.attributes,
+        settings.tiers,
+        np.sort(points.to_numpy()),
+        Rules(
+            tuple((Predicate.of_condition(must), 0, True) for must in settings.required),
+            tuple(map(Predicate.of_condition, settings.exclusions)),
+            cutoff=0,
+        ),
     )
 
 

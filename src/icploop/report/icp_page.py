@@ -1,16 +1,23 @@
-"""The readable ICP as markdown: a registered version's description, and what `icp show` prints."""
+"""The readable ICP as markdown: a registered version's description, and what `icp show` prints.
+
+The page executes: `rules_of` reads the same conditions, points and cutoff back from its text.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
 from icploop.domain.gate import Comparison
-from icploop.domain.profile import Line, Profile
+from icploop.domain.predicate import parse
+from icploop.domain.profile import Line, Profile, Refusal, Rules, StatedLine
+from icploop.errors import DataError
 from icploop.modeling.rounds import Round
 from icploop.modeling.version import IcpVersion
 from icploop.settings import DIMENSIONS, Attribute, Settings
 
-_TITLES = {
+TITLES = {
     "firmographic": "Who they are",
     "technographic": "What they run",
     "use_case": "What they use it for",
@@ -18,26 +25,51 @@ _TITLES = {
     "decision_authority": "Who decides",
     "pain_proof": "What hurts",
 }
+PURSUE, REFUSE = "## Pursue", "## Do not pursue"
+_ROW = re.compile(r"^\|.*?`(?P<code>[^`]+)`.*$")
+_CUTOFF = re.compile(r"^\*\*(?P<cutoff>-?\d+) points? or more fits?")
 
 
 def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
     """The whole page: the ICP by dimension, the anti-ICP, how it was judged."""
-    labels = {a.name: a for a in version.attributes}
-    months = version.outcome.horizon_months
     return "\n".join(
         [
-            f"# ICP of {settings.company}",
-            "",
-            f"Motion {version.motion}, as of {version.as_of}, from {version.profile.matured} "
-            f"customers whose {months} months are over. NRR: what a group of customers pays "
-            f"after {months} months, for each {settings.currency} it paid at the start. "
-            "Retention: the share that still pays.",
-            "",
-            *_fits(version.profile, labels),
-            *_anti(version.profile, labels),
+            *_heading(version, settings),
+            *profile_page(version.profile, version.attributes),
             *_judged(judged, settings.policy.interval),
         ]
     )
+
+
+def profile_page(profile: Profile, attributes: Sequence[Attribute]) -> list[str]:
+    """The part of the page that executes, with its evidence, as lines of markdown."""
+    labels = {a.name: a for a in attributes}
+    return [*_pursue(profile, labels), *_refuse(profile, labels), *_stated(profile, labels)]
+
+
+def rules_of(text: str) -> Rules:
+    """The rules that a page states: what stands there is what is run.
+
+    Raises DataError where a line is no condition.
+    """
+    lines, anti, cutoff, section = [], [], 0, ""
+    for row in text.splitlines():
+        if row.startswith("## "):
+            section = row
+        if found := _CUTOFF.match(row):
+            cutoff = int(found["cutoff"])
+        if section not in (PURSUE, REFUSE) or not (found := _ROW.match(row)):
+            continue
+        try:
+            predicate = parse(found["code"])
+        except ValueError as error:
+            raise DataError(f"This page has a line that cannot be run: {error}") from error
+        if section == REFUSE:
+            anti.append(predicate)
+            continue
+        points = re.split(r"(?<!\\)\|", row)[3].strip()
+        lines.append((predicate, int(points.removeprefix("must").strip() or 0), "must" in points))
+    return Rules(tuple(lines), tuple(anti), cutoff)
 
 
 def comparison_table(judged: Round) -> str:
@@ -56,6 +88,162 @@ def comparison_table(judged: Round) -> str:
         f"| {everyone.retention:.1%} |",
     ]
     return "\n".join(lines)
+
+
+def _heading(version: IcpVersion, settings: Settings) -> list[str]:
+    months = version.outcome.horizon_months
+    return [
+        f"# ICP of {settings.company}",
+        "",
+        f"Motion {version.motion}, as of {version.as_of}, from {version.profile.matured} "
+        f"customers whose {months} months are over. NRR: what a group of customers pays "
+        f"after {months} months, for each {settings.currency} it paid at the start. "
+        "Retention: the share that still pays.",
+        "",
+    ]
+
+
+def _pursue(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+    if not profile.lines:
+        return [PURSUE, "", "The data do not tell one kind of account from another yet.", ""]
+    ordered = sorted(
+        profile.lines,
+        key=lambda line: (
+            DIMENSIONS.index(line.dimension),
+            not line.non_negotiable,
+            -line.points,
+            line.predicate.code(),
+        ),
+    )
+    titles = [TITLES[line.dimension] for line in ordered]
+    shown = ["" if i and titles[i - 1] == title else title for i, title in enumerate(titles)]
+    fit = "point or more fits" if profile.cutoff == 1 else "points or more fit"
+    return [
+        PURSUE,
+        "",
+        f"**{profile.cutoff} {fit}.** Add up the lines that hold; a `must` cannot be outvoted. A "
+        f"point is worth about {100 * profile.unit:.1f} points of NRR. Choosing by these points "
+        f"keeps {profile.fidelity:.0%} of what the full model expects to gain; the full model does "
+        "the scoring.",
+        "",
+        "| | line | points | customers | NRR (others) | retention (others) | difference, 90% |",
+        "| --- | --- | ---: | ---: | --- | --- | --- |",
+        *(
+            _row(title, line, labels[line.predicate.attribute])
+            for title, line in zip(shown, ordered, strict=True)
+        ),
+        "",
+        *_footnotes(profile),
+    ]
+
+
+def _row(title: str, line: Line, attribute: Attribute) -> str:
+    e = line.evidence
+    must = "must " if line.non_negotiable else ""
+    mark = {"supported": "", "hypothesis": " (hypothesis)", "contradicted": " (contradicted)"}
+    said = f"{_in_cell(line.predicate.text(attribute))} `{line.predicate.code()}`"
+    return (
+        f"| {title} | {said}{mark[line.support]} | {must}{line.points:+d} "
+        f"| {e.accounts} of {e.of} | {_percent(e.nrr)} ({_percent(e.nrr_outside)}) "
+        f"| {_percent(e.retention)} ({_percent(e.retention_outside)}) | {_reach(e.low, e.high)} |"
+    )
+
+
+def _footnotes(profile: Profile) -> list[str]:
+    ages = [e for line in profile.lines if not math.isnan(e := line.evidence.age_months)]
+    said = []
+    if ages:
+        said.append(
+            f"The customers behind these lines were first approached {min(ages):.0f} to "
+            f"{max(ages):.0f} months ago (median of each line)."
+        )
+    if any(line.support == "hypothesis" for line in profile.lines):
+        said.append(
+            "(hypothesis): the model uses it, but by itself it is not shown by what matured "
+            "customers did."
+        )
+    if any(line.support == "contradicted" for line in profile.lines):
+        said.append(
+            "(contradicted): by itself it points the other way; it counts only beside the others."
+        )
+    return [" ".join(said), ""] if said else []
+
+
+def _refuse(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+    if not profile.anti:
+        return [REFUSE, "", "No group of customers is clearly bad enough to refuse.", ""]
+    return [
+        REFUSE,
+        "",
+        "Looked at first: who is under any of these lines is refused, whatever else is true.",
+        "",
+        "| | line | why | customers | NRR (others) | it would have cost |",
+        "| --- | --- | --- | ---: | --- | --- |",
+        *(_refusal_row(r, labels[r.predicate.attribute]) for r in profile.anti),
+        "",
+    ]
+
+
+def _refusal_row(refusal: Refusal, attribute: Attribute) -> str:
+    e = refusal.evidence
+    why = "; ".join([*([refusal.reason] if refusal.reason else []), *refusal.why])
+    source = "learned" if refusal.learned else "written"
+    return (
+        f"| {source} | {_in_cell(refusal.predicate.text(attribute))} `{refusal.predicate.code()}` "
+        f"| {_in_cell(why) or 'lower NRR'} | {e.accounts} of {e.of} "
+        f"| {_percent(e.nrr)} ({_percent(e.nrr_outside)}) "
+        f"| {refusal.good_refused} customers who did not shrink; "
+        f"{refusal.revenue_refused:.0%} of revenue |"
+    )
+
+
+def _stated(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+    if not profile.stated:
+        return []
+    said = {
+        "supported": "customers bear it out",
+        "hypothesis": "not shown either way",
+        "contradicted": "**contradicted by customers**",
+    }
+
+    def row(line: StatedLine) -> str:
+        e = line.evidence
+        text = line.predicate.text(labels[line.predicate.attribute])
+        return (
+            f"| {_in_cell(text)} | {line.points:+d} | {said[line.support]} "
+            f"| {e.accounts} of {e.of} | {_reach(e.low, e.high)} |"
+        )
+
+    return [
+        "## What you believed",
+        "",
+        "| line of the hypothesis | points | what customers say | customers | difference, 90% |",
+        "| --- | ---: | --- | ---: | --- |",
+        *map(row, profile.stated),
+        "",
+    ]
+
+
+def _judged(judged: Round, interval: float) -> list[str]:
+    evidence, decision, comparison = judged.evidence, judged.decision, judged.comparison
+    if evidence is None or comparison is None:
+        return []
+    read_otherwise = comparison.prospective or comparison.weighted
+    return [
+        "## How it was judged",
+        "",
+        f"**{decision.verdict}.** {' '.join(decision.reasons)}",
+        "",
+        f"The {len(evidence.holdout)} newest matured customers, ranked by models that had not seen "
+        f"them; each rival pursues its best {evidence.capacity:.0%}.",
+        "",
+        comparison_table(judged),
+        "",
+        *([*_readings_table(comparison, interval), ""] if read_otherwise else []),
+        "The lines above describe the customers that they were learned from; this table does not.",
+        *(["", "Notes:", "", *(f"- {note}" for note in judged.notes)] if judged.notes else []),
+        "",
+    ]
 
 
 def _readings_table(comparison: Comparison, interval: float) -> list[str]:
@@ -82,65 +270,16 @@ def _readings_table(comparison: Comparison, interval: float) -> list[str]:
     ]
 
 
-def _fits(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
-    if not profile.lines:
-        return ["No line is supported by the data yet.", ""]
-    ordered = sorted(profile.lines, key=lambda line: DIMENSIONS.index(line.dimension))
-    return ["## Pursue", "", *_table(ordered, labels), ""]
+def _in_cell(text: str) -> str:
+    """Text that does not end its cell, start code, or start a line."""
+    return " ".join(text.replace("|", "\\|").replace("`", "'").split())
 
 
-def _anti(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
-    if not profile.anti:
-        return [
-            "## Do not pursue",
-            "",
-            "No group of customers is clearly bad enough to refuse.",
-            "",
-        ]
-    return ["## Do not pursue", "", *_table(profile.anti, labels), ""]
+def _percent(ratio: float) -> str:
+    return "n/a" if math.isnan(ratio) else f"{ratio:.0%}"
 
 
-def _table(lines: Sequence[Line], labels: dict[str, Attribute]) -> list[str]:
-    titles = [_TITLES[line.dimension] for line in lines]
-    shown = ["" if i and titles[i - 1] == title else title for i, title in enumerate(titles)]
-    return [
-        "| | line | points | customers | NRR (others) | retention (others) | difference, 90% |",
-        "| --- | --- | ---: | ---: | --- | --- | --- |",
-        *(
-            _row(title, line, labels[line.predicate.attribute])
-            for title, line in zip(shown, lines, strict=True)
-        ),
-    ]
-
-
-def _row(title: str, line: Line, attribute: Attribute) -> str:
-    e = line.evidence
-    return (
-        f"| {title} | {line.predicate.text(attribute)} | {line.points:+d} "
-        f"| {e.accounts} of {e.of} | {e.nrr:.0%} ({e.nrr_outside:.0%}) "
-        f"| {e.retention:.0%} ({e.retention_outside:.0%}) "
-        f"| {100 * e.low:+.0f} to {100 * e.high:+.0f} points |"
-    )
-
-
-def _judged(judged: Round, interval: float) -> list[str]:
-    evidence, decision, comparison = judged.evidence, judged.decision, judged.comparison
-    if evidence is None or comparison is None:
-        return []
-    read_otherwise = comparison.prospective or comparison.weighted
-    return [
-        "## How it was judged",
-        "",
-        f"**{decision.verdict}.** {' '.join(decision.reasons)}",
-        "",
-        f"The {len(evidence.holdout)} newest matured customers, ranked by models that had not seen "
-        f"them; each rival pursues its best {evidence.capacity:.0%}.",
-        "",
-        comparison_table(judged),
-        "",
-        *([*_readings_table(comparison, interval), ""] if read_otherwise else []),
-        "The lines above describe the customers that they were learned from. The fit model does "
-        "the scoring; points help to talk about it.",
-        *(["", "Notes:", "", *(f"- {note}" for note in judged.notes)] if judged.notes else []),
-        "",
-    ]
+def _reach(low: float, high: float) -> str:
+    if math.isnan(low + high):
+        return "n/a"
+    return f"{100 * low:+.0f} to {100 * high:+.0f} points"

@@ -11,11 +11,23 @@ SHARES = Tiers(A=0.05, B=0.20, C=0.35, min_coverage=0.3)
 
 
 def tiers_of(
-    scores: list[float], coverage: float = 1.0, *, anti: bool = False, tiers: Tiers = SHARES
+    scores: list[float],
+    coverage: float = 1.0,
+    *,
+    anti: bool = False,
+    meets: bool = True,
+    tiers: Tiers = SHARES,
 ) -> list[str]:
     fit_score = pd.Series(scores, index=[f"a{i}" for i in range(len(scores))])
-    known = pd.Series(coverage, index=fit_score.index)
-    return tier_of(fit_score, known, pd.Series(anti, index=fit_score.index), tiers).tolist()
+    known, is_anti, met = (
+        pd.Series(value, index=fit_score.index) for value in (coverage, anti, meets)
+    )
+    return tier_of(fit_score, known, is_anti=is_anti, meets=met, tiers=tiers).tolist()
+
+
+def test_who_does_not_meet_a_non_negotiable_line_is_never_a() -> None:
+    assert tiers_of([99, 90, 50, 1], meets=False) == ["B", "B", "C", "D"]
+    assert tiers_of([99], meets=False, anti=True) == ["anti"]
 
 
 @pytest.mark.parametrize(

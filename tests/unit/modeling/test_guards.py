@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence as LineEvidence
-from icploop.domain.profile import Line, Predicate
+from icploop.domain.profile import Refusal
 from icploop.domain.tiers import tier_of
 from icploop.modeling.evidence import Evidence
 from icploop.modeling.guards import DealChange, broken, deal_changes, missing_slices
@@ -75,8 +76,9 @@ def test_expectations_that_are_too_far_apart_are_named() -> None:
 
 @pytest.mark.parametrize(("allowed", "broke"), [(0.05, True), (0.9, False)])
 def test_an_anti_icp_that_refuses_good_customers_is_named(allowed: float, broke: bool) -> None:
-    nothing = LineEvidence(0, 0, 0, 0, 0, 0, 0, 0)
-    refuses = Line("firmographic", Predicate("industry", any_of=("health",)), -3, nothing)
+    nothing = LineEvidence(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    health = Predicate("industry", any_of=("health",))
+    refuses = Refusal("firmographic", health, True, "", (), 0, 0.0, nothing)
     one = replace(version(), profile=replace(version().profile, anti=(refuses,)))
     said = found(evidence(), GatePolicy(max_refused_good=allowed), version=one)
     assert bool(said) == broke
@@ -93,7 +95,11 @@ def test_a_market_that_is_mostly_unknown_or_refused_is_too_narrow() -> None:
 
 def test_a_tier_without_anybody_is_named() -> None:
     tiers = tier_of(
-        pd.Series([99.0, 98.0, 97.0]), pd.Series(1.0, range(3)), pd.Series(False, range(3)), Tiers()
+        pd.Series([99.0, 98.0, 97.0]),
+        pd.Series(1.0, range(3)),
+        is_anti=pd.Series(False, range(3)),
+        meets=pd.Series(True, range(3)),
+        tiers=Tiers(),
     )
     said = found(evidence(), tiers=tiers)
     assert [sentence.split(" would")[0] for sentence in said] == ["Guard: tier B", "Guard: tier C"]

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from icploop.domain.predicate import Predicate
+from icploop.domain.profile import Rules
 from icploop.modeling.hypothesis import HypothesisIcp
 from icploop.modeling.version import SCORE_COLUMNS
 from icploop.settings import HypothesisLine, Tiers
@@ -20,7 +24,8 @@ FEATURES = pd.DataFrame(
         "has_sponsor": [1.0, 0.0, 1.0, np.nan],
     }
 ).astype({"industry": "str", "tech": "str"})
-ICP = HypothesisIcp(LINES, SETTINGS.attributes, Tiers(), np.array([-2.0, 0, 0, 0, 1]))
+RULES = Rules((), (), cutoff=0)
+ICP = HypothesisIcp(LINES, SETTINGS.attributes, Tiers(), np.array([-2.0, 0, 0, 0, 1]), RULES)
 SCORES = ICP.score_features(pd.Series(list("abcd")), FEATURES, AS_OF, "hypothesis")
 
 
@@ -41,3 +46,14 @@ def test_reasons_are_the_lines_that_hold_the_weightiest_first() -> None:
 
 def test_an_account_of_which_nothing_is_known_is_unknown() -> None:
     assert SCORES["tier"].tolist() == ["A", "D", "D", "unknown"]
+
+
+def test_what_people_wrote_down_is_not_outvoted_by_points() -> None:
+    predicate = Predicate(LINES[0].attribute, LINES[0].between, LINES[0].any_of, LINES[0].is_true)
+    held = predicate.holds(FEATURES).to_numpy()
+    refusing = replace(ICP, rules=Rules((), (predicate,), cutoff=0))
+    tiers = refusing.score_features(pd.Series(list("abcd")), FEATURES, AS_OF, "hypothesis")["tier"]
+    assert (tiers == "anti").tolist() == held.tolist()
+    strict = replace(ICP, rules=Rules(((predicate, 0, True),), (), cutoff=0))
+    tiers = strict.score_features(pd.Series(list("abcd")), FEATURES, AS_OF, "hypothesis")["tier"]
+    assert "A" not in tiers[~held].tolist()

@@ -13,7 +13,7 @@ from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
 from icploop.errors import DataError
 from icploop.modeling import mixture
-from icploop.modeling.evidence import AVERAGE, CHALLENGER, CHAMPION, HYPOTHESIS, RANDOM
+from icploop.modeling.evidence import AVERAGE, CHALLENGER, CHAMPION, HYPOTHESIS, PAGE, RANDOM
 from icploop.modeling.features import attributes_at
 from icploop.modeling.rounds import (
     Round,
@@ -102,7 +102,7 @@ def test_the_version_knows_what_it_was_learned_from() -> None:
 def test_every_rival_is_judged_on_the_same_accounts_at_the_same_capacity() -> None:
     found = judged()
     rivals = found.evidence.rivals
-    assert list(rivals) == [CHALLENGER, AVERAGE, RANDOM]
+    assert list(rivals) == [CHALLENGER, AVERAGE, PAGE, RANDOM]
     assert rivals[CHALLENGER] == found.comparison.challenger
     assert rivals[AVERAGE] == found.comparison.champion
     holdout = found.evidence.matured.loc[found.evidence.holdout]
@@ -170,7 +170,7 @@ def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() 
     champion = replace(champion, archived=champion.archived[::2])
     found = run_round(QUICK, settings(), "default", AS_OF, champion)
     assert found.comparison.rival == "the champion"
-    assert list(found.evidence.scores) == [CHALLENGER, CHAMPION, AVERAGE, RANDOM]
+    assert list(found.evidence.scores) == [CHALLENGER, CHAMPION, AVERAGE, PAGE, RANDOM]
     said = found.evidence.scores[CHAMPION]
     learned = champion.archived.index.intersection(said.index)
     assert said[learned].tolist() == champion.archived[learned].tolist()

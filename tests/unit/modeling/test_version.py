@@ -16,10 +16,10 @@ from icploop.modeling.comparison import kpi_interval
 from icploop.modeling.deal_model import DealModel
 from icploop.modeling.features import attributes_in
 from icploop.modeling.fit_model import FitModel
-from icploop.modeling.profile_learning import learn_profile
 from icploop.modeling.version import SCORE_COLUMNS, Bands, IcpVersion, content_hash
 from icploop.settings import Outcome, Tiers
 from tests.companies import AS_OF, KINDS, SETTINGS, market
+from tests.unit.modeling.test_profile_learning import learned
 
 TRAIN = market(200, seed=4)
 UNSEEN = market(120, seed=8)
@@ -40,7 +40,7 @@ def version() -> IcpVersion:
         attributes=SETTINGS.attributes,
         fit_model=model,
         deal_model=DealModel(KINDS).fit(TRAIN.features, DEALS),
-        profile=learn_profile(TRAIN.features, TRAIN.outcomes, SETTINGS.attributes),
+        profile=learned(TRAIN),
         tiers=Tiers(),
         outcome=Outcome(window_months=3),
         bands=Bands.measure(expected, TRAIN.outcomes, draws=200, seed=0),
@@ -122,7 +122,7 @@ def test_the_fit_score_is_the_percentile_against_the_reference() -> None:
 
 def test_tiers_follow_the_score_but_for_the_refused_and_the_unknown() -> None:
     found = scores()
-    refused = version().profile.is_anti(UNSEEN.features).to_numpy()
+    refused = version().profile.rules.is_anti(UNSEEN.features).to_numpy()
     assert refused.any()
     assert found["tier"].eq("anti").tolist() == refused.tolist()
     ranked = found[~refused & (found["tier"] != "unknown")]

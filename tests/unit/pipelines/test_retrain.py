@@ -106,7 +106,12 @@ class TestAPromotedRound:
     def test_each_rival_is_a_child_run_on_the_same_holdout(
         self, children: dict[str, Run], answer: dict[str, Any]
     ):
-        assert set(children) == {"challenger", "average customer profile", "random"}
+        assert set(children) == {
+            "challenger",
+            "average customer profile",
+            "the page's points",
+            "random",
+        }
         nrr = {name: child.data.metrics["holdout.nrr"] for name, child in children.items()}
         assert nrr["challenger"] == pytest.approx(answer["challenger"]["nrr"])
         assert nrr["average customer profile"] == pytest.approx(answer["champion_metrics"]["nrr"])

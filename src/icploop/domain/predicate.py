@@ -1,0 +1,135 @@
+"""Conditions on accounts that execute, and the text that says exactly the same.
+
+`Predicate.code` and `parse` are inverses: what stands on the page is what is run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from icploop.settings import Attribute, Condition
+
+# A level or a name that needs no quotes: no comma, quote, bar, backtick or space at its ends.
+_PLAIN = re.compile(r"[\w.&/+\-]+(?: [\w.&/+\-]+)*")
+_CODE = re.compile(
+    r"(?P<name>\"(?:[^\"\\]|\\.)*\"|\S+) "
+    r"(?:in (?P<range>\S*\.\.\S*)|is (?P<flag>yes|no)|has any of (?P<levels>.+))"
+)
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A condition on one attribute: exactly one of `between`, `any_of` and `is_true` is given.
+
+    `between` includes both ends, and None leaves one open; for dates it is the age in days. A
+    missing value never fulfils a condition.
+    """
+
+    attribute: str
+    between: tuple[float | None, float | None] | None = None
+    any_of: tuple[str, ...] | None = None
+    is_true: bool | None = None
+
+    @classmethod
+    def of_condition(cls, condition: Condition) -> Predicate:
+        """The condition that stands in the settings."""
+        return cls(condition.attribute, condition.between, condition.any_of, condition.is_true)
+
+    def holds(self, features: pd.DataFrame) -> pd.Series:
+        """Which accounts of an attribute frame fulfil it."""
+        values = features[self.attribute]
+        if self.between is not None:
+            low, high = self.between
+            return (
+                values.notna()
+                & (True if low is None else values >= low)
+                & (True if high is None else values <= high)
+            )
+        if self.any_of is not None:
+            wanted = frozenset(self.any_of)
+            # A category may hold a bar of its own; members of a set never do.
+            has_any = values.map(
+                lambda text: not wanted.isdisjoint([text, *text.split("|")]), "ignore"
+            )
+            return has_any.eq(True)
+        return values.eq(float(bool(self.is_true)))
+
+    def text(self, attribute: Attribute) -> str:
+        """The condition in words, with the attribute's label."""
+        if self.between is not None:
+            days = " days ago" if attribute.kind == "date" else ""
+            return f"{attribute.label} {_range_text(*self.between)}{days}"
+        if self.any_of is not None:
+            verb = "has" if attribute.kind == "set" else "is"
+            return f"{attribute.label} {verb} {' or '.join(self.any_of)}"
+        return attribute.label if self.is_true else f"no {attribute.label}"
+
+    def code(self) -> str:
+        """The condition as it can be run again: `employees in 100..500`, `tech has any of okta`."""
+        name = _quoted(self.attribute)
+        if self.between is not None:
+            low, high = ("" if end is None else _number(end) for end in self.between)
+            return f"{name} in {low}..{high}"
+        if self.any_of is not None:
+            return f"{name} has any of {', '.join(map(_quoted, self.any_of))}"
+        return f"{name} is {'yes' if self.is_true else 'no'}"
+
+
+def parse(code: str) -> Predicate:
+    """The condition that `Predicate.code` wrote. Raises ValueError for any other text."""
+    found = _CODE.fullmatch(code.strip())
+    if found is None:
+        raise ValueError(
+            f"`{code}` is no condition; write `employees in 100..500`, `tech has any of okta, "
+            "azure_ad` or `has_sponsor is yes`"
+        )
+    name = _unquoted(found["name"])
+    if found["range"] is not None:
+        low, high = found["range"].split("..", 1) if ".." in found["range"] else ("", "")
+        return Predicate(name, between=(_end(low, code), _end(high, code)))
+    if found["flag"] is not None:
+        return Predicate(name, is_true=found["flag"] == "yes")
+    return Predicate(name, any_of=tuple(_levels(found["levels"])))
+
+
+def _levels(text: str) -> list[str]:
+    parts = re.findall(r"\"(?:[^\"\\]|\\.)*\"|[^,\"]+", text)
+    return [_unquoted(part.strip()) for part in parts if part.strip()]
+
+
+def _quoted(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.isascii():
+        return text if " " not in text else json.dumps(text)
+    # A bar would end a cell of a table, and a backtick the code that the condition stands in.
+    return json.dumps(text).replace("|", "\\u007c").replace("`", "\\u0060")
+
+
+def _unquoted(text: str) -> str:
+    return str(json.loads(text)) if text.startswith('"') else text
+
+
+def _number(value: float) -> str:
+    whole = math.isfinite(value) and value == round(value) and abs(value) < 1e15
+    return str(int(value)) if whole else repr(float(value))
+
+
+def _end(text: str, code: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"`{text}` in `{code}` is no number") from error
+
+
+def _range_text(low: float | None, high: float | None) -> str:
+    if high is None:
+        return f"{low:,.6g} or more"
+    if low is None:
+        return f"up to {high:,.6g}"
+    return f"{low:,.6g} to {high:,.6g}"
