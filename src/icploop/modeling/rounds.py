@@ -65,7 +65,11 @@ _HYPOTHESIS_MODE = (
 
 @dataclass(frozen=True)
 class Round:
-    """A judged round. Without enough to learn from there is no version and no comparison."""
+    """A judged round. Without enough to learn from there is no version and no comparison.
+
+    `market` has a row for each reference prospect (index account_id) as the version sees it:
+    points, fit_score, tier, and whether the page selects it.
+    """
 
     motion: str
     as_of: date
@@ -77,6 +81,7 @@ class Round:
     version: IcpVersion | None = None
     comparison: Comparison | None = None
     evidence: Evidence | None = None
+    market: pd.DataFrame | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 
@@ -138,8 +143,8 @@ def _judged(
     deals = ClosedDeals.of(seen, motion, settings, customers)
     challenger = Challenger(usable, settings)
     capacity = capacity_share(settings, seen, motion)
-    market = _market(seen, usable, motion, as_of)
-    evidence = gather(challenger, market, features, customers, deals, champion, elders, capacity)
+    reference = _market(seen, usable, motion, as_of)
+    evidence = gather(challenger, reference, features, customers, deals, champion, elders, capacity)
     distrust = [
         str(leak) for leak in filled_by_outcome(evidence.matured_features, evidence.matured)
     ]
@@ -155,11 +160,11 @@ def _judged(
             evidence, settings, rival, _selection(evidence, seen, motion, listings, as_of)
         ),
     )
-    version, tiers = _version(
-        seen, market, challenger, motion, as_of, deals, evidence, (snapshot, policy)
+    version, market = _version(
+        seen, reference, challenger, motion, as_of, deals, evidence, (snapshot, policy)
     )
     changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), capacity)
-    guards = broken(evidence, rival, version, tiers, changes, settings.policy)
+    guards = broken(evidence, rival, version, market["tier"], changes, settings.policy)
     guards += _behind(evidence, settings, elders)
     required = required_probability(settings.policy, looks)
     said += [f"Mind that {change}." for change in changes]
@@ -180,6 +185,7 @@ def _judged(
         version=version,
         comparison=comparison,
         evidence=evidence,
+        market=market,
         notes=tuple(said),
     )
 
@@ -394,8 +400,8 @@ def _version(
     deals: ClosedDeals,
     evidence: Evidence,
     hashes: tuple[str, str],
-) -> tuple[IcpVersion, pd.Series]:
-    """The version, and the tiers of the reference prospects."""
+) -> tuple[IcpVersion, pd.DataFrame]:
+    """The version, and how it sees the reference prospects (`Round.market`)."""
     settings, usable = challenger.settings, challenger.attributes
     version = IcpVersion(
         motion=motion,
@@ -437,4 +443,13 @@ def _version(
             customers, card, usable, market[fit_score >= 100 * (1 - settings.tiers.A)], settings
         ),
     )
-    return version, version.tier(market, pd.Series(fit_score, index=market.index))
+    rules = version.profile.rules
+    scored = pd.DataFrame(
+        {
+            "points": rules.points(market),
+            "fit_score": fit_score,
+            "selected": rules.selects(market),
+        },
+        index=market.index,
+    )
+    return version, scored.assign(tier=version.tier(market, scored["fit_score"]))
