@@ -27,12 +27,13 @@ from threadpoolctl import threadpool_limits
 from xgboost import XGBClassifier
 
 from benchmarks.experts import expert
-from benchmarks.worlds import Company, company
+from benchmarks.worlds import PURSUED, Company, company, declared_kinds
 from icploop.domain.outcomes import WINSORISED_AT
 from icploop.modeling.comparison import out_of_fold, skill
 from icploop.modeling.encoding import Encoding
 from icploop.modeling.fit_model import FitModel
 from icploop.modeling.rivals import AverageCustomer
+from icploop.modeling.scorecard import learn_scorecard
 
 RESULTS = Path(__file__).parent / "results"
 FIRST_SEED = 1000
@@ -80,6 +81,17 @@ def fit_model(c: Company) -> np.ndarray:
     return _fitted(c)["expected_nrr"].to_numpy()
 
 
+def page_points(c: Company) -> np.ndarray:
+    """The readable page of the fit model: what a person adds up in the head."""
+    model = FitModel(c.kinds, c.outcome).fit(c.features, c.sold)
+    asked = pd.concat([c.market, c.features])
+    said = model.predict(asked)["expected_nrr"]
+    card = learn_scorecard(asked, said, declared_kinds(c.kinds), PURSUED)
+    points = card.points(c.market)
+    # Ties are chosen among at random, always in the same way.
+    return (points + np.random.default_rng(0).random(len(points)) / 2).to_numpy()
+
+
 def with_expert(good: bool) -> Callable[[Company], np.ndarray]:
     def scores(c: Company) -> np.ndarray:
         model = FitModel(c.kinds, c.outcome, expert(c, good)).fit(c.features, c.sold)
@@ -104,6 +116,7 @@ def of_matured(c: Company) -> np.ndarray:
 
 Peer = Callable[[Company], np.ndarray]
 OURS = "icploop's fit model"
+PAGE = "its page, by points"
 FEW: dict[str, Peer] = {
     "XGBoost classifier on churn, defaults": churn_classifier,
     "ridge on NRR": ridge_on_nrr,
@@ -119,6 +132,7 @@ ALL: dict[str, Peer] = {
     "ridge on NRR": ridge_on_nrr,
     "ranking by the true retention": true_retention,
     OURS: fit_model,
+    PAGE: page_points,
     "the same with a good expert's lines": with_expert(good=True),
     "the same with a poor expert's lines": with_expert(good=False),
 }

@@ -111,6 +111,14 @@ def declared(world: World) -> tuple[Attribute, ...]:
     )
 
 
+def declared_kinds(kinds: dict[str, Kind]) -> tuple[Attribute, ...]:
+    """Attributes by name and kind alone."""
+    return tuple(
+        Attribute(name=name, dimension="firmographic", kind=kind, label=name)
+        for name, kind in kinds.items()
+    )
+
+
 def customers_seen(tables: Tables, day: date) -> pd.DataFrame:
     """What a day could know of each customer: rows of `outcomes` and `follow_up`, by account_id."""
     seen = seen_by(tables, day)

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from icploop.io.home import Home
 from icploop.pipelines import promote as pipeline
-from icploop.pipelines.show import show
+from icploop.pipelines.show import describe_version
 
 
 @flow(
@@ -23,7 +23,7 @@ def promote(
     day = as_of or datetime.now(UTC).date()
     report = pipeline.approve(Home(home), motion, version, who=who, reason=reason, as_of=day)
     create_markdown_artifact(
-        show(Home(home), motion, report.version).text,
+        describe_version(Home(home), motion, report.version).description,
         key="icp-in-force",
         description=f"ICP version {report.version}, approved by {who}: {reason}",
     )

@@ -201,18 +201,68 @@ def list_targets(
 @app.command(epilog="Example: icp show champion")
 def show(
     version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="What if: 'employees=50..500', 'tech=okta,azure_ad'."),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Write the page: .md, .json or .html.")
+    ] = None,
     home: HomeOption = Here,
     motion: Motion = None,
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
-    """Show the readable ICP of a version."""
+    """Show the readable ICP of a version, and what another one would mean."""
+    from icploop import console
+    from icploop.pipelines.show import export
     from icploop.pipelines.show import show as run
 
-    _day(as_of)
-    found = _home(home)
-    report = run(found, _motion(found, motion), version)
-    _answer(as_json, report.as_dict(), lambda: report.text)
+    found, day = _home(home), _day(as_of)
+    chosen = _motion(found, motion)
+    report = run(found, chosen, version, day, changes or ())
+    if target:
+        export(found, chosen, version, target)
+    _answer(as_json, report.as_dict(), lambda: console.icp(report, changes or ()))
+
+
+@app.command(epilog="Example: icp diff 3 4")
+def diff(
+    old: Annotated[str, typer.Argument(help="A version's number or alias.")],
+    new: Annotated[str, typer.Argument(help="Another one's.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what changed from one ICP to another, and which accounts moved tier."""
+    from icploop import console
+    from icploop.pipelines.diff import diff as run
+
+    found, day = _home(home), _day(as_of)
+    report = run(found, _motion(found, motion), old, new, day)
+    _answer(as_json, report.as_dict(), lambda: console.diff(report))
+
+
+@app.command(epilog="Example: icp lint 'mid-market B2B SaaS companies'")
+def lint(
+    description: Annotated[
+        str | None, typer.Argument(help="An ICP in prose; without it, that of conf/icp.yaml.")
+    ] = None,
+    home: HomeOption = Here,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with an ICP in prose, or with the hypothesis in the settings."""
+    from icploop import console
+    from icploop.pipelines.show import lint_description, lint_hypothesis
+
+    findings = (
+        lint_hypothesis(_home(home).settings())
+        if description is None
+        else lint_description(description)
+    )
+    found = [{"rule": f.rule, "message": f.message} for f in findings]
+    _answer(as_json, {"findings": found}, lambda: console.lint(findings))
 
 
 @app.command(epilog="Example: icp backtest --from 2023-01-01 --to 2025-12-31")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from icploop.domain.profile import Line, Refusal
+    from icploop.domain.prose import Finding
     from icploop.modeling.rounds import Round
+    from icploop.modeling.what_if import Consequences
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.demo import DemoReport
+    from icploop.pipelines.diff import DiffReport
     from icploop.pipelines.ingest import IngestReport
     from icploop.pipelines.promote import PromotionReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
     from icploop.pipelines.score import ListReport, ScoreReport
+    from icploop.pipelines.show import ShownVersion
     from icploop.pipelines.status import Status
 
 
@@ -167,6 +174,131 @@ def _short_reason(reasons: str, width: int = 38) -> str:
     return f"{what if len(what) <= room else what[: room - 1] + '…'}: {worth}" if what else ""
 
 
+def icp(shown: ShownVersion, changes: Sequence[str]) -> str:
+    """The readable ICP in 80 columns, what its lint says, and what another one would mean."""
+    profile, labels = shown.profile, {a.name: a for a in shown.attributes}
+    lines = [
+        f"ICP version {shown.number}, {shown.tags.get('motion', '')}, as of "
+        f"{shown.tags.get('as_of', '')}: {shown.tags.get('verdict', '')}",
+        *_wrapped(shown.tags.get("reasons", ""), "  "),
+        "",
+        *_wrapped(
+            f"PURSUE: {profile.cutoff} points or more. A point is worth about "
+            f"{100 * profile.unit:.1f} points of NRR; the points keep {profile.fidelity:.0%} of "
+            "what the full model expects to gain."
+        ),
+    ]
+    for line in _by_dimension(profile.lines):
+        must = "must" if line.non_negotiable else ""
+        lines.append(
+            f"  {must:<4} {line.points:+d}  "
+            f"{_cut(line.predicate.text(labels[line.predicate.attribute]), 44):<44} "
+            f"{_evidence(line)}"
+        )
+    lines += ["", "DO NOT PURSUE, looked at first:" if profile.anti else "Nobody is refused."]
+    for refusal in profile.anti:
+        text = refusal.predicate.text(labels[refusal.predicate.attribute])
+        why = "; ".join([*([refusal.reason] if refusal.reason else []), *refusal.why])
+        lines += [
+            f"           {_cut(text, 44):<44} {_evidence(refusal)}",
+            *_wrapped(
+                f"{why + '. ' if why else ''}It would have cost {refusal.good_refused} customers "
+                f"who did not shrink and {refusal.revenue_refused:.0%} of revenue.",
+                "           ",
+            ),
+        ]
+    lines += ["", *consequences(shown, changes)]
+    if shown.findings:
+        lines += ["", "LINT", *(row for f in shown.findings for row in _wrapped(f.message, "  "))]
+    return "\n".join(lines)
+
+
+def consequences(shown: ShownVersion, changes: Sequence[str]) -> list[str]:
+    """What the ICP means in accounts and money; beside it what it would mean with changes."""
+    columns = [shown.today, *([shown.changed] if shown.changed else [])]
+    heads = ["what it means", "as it is", *([", ".join(changes)] if shown.changed else [])]
+
+    def row(name: str, say: Callable[[Consequences], str]) -> list[str]:
+        return [name, *(say(c) for c in columns)]
+
+    rows = [
+        row("prospects it selects", lambda c: f"{c.selected:,} of {c.market:,}"),
+        row("good customers it keeps", lambda c: _percent(c.good_kept)),
+        row("customers like these", lambda c: f"{c.customers} of {c.matured}"),
+        row("their NRR", lambda c: _percent(c.nrr)),
+        row("  90% interval", lambda c: f"{_percent(c.nrr_low)} to {_percent(c.nrr_high)}"),
+        row("their retention", lambda c: _percent(c.retention)),
+        row("ARR today", lambda c: f"{c.arr:,.0f}"),
+        row("ARR in a year, all like these", lambda c: _money(c.arr_next_year)),
+        row("  if they only left", lambda c: _money(c.arr_with_churn_only)),
+    ]
+    return table(heads, rows).splitlines()
+
+
+def diff(report: DiffReport) -> str:
+    """The lines that came, went or changed with their evidence, then who moved tier."""
+    lines = [f"From version {report.old} to {report.new}, as of {report.as_of}", ""]
+    if report.cutoffs[0] != report.cutoffs[1]:
+        lines += [f"{report.cutoffs[1]} points fit now, {report.cutoffs[0]} did before.", ""]
+    signs = {"added": "+", "removed": "-", "changed": "~"}
+    for change in report.changes:
+        for line, name in ((change.old, "was"), (change.new, "is")):
+            if line is None:
+                continue
+            text = line.predicate.text(report.attributes[line.predicate.attribute])
+            worth = getattr(line, "points", None)
+            points = "no" if worth is None else f"{worth:+d}"
+            said = f"{signs[change.kind]} {name:<3} {points:>3}  {_cut(text, 42):<42}"
+            lines.append(f"{said} {_evidence(line)}")
+    if not report.changes:
+        lines.append("No line is different.")
+    moved = report.moves
+    lines += ["", f"{len(moved)} of {report.accounts} accounts moved tier."]
+    if len(moved):
+        ways = Counter(zip(moved["before"], moved["after"], strict=True))
+        lines += [f"  {n:>6}  {old} to {new}" for (old, new), n in sorted(ways.items())]
+        rows = [
+            (account, _cut(name or account, 30), before, after)
+            for account, before, after, name in moved.head(20).itertuples()
+        ]
+        lines += ["", table(("account", "name", "was", "is"), rows)]
+        if len(moved) > len(rows):
+            lines.append("All of them: --json")
+    return "\n".join(lines)
+
+
+def lint(findings: Sequence[Finding]) -> str:
+    """One finding a paragraph."""
+    if not findings:
+        return "Nothing is wrong with it on its face."
+    return "\n".join(row for f in findings for row in _wrapped(f"{f.rule}: {f.message}"))
+
+
+def _by_dimension(lines: Sequence[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: (not line.non_negotiable, -line.points, line.dimension))
+
+
+def _evidence(line: Line | Refusal) -> str:
+    e = line.evidence
+    return f"{e.accounts:>4}  {_percent(e.nrr):>4} ({_percent(e.nrr_outside)})"
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, 80, initial_indent=indent, subsequent_indent=indent)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _percent(ratio: float | None) -> str:
+    return "n/a" if _missing(ratio) or ratio is None else f"{ratio:.0%}"
+
+
+def _money(amount: float | None) -> str:
+    return "n/a" if amount is None else f"{amount:,.0f}"
+
+
 def backtest(report: BacktestReport) -> str:
     """The rounds as a table, then what the versions in force would have been worth."""
     return "\n".join([rounds(report.rounds), "", prospective(report)])
@@ -226,7 +358,7 @@ def demo(report: DemoReport) -> str:
             watch(report.last),
             f"True uplift: {points(report.last_true_uplift)} points (simulated).",
             "",
-            report.page,
+            icp(report.shown, ()),
             "",
             "The first ten target accounts:",
             "",

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from icploop.settings import Attribute, Condition
@@ -52,11 +53,11 @@ class Predicate:
             )
         if self.any_of is not None:
             wanted = frozenset(self.any_of)
+            codes, distinct = pd.factorize(values)
             # A category may hold a bar of its own; members of a set never do.
-            has_any = values.map(
-                lambda text: not wanted.isdisjoint([text, *text.split("|")]), "ignore"
-            )
-            return has_any.eq(True)
+            has_any = [not wanted.isdisjoint([text, *text.split("|")]) for text in distinct]
+            # The code of a missing value is -1, which takes the last entry.
+            return pd.Series(np.array([*has_any, False])[codes], index=values.index)
         return values.eq(float(bool(self.is_true)))
 
     def text(self, attribute: Attribute) -> str:
@@ -97,6 +98,16 @@ def parse(code: str) -> Predicate:
     return Predicate(name, any_of=tuple(_levels(found["levels"])))
 
 
+def in_words(value: float, digits: int = 6) -> str:
+    """A number in words: digits that count, groups of thousands, never an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:,.{digits}g}"
+
+
+def readable(value: float) -> float:
+    """A number with two digits that count, as a person would write it."""
+    return float(f"{value:.2g}")
+
+
 def _levels(text: str) -> list[str]:
     parts = re.findall(r"\"(?:[^\"\\]|\\.)*\"|[^,\"]+", text)
     return [_unquoted(part.strip()) for part in parts if part.strip()]
@@ -128,8 +139,8 @@ def _end(text: str, code: str) -> float | None:
 
 
 def _range_text(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"{low:,.6g} or more"
-    if low is None:
-        return f"up to {high:,.6g}"
-    return f"{low:,.6g} to {high:,.6g}"
+    if low is None or high is None:
+        return f"{in_words(low)} or more" if low is not None else f"up to {in_words(high or 0.0)}"
+    if low == high:
+        return in_words(low)
+    return f"{in_words(low)} to {in_words(high)}"

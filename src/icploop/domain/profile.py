@@ -149,7 +149,9 @@ class Profile:
     Accounts with `cutoff` points fit; `unit` is what a point is worth in what accounts are ranked
     by (for NRR a ratio: .03 = three points of NRR); `fidelity` (0..1) is the share of the full
     model's lift that choosing by points keeps, by the model's own expectations. `stated` holds the
-    hypothesis of the settings with what customers say of it.
+    hypothesis of the settings with what customers say of it. `average` is the average customer
+    profile in the attributes of the lines, and `likeness` (0..1) the share of the prospects that
+    this profile selects which the average customer profile would have chosen too.
     """
 
     lines: tuple[Line, ...]
@@ -159,6 +161,8 @@ class Profile:
     unit: float = 0.0
     fidelity: float = 0.0
     stated: tuple[StatedLine, ...] = ()
+    average: tuple[Predicate, ...] = ()
+    likeness: float = 0.0
 
     @property
     def rules(self) -> Rules:
@@ -181,6 +185,7 @@ class Profile:
             "lines": tuple(Line(**_read(line)) for line in raw["lines"]),
             "anti": tuple(Refusal(**_read(line)) for line in raw["anti"]),
             "stated": tuple(StatedLine(**_read(line)) for line in raw["stated"]),
+            "average": tuple(_predicate(predicate) for predicate in raw["average"]),
         }
         return cls(**{**raw, **parts})
 

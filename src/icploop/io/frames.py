@@ -109,3 +109,12 @@ def _to_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     finally:
         for writer in writers:
             writer.close()
+
+
+def text_to(path: Path, text: str) -> None:
+    """Write a text file. Raises UsageError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error}; give another place") from error

@@ -16,7 +16,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from icploop.errors import DataError
+from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 
 # Tables and schema migrations are announced at INFO, on every first run of every process.
@@ -140,3 +140,14 @@ def _artifacts(home: Home) -> str | None:
 def _without_password(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if rest else scheme
+
+
+def artifact(home: Home, run_id: str, path: str) -> str:
+    """The text of a run's artifact. Raises UsageError where the run has none of that name."""
+    connect(home)
+    try:
+        return mlflow.artifacts.load_text(f"runs:/{run_id}/{path}")
+    except MlflowException as error:
+        raise UsageError(
+            f"Run {run_id} has no artifact {path}; its version is older than that, train again"
+        ) from error

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from icploop.domain.predicate import Predicate
+from icploop.domain.predicate import Predicate, in_words
 from icploop.domain.profile import kinds_of
 from icploop.modeling.encoding import Encoding
 from icploop.settings import Attribute
@@ -294,7 +294,7 @@ def _find(
 
 
 def _none(reason: str, p: float | None = None, checks: tuple[CountCheck, ...] = ()) -> Clusters:
-    return Clusters(None, None, p, checks, f"no stable clusters: {reason}")
+    return Clusters(None, None, p, checks, reason)
 
 
 def _columns(encoding: Encoding, features: pd.DataFrame) -> pd.DataFrame:
@@ -463,7 +463,9 @@ def _trait(attribute: Attribute, values: pd.Series, inside: np.ndarray) -> Trait
         numbers = given.to_numpy(dtype="float64")
         here, there = float(np.median(numbers[within])), float(np.median(numbers[~within]))
         days = " days ago" if attribute.kind == "date" else ""
-        text = f"{attribute.label} typically {here:,.3g}{days}, against {there:,.3g}"
+        text = (
+            f"{attribute.label} typically {in_words(here, 3)}{days}, against {in_words(there, 3)}"
+        )
         # Means of skewed numbers differ by their tails, so ranks are compared.
         return Trait(attribute.name, text, here, there, _effect(given.rank().to_numpy(), within))
     best: tuple[float, str, np.ndarray] | None = None

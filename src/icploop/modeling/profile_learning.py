@@ -8,7 +8,7 @@ outcomes alone, and only where it is clear.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
 
@@ -17,9 +17,11 @@ import pandas as pd
 
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import WINSORISED_AT, kpis
-from icploop.domain.predicate import Predicate
-from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
-from icploop.modeling.scorecard import Scorecard, readable
+from icploop.domain.predicate import Predicate, readable
+from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine, kinds_of
+from icploop.modeling.comparison import pursued
+from icploop.modeling.rivals import AverageCustomer
+from icploop.modeling.scorecard import Scorecard
 from icploop.modeling.troubles import what_went_wrong
 from icploop.settings import Attribute, Settings
 
@@ -81,14 +83,16 @@ def learn_profile(
     customers: Customers,
     card: Scorecard,
     attributes: Sequence[Attribute],
-    best: pd.DataFrame,
+    market: pd.DataFrame,
+    ranked: pd.Series,
     settings: Settings,
 ) -> Profile:
     """The ICP and anti-ICP of a version.
 
-    `card` is its model's scorecard and `best` the attribute frame of the accounts that the model
-    likes most; what people stated comes from the settings.
+    `card` is its model's scorecard, `market` the attribute frame of the prospects and `ranked` what
+    the model says of them; what people stated comes from the settings.
     """
+    best = market[ranked >= ranked.quantile(1 - settings.tiers.A)]
     dimension = {a.name: a.dimension for a in settings.attributes}
     known = {a.name for a in attributes}
     lines = [
@@ -124,7 +128,7 @@ def learn_profile(
         for p in _clearly_bad(customers, attributes)
         if p not in {refusal.predicate for refusal in written}
     ]
-    return Profile(
+    profile = Profile(
         lines=tuple(lines),
         anti=(*written, *learned),
         matured=len(customers.matured),
@@ -133,6 +137,22 @@ def learn_profile(
         fidelity=card.fidelity,
         stated=stated,
     )
+    return _beside_the_average(profile, customers, attributes, market)
+
+
+def _beside_the_average(
+    profile: Profile, customers: Customers, attributes: Sequence[Attribute], market: pd.DataFrame
+) -> Profile:
+    """The profile with the average customer beside it."""
+    average = AverageCustomer(kinds_of(attributes)).fit(customers.features, customers.matured)
+    told = {line.predicate.attribute for line in profile.lines}
+    selected = profile.rules.selects(market)
+    likeness = 0.0
+    if selected.any():
+        alike = pursued(average.predict(market), float(selected.mean()))
+        likeness = float(alike[selected].mean())
+    traits = tuple(trait for trait in average.traits() if trait.attribute in told)
+    return replace(profile, average=traits, likeness=likeness)
 
 
 def _is_must(predicate: Predicate, evidence: Evidence, best: pd.DataFrame) -> bool:

@@ -6,12 +6,13 @@ judged in the same way. Scores only rank; their scale means nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 import pandas as pd
 
-from icploop.domain.predicate import Predicate
+from icploop.domain.predicate import Predicate, readable
 from icploop.settings import HypothesisLine, Kind
 
 
@@ -43,6 +44,15 @@ class AverageCustomer:
             if kind not in ("number", "date")
         }
         return self
+
+    def traits(self) -> tuple[Predicate, ...]:
+        """The commonest traits as conditions, with ends that a person would write down."""
+        ranges = [
+            Predicate(name, between=(readable(low), readable(high)))
+            for name, (low, high) in self.ranges_.items()
+            if not math.isnan(low)
+        ]
+        return (*ranges, *(level for level in self.commonest_.values() if level is not None))
 
     def predict(self, features: pd.DataFrame) -> pd.Series:
         """How many of the commonest traits each account shares."""

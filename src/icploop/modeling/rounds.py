@@ -433,15 +433,17 @@ def _version(
         troubles(evidence.matured, seen.signals),
         as_of,
     )
-    asked = pd.concat([market, evidence.matured_features[market.columns]])
-    asked = asked[~asked.index.duplicated()]
-    card = learn_scorecard(asked, version.ranked(asked), usable, evidence.capacity)
+    others = customers.features.drop(market.index, errors="ignore")[market.columns]
+    card = learn_scorecard(
+        pd.concat([market, others]),
+        pd.concat([ranked, version.ranked(others)]),
+        usable,
+        evidence.capacity,
+    )
     version = replace(
         version,
         reference=np.sort(ranked.to_numpy()),
-        profile=learn_profile(
-            customers, card, usable, market[fit_score >= 100 * (1 - settings.tiers.A)], settings
-        ),
+        profile=learn_profile(customers, card, usable, market, ranked, settings),
     )
     rules = version.profile.rules
     scored = pd.DataFrame(

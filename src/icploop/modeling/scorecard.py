@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from icploop.domain.predicate import Predicate
+from icploop.domain.predicate import Predicate, readable
 from icploop.modeling.comparison import pursued
 from icploop.settings import Attribute
 
@@ -210,11 +210,6 @@ class _Block:
         high = self.ends[last] if last < len(self.ends) else None
         # A value on an end belongs to the range above it; among whole numbers that can be said.
         return low, high - 1 if high is not None and self.whole else high
-
-
-def readable(value: float) -> float:
-    """A number with two digits that count, as a person would write it."""
-    return float(f"{value:.2g}")
 
 
 def _segments(effects: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:

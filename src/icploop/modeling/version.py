@@ -15,6 +15,7 @@ import pandas as pd
 import xgboost as xgb
 
 from icploop.domain.calendar import last_moment
+from icploop.domain.predicate import in_words
 from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tiers import percentile_against, tier_of
 from icploop.errors import DataError
@@ -298,7 +299,7 @@ def _shown(values: pd.Series, kind: str) -> pd.Series:
     if kind == "flag":
         return values.map({1.0: "yes", 0.0: "no"}).astype("object").fillna("unknown")
     if kind == "number":
-        return values.map(lambda v: "unknown" if pd.isna(v) else f"{v:,.6g}").astype("object")
+        return values.map(lambda v: "unknown" if pd.isna(v) else in_words(v)).astype("object")
     if kind == "date":
         return values.map(lambda v: "unknown" if pd.isna(v) else f"{v:.0f} days ago").astype(
             "object"

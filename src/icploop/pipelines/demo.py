@@ -28,7 +28,7 @@ from icploop.modeling.version import IcpVersion
 from icploop.pipelines.backtest import BacktestReport, OnRound, backtest, days_when_due
 from icploop.pipelines.retrain import WatchReport, record
 from icploop.pipelines.score import ListReport
-from icploop.pipelines.show import show
+from icploop.pipelines.show import ShownVersion, show
 from icploop.settings import TABLES, Settings
 
 MOTION = "new-business"
@@ -69,7 +69,7 @@ class DemoReport:
     last: WatchReport
     last_true_uplift: float | None
     version: str
-    page: str
+    shown: ShownVersion
     targets: ListReport
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class DemoReport:
             "last_round": self.last.as_dict(),
             "last_true_uplift": self.last_true_uplift,
             "champion": self.version,
-            "icp": self.page,
+            "icp": self.shown.text,
             "targets": self.targets.as_dict(),
         }
 
@@ -150,7 +150,7 @@ def record_replay(company: Company, replayed: Replay) -> str:
 
     The ledger gets the verdict of every round, so that the next one is due when it would have been.
     """
-    registered = record(company.home, company.settings, replayed.in_force, None)
+    registered = record(company.home, company.settings, company.tables, replayed.in_force, None)
     rows = []
     for _, row in replayed.report.rounds.iterrows():
         run_id = log_run(_replayed_round(row), registry.model_name(MOTION), company.home)
@@ -186,7 +186,7 @@ def report(
     company: Company, replayed: Replay, last: WatchReport, targets: ListReport
 ) -> DemoReport:
     """Everything that the demo shows at its end."""
-    page = show(company.home, MOTION, registry.CHAMPION)
+    page = show(company.home, MOTION, registry.CHAMPION, company.last_day)
     judged = last.retrain.round if last.retrain else None
     return DemoReport(
         company.home.root,
@@ -194,7 +194,7 @@ def report(
         last,
         true_uplift(company, judged, replayed.in_force.version) if judged else None,
         page.number,
-        page.text,
+        page,
         targets,
     )
 
@@ -258,7 +258,7 @@ def _settings_text(world: World) -> str:
         "capacity": {"share": 0.25},
         "hypothesis": [
             {"attribute": "employees", "between": [200, 2000], "points": 2},
-            {"attribute": "industry", "any_of": ["software"], "points": 1},
+            {"attribute": "industry", "any_of": ["Software"], "points": 1},
             {"attribute": "hired_vp_compliance", "is_true": True, "points": 1},
         ],
         "owners": {"icp": "RevOps", "approvers": [APPROVER]},

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
+from icploop.domain.calendar import seen_by
 from icploop.domain.gate import Comparison
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.looks import looks_of
-from icploop.domain.outcomes import Kpis
+from icploop.domain.outcomes import Kpis, decided_deals
+from icploop.domain.tables import Tables
 from icploop.domain.trigger import Due
 from icploop.errors import RefusedError
 from icploop.io import registry
@@ -22,11 +25,15 @@ from icploop.io.tracking import RunRecord, Snapshot, log_run, tag_run
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.evidence import Evidence
 from icploop.modeling.importance import importances
+from icploop.modeling.insights import Insights, insights_of
 from icploop.modeling.rounds import Round, run_round
 from icploop.modeling.version import IcpVersion
 from icploop.pipelines.watch import check, watch
 from icploop.report import plots
+from icploop.report.html_page import html_page
 from icploop.report.icp_page import comparison_table, page
+from icploop.report.icp_plots import pictures
+from icploop.report.insights_page import kpi_card_page
 from icploop.settings import Settings, digest
 
 Say = Callable[[str], None]
@@ -137,7 +144,7 @@ def retrain(
     warehouse.append(
         LedgerRow("trigger", lineage, as_of, reason=due.reason if due.is_due else "forced")
     )
-    return record(home, settings, judged, champion[1] if champion else None)
+    return record(home, settings, tables, judged, champion[1] if champion else None)
 
 
 def _elders(
@@ -163,12 +170,15 @@ def _elders(
     return elders
 
 
-def record(home: Home, settings: Settings, judged: Round, champion: str | None) -> RetrainReport:
+def record(
+    home: Home, settings: Settings, tables: Tables, judged: Round, champion: str | None
+) -> RetrainReport:
     """Log a judged round to MLflow, register its version, and write its verdict to the ledger.
 
-    `champion` is the number of the version that it was judged against, None without one.
+    `tables` are those of the round (later rows are not seen), `champion` is the number of the
+    version that it was judged against, None without one.
     """
-    report = _log(home, settings, judged, champion)
+    report = _log(home, settings, tables, judged, champion)
     Warehouse(home.warehouse_file).append(
         LedgerRow(
             "verdict",
@@ -188,15 +198,27 @@ def record(home: Home, settings: Settings, judged: Round, champion: str | None) 
     return report
 
 
-def _log(home: Home, settings: Settings, judged: Round, champion: str | None) -> RetrainReport:
+def _log(
+    home: Home, settings: Settings, tables: Tables, judged: Round, champion: str | None
+) -> RetrainReport:
     lineage = settings.lineage(judged.motion)
     experiment = registry.model_name(lineage)
     version = judged.version
-    if version is None:
-        run_id = log_run(_run(settings, judged, None, "", champion), experiment, home)
+    if version is None or judged.evidence is None:
+        run_id = log_run(_run(settings, judged, champion), experiment, home)
         return RetrainReport(judged, None, champion, run_id, "")
-    text = page(version, settings, judged)
-    run_id = log_run(_run(settings, judged, version, text, champion), experiment, home)
+    seen = seen_by(tables, judged.as_of)
+    insights = insights_of(
+        judged.evidence.matured_features,
+        judged.evidence.matured,
+        decided_deals(seen, judged.motion),
+        seen,
+        version.attributes,
+        settings.seed,
+    )
+    text = page(version, settings, judged, insights)
+    run = _run(settings, judged, champion)
+    run_id = log_run(_with_page(run, settings, judged, version, text, insights), experiment, home)
     registered = registry.register(
         home,
         version,
@@ -223,9 +245,32 @@ def _tags(judged: Round, champion: str | None) -> dict[str, str]:
     }
 
 
-def _run(
-    settings: Settings, judged: Round, version: IcpVersion | None, text: str, champion: str | None
+def _with_page(
+    run: RunRecord,
+    settings: Settings,
+    judged: Round,
+    version: IcpVersion,
+    text: str,
+    insights: Insights,
 ) -> RunRecord:
+    """The run with the readable ICP in all its forms."""
+    title = f"ICP of {settings.company}, {judged.motion}, {judged.as_of}"
+    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False)
+    return replace(
+        run,
+        tags={**run.tags, "mlflow.note.content": text},
+        texts={
+            **run.texts,
+            "icp.md": text,
+            "icp.json": profile,
+            "icp.html": html_page(title, text, pictures(judged)),
+            "kpi-cards.md": kpi_card_page(insights),
+        },
+    )
+
+
+def _run(settings: Settings, judged: Round, champion: str | None) -> RunRecord:
+    version = judged.version
     name = f"round {judged.as_of}"
     tags = _tags(judged, champion)
     params = _params(settings, judged)
@@ -255,8 +300,8 @@ def _run(
         name,
         params=params,
         metrics=metrics,
-        tags=tags | {"mlflow.note.content": text},
-        texts={"icp.md": text, "comparison.md": comparison_table(judged)},
+        tags=tags,
+        texts={"comparison.md": comparison_table(judged)},
         tables={
             "importances.csv": importance,
             "deciles.csv": deciles,

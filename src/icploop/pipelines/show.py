@@ -1,24 +1,53 @@
-"""Show: the readable ICP of a registered version."""
+"""Show: the readable ICP of a registered version, its lint, and what another one would mean."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args
 
-from icploop.domain.profile import Profile
-from icploop.errors import RefusedError
+import pandas as pd
+
+from icploop.domain.calendar import last_ended_month, last_moment, month_start, seen_by
+from icploop.domain.lint import lint_lines, lint_profile
+from icploop.domain.outcomes import acquisitions, outcomes
+from icploop.domain.predicate import Predicate
+from icploop.domain.profile import Profile, Rules
+from icploop.domain.prose import Finding, lint_text
+from icploop.domain.tables import Tables
+from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
+from icploop.io.frames import text_to
 from icploop.io.home import Home
+from icploop.io.tracking import artifact
+from icploop.io.warehouse import Warehouse
+from icploop.modeling.features import attributes_at
+from icploop.modeling.rounds import prospects
+from icploop.modeling.version import IcpVersion
+from icploop.modeling.what_if import Consequences, consequences, with_line
+from icploop.settings import Attribute, Objective, Settings, lineage_of
+
+_FORMATS = {".md": "icp.md", ".json": "icp.json", ".html": "icp.html"}
 
 
 @dataclass(frozen=True)
 class ShownVersion:
-    """A version's page as text, its profile as a value, and its tags."""
+    """A version's page as text, its profile as a value, its tags, what the lint says of it.
+
+    `today` is what pursuing the accounts that it selects means, `changed` what it would mean with
+    the lines that were asked for instead (None where none were).
+    """
 
     number: str
     text: str
     profile: Profile
+    attributes: tuple[Attribute, ...]
     tags: dict[str, str]
+    findings: tuple[Finding, ...]
+    today: Consequences
+    changed: Consequences | None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -26,6 +55,9 @@ class ShownVersion:
             "version": self.number,
             "tags": self.tags,
             "profile": self.profile.as_dict(),
+            "lint": [asdict(finding) for finding in self.findings],
+            "consequences": asdict(self.today),
+            "what_if": asdict(self.changed) if self.changed else None,
             "markdown": self.text,
         }
 
@@ -41,8 +73,131 @@ def describe_version(home: Home, motion: str, which: str) -> registry.Registered
     return registry.describe(home, lineage, which)
 
 
-def show(home: Home, motion: str, which: str) -> ShownVersion:
-    """The version that a number or an alias names. Raises UsageError where there is none."""
+def show(
+    home: Home, motion: str, which: str, as_of: date, changes: Sequence[str] = ()
+) -> ShownVersion:
+    """The version that a number or an alias names, as of a day.
+
+    Each of `changes` replaces the lines of one attribute (see `modeling/what_if.py`). Raises
+    UsageError where there is no such version or attribute.
+    """
     found = describe_version(home, motion, which)
-    version = registry.load(home, home.settings().lineage(motion), found.number)
-    return ShownVersion(found.number, found.description, version.profile, dict(found.tags))
+    settings = home.settings()
+    version = registry.load(home, settings.lineage(motion), found.number)
+    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    meaning = _Meaning.of(seen, version, settings, motion, as_of)
+    rules = version.profile.rules
+    changed = rules
+    for change in changes:
+        changed = with_line(changed, change, version.attributes)
+    today = meaning.of_rules(rules)
+    return ShownVersion(
+        found.number,
+        found.description,
+        version.profile,
+        version.attributes,
+        dict(found.tags),
+        tuple(_lint(home, version, settings, motion, as_of, today)),
+        today,
+        meaning.of_rules(changed) if changes else None,
+    )
+
+
+def export(home: Home, motion: str, which: str, target: Path) -> str:
+    """Write a version's page as it was registered, by the suffix: .md, .json or .html.
+
+    Returns the version's number. Raises UsageError for another suffix.
+    """
+    name = _FORMATS.get(target.suffix.lower())
+    if name is None:
+        raise UsageError(f"--out {target}: end it with {', '.join(_FORMATS)}")
+    found = describe_version(home, motion, which)
+    text_to(target, artifact(home, found.run_id, name))
+    return found.number
+
+
+def lint_description(description: str) -> list[Finding]:
+    """What is wrong with an ICP in prose."""
+    return lint_text(description)
+
+
+def lint_hypothesis(settings: Settings) -> list[Finding]:
+    """What is wrong with the hypothesis in the settings; nothing where there is none."""
+    if not settings.hypothesis:
+        return []
+    dimension = {a.name: a.dimension for a in settings.attributes}
+    return lint_lines(
+        [(dimension[h.attribute], Predicate.of_condition(h)) for h in settings.hypothesis],
+        has_anti=bool(settings.exclusions) or any(h.points < 0 for h in settings.hypothesis),
+        required=[Predicate.of_condition(must) for must in settings.required],
+        anti=[Predicate.of_condition(never) for never in settings.exclusions],
+        attributes=settings.attributes,
+        place="the hypothesis in conf/icp.yaml",
+    )
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What rules are measured on: prospects, matured customers, and the money of today."""
+
+    market: pd.DataFrame
+    features: pd.DataFrame
+    matured: pd.DataFrame
+    arr: float
+    settings: Settings
+
+    @classmethod
+    def of(
+        cls, seen: Tables, version: IcpVersion, settings: Settings, motion: str, as_of: date
+    ) -> _Meaning:
+        ids = prospects(seen, motion).to_numpy()
+        asked = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)}, index=ids)
+        sold = outcomes(seen, motion, version.outcome).set_index("account_id", drop=False)
+        matured = sold[sold["matured"]].rename_axis(None)
+        return cls(
+            attributes_at(seen.accounts, asked, version.attributes),
+            attributes_at(seen.accounts, matured, version.attributes),
+            matured,
+            _arr(seen, motion, as_of),
+            settings,
+        )
+
+    def of_rules(self, rules: Rules) -> Consequences:
+        return consequences(
+            rules,
+            self.market,
+            self.features,
+            self.matured,
+            self.arr,
+            self.settings.policy.interval,
+            self.settings.seed,
+        )
+
+
+def _arr(seen: Tables, motion: str, as_of: date) -> float:
+    """Twelve times what the motion's customers paid in the last month that has ended."""
+    month = pd.Timestamp(month_start(last_ended_month(as_of)))
+    ours = seen.revenue["account_id"].isin(acquisitions(seen, motion)["account_id"])
+    return 12 * float(seen.revenue.loc[ours & (seen.revenue["month"] == month), "mrr"].sum())
+
+
+def _lint(
+    home: Home,
+    version: IcpVersion,
+    settings: Settings,
+    motion: str,
+    as_of: date,
+    today: Consequences,
+) -> list[Finding]:
+    lineages = [lineage_of(motion, objective) for objective in get_args(Objective)]
+    in_force = [motion for name in lineages if registry.CHAMPION in registry.aliases(home, name)]
+    found = lint_profile(
+        version.profile,
+        as_of=version.as_of,
+        today=as_of,
+        market_share=today.selected / today.market if today.market else None,
+        good_share=today.good_kept,
+        motions=in_force,
+        attributes=version.attributes,
+    )
+    return [*found, *lint_hypothesis(settings)]

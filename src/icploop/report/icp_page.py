@@ -13,8 +13,10 @@ from icploop.domain.gate import Comparison
 from icploop.domain.predicate import parse
 from icploop.domain.profile import Line, Profile, Refusal, Rules, StatedLine
 from icploop.errors import DataError
+from icploop.modeling.insights import Insights
 from icploop.modeling.rounds import Round
 from icploop.modeling.version import IcpVersion
+from icploop.report.insights_page import insights_page
 from icploop.settings import DIMENSIONS, Attribute, Settings
 
 TITLES = {
@@ -26,17 +28,20 @@ TITLES = {
     "pain_proof": "What hurts",
 }
 PURSUE, REFUSE = "## Pursue", "## Do not pursue"
+# From this share on, the ICP is hardly more than the average customer.
+ALIKE = 0.8
 _ROW = re.compile(r"^\|.*?`(?P<code>[^`]+)`.*$")
 _CUTOFF = re.compile(r"^\*\*(?P<cutoff>-?\d+) points? or more fits?")
 
 
-def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
-    """The whole page: the ICP by dimension, the anti-ICP, how it was judged."""
+def page(version: IcpVersion, settings: Settings, judged: Round, insights: Insights) -> str:
+    """The whole page: the ICP by dimension, the anti-ICP, how it was judged, what else is told."""
     return "\n".join(
         [
             *_heading(version, settings),
             *profile_page(version.profile, version.attributes),
             *_judged(judged, settings.policy.interval),
+            insights_page(insights, version.attributes),
         ]
     )
 
@@ -44,7 +49,12 @@ def page(version: IcpVersion, settings: Settings, judged: Round) -> str:
 def profile_page(profile: Profile, attributes: Sequence[Attribute]) -> list[str]:
     """The part of the page that executes, with its evidence, as lines of markdown."""
     labels = {a.name: a for a in attributes}
-    return [*_pursue(profile, labels), *_refuse(profile, labels), *_stated(profile, labels)]
+    return [
+        *_pursue(profile, labels),
+        *_refuse(profile, labels),
+        *_stated(profile, labels),
+        *_beside_the_average(profile, labels),
+    ]
 
 
 def rules_of(text: str) -> Rules:
@@ -139,11 +149,12 @@ def _pursue(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
 
 def _row(title: str, line: Line, attribute: Attribute) -> str:
     e = line.evidence
+    points = f"{line.points:+d}" if line.points or not line.non_negotiable else ""
     must = "must " if line.non_negotiable else ""
     mark = {"supported": "", "hypothesis": " (hypothesis)", "contradicted": " (contradicted)"}
     said = f"{_in_cell(line.predicate.text(attribute))} `{line.predicate.code()}`"
     return (
-        f"| {title} | {said}{mark[line.support]} | {must}{line.points:+d} "
+        f"| {title} | {said}{mark[line.support]} | {must}{points} "
         f"| {e.accounts} of {e.of} | {_percent(e.nrr)} ({_percent(e.nrr_outside)}) "
         f"| {_percent(e.retention)} ({_percent(e.retention_outside)}) | {_reach(e.low, e.high)} |"
     )
@@ -220,6 +231,42 @@ def _stated(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
         "| line of the hypothesis | points | what customers say | customers | difference, 90% |",
         "| --- | ---: | --- | ---: | --- |",
         *map(row, profile.stated),
+        "",
+    ]
+
+
+def _beside_the_average(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+    if not profile.lines or not profile.average:
+        return []
+    wanted: dict[str, list[str]] = {}
+    for line in profile.lines:
+        if line.points > 0 or line.non_negotiable:
+            name = line.predicate.attribute
+            wanted.setdefault(name, []).append(line.predicate.text(labels[name]))
+    usual = {trait.attribute: trait.text(labels[trait.attribute]) for trait in profile.average}
+    warning = (
+        [
+            f"**Mind that** {profile.likeness:.0%} of the prospects that this ICP selects look "
+            "like the average customer too: it says little more than who buys today.",
+            "",
+        ]
+        if profile.likeness >= ALIKE
+        else [
+            f"Of the prospects that this ICP selects, {profile.likeness:.0%} look like the average "
+            "customer too.",
+            "",
+        ]
+    )
+    return [
+        "## The average customer beside it",
+        "",
+        *warning,
+        "| the average customer | this ICP wants |",
+        "| --- | --- |",
+        *(
+            f"| {_in_cell(usual.get(name, 'n/a'))} | {_in_cell('; '.join(texts))} |"
+            for name, texts in sorted(wanted.items())
+        ),
         "",
     ]
 

@@ -11,13 +11,12 @@ from icploop.domain.lint import (
     NARROWEST_GOOD,
     NARROWEST_MARKET,
     WIDEST_MARKET,
-    Finding,
     lint_lines,
     lint_profile,
-    lint_text,
 )
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal
+from icploop.domain.prose import Finding, lint_text
 from icploop.settings import DIMENSIONS, Attribute
 
 EVIDENCE = Evidence(30, 100, 1.2, 0.9, 0.95, 0.8, 0.1, 0.5, 14.0)

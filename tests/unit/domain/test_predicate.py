@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icploop.domain.predicate import Predicate, parse
+from icploop.domain.predicate import Predicate, parse, readable
 from icploop.settings import HypothesisLine
 from tests.companies import SETTINGS
 
@@ -137,3 +137,10 @@ def test_a_predicate_reads_as_words(predicate: Predicate, text: str) -> None:
 def test_a_line_of_the_hypothesis_becomes_the_same_condition(condition: dict[str, Any]) -> None:
     line = HypothesisLine(attribute="x", points=2, **condition)
     assert Predicate.of_condition(line) == Predicate("x", **condition)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1234.0, 1200.0), (0.0567, 0.057), (0.0, 0.0), (-37.4, -37.0)]
+)
+def test_ends_are_written_as_a_person_would(value: float, text: float) -> None:
+    assert readable(value) == text

@@ -22,10 +22,11 @@ NO_SIGNALS = pd.DataFrame({"account_id": [], "at": [], "kind": [], "value": []})
 
 def learned(known: Market, settings: Settings = SETTINGS) -> Profile:
     card = learn_scorecard(known.features, known.truth, SETTINGS.attributes, 0.25)
-    best = known.features.loc[known.truth.nlargest(len(known.truth) // 20).index]
     happened = troubles(known.outcomes, NO_SIGNALS)
     customers = Customers(known.features, known.outcomes, happened, AS_OF)
-    return learn_profile(customers, card, SETTINGS.attributes, best, settings)
+    return learn_profile(
+        customers, card, SETTINGS.attributes, known.features, known.truth, settings
+    )
 
 
 def stating(**more: Any) -> Settings:
@@ -158,3 +159,12 @@ def test_the_bad_segment_is_found_nearly_always() -> None:
     pages = [learned(market(400, seed=seed)) for seed in range(20)]
     found = sum(any(r.predicate.any_of == ("gaming",) for r in p.anti) for p in pages)
     assert found >= 18
+
+
+def test_the_average_customer_stands_beside_it_in_the_same_attributes() -> None:
+    told = {line.predicate.attribute for line in PAGE.lines}
+    assert {trait.attribute for trait in PAGE.average} == told
+    sizes = next(trait.between for trait in PAGE.average if trait.attribute == "employees")
+    low, high = KNOWN.features["employees"].quantile([0.25, 0.75])
+    assert sizes == (pytest.approx(low, rel=0.1), pytest.approx(high, rel=0.1))
+    assert 0 < PAGE.likeness < 0.9

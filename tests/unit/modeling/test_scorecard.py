@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.modeling.scorecard import Scorecard, learn_scorecard, readable, share_kept
+from icploop.modeling.scorecard import Scorecard, learn_scorecard, share_kept
 from icploop.settings import Attribute
 from tests.companies import SETTINGS, market
 
@@ -84,10 +84,3 @@ def test_ranges_of_whole_numbers_do_not_overlap() -> None:
     held = np.column_stack([line.predicate.holds(sizes.to_frame("size")) for line in card.lines])
     assert len(card.lines) >= 3
     assert held.sum(axis=1).max() == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(1234.0, 1200.0), (0.0567, 0.057), (0.0, 0.0), (-37.4, -37.0)]
-)
-def test_ends_are_written_as_a_person_would(value: float, text: float) -> None:
-    assert readable(value) == text
