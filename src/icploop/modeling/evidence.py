@@ -20,7 +20,7 @@ from icploop.modeling.features import attributes_at
 from icploop.modeling.fit_model import FitModel
 from icploop.modeling.objectives import EXPECTED_OF, ValueTerms, objective_score
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore, RandomChoice
-from icploop.modeling.scorecard import learn_scorecard
+from icploop.modeling.scorecard import learn_scorecard, worth_asking_about
 from icploop.modeling.version import IcpVersion
 from icploop.settings import Attribute, Kind, Settings
 
@@ -192,8 +192,7 @@ class FitWithPage:
     def fit(self, features: pd.DataFrame, customers: pd.DataFrame) -> Self:
         """Learn both from customers (see `FitModel.fit`)."""
         self.model.fit(features, customers)
-        asked = pd.concat([self.market, features[self.market.columns]])
-        asked = asked[~asked.index.duplicated()]
+        asked = worth_asking_about(self.market, features)
         said = self.model.predict(asked)[self.ranked_by]
         self.card_ = learn_scorecard(asked, said, self.attributes, self.capacity)
         return self

@@ -48,7 +48,7 @@ from icploop.modeling.guards import broken, deal_changes, missing_slices
 from icploop.modeling.leaks import filled_by_outcome, too_good
 from icploop.modeling.profile_learning import Customers, learn_profile
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore
-from icploop.modeling.scorecard import learn_scorecard
+from icploop.modeling.scorecard import learn_scorecard, worth_asking_about
 from icploop.modeling.selection import LISTING_COLUMNS, Selection, selection
 from icploop.modeling.troubles import troubles
 from icploop.modeling.version import Bands, IcpVersion
@@ -433,13 +433,8 @@ def _version(
         troubles(evidence.matured, seen.signals),
         as_of,
     )
-    others = customers.features.drop(market.index, errors="ignore")[market.columns]
-    card = learn_scorecard(
-        pd.concat([market, others]),
-        pd.concat([ranked, version.ranked(others)]),
-        usable,
-        evidence.capacity,
-    )
+    asked = worth_asking_about(market, customers.features)
+    card = learn_scorecard(asked, version.ranked(asked), usable, evidence.capacity)
     version = replace(
         version,
         reference=np.sort(ranked.to_numpy()),

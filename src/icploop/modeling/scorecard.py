@@ -10,13 +10,14 @@ whole numbers together rather than one by one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from icploop.domain.predicate import Predicate, readable
 from icploop.modeling.comparison import pursued
+from icploop.modeling.features import coverage
 from icploop.settings import Attribute
 
 MOST_POINTS = 3
@@ -31,6 +32,9 @@ _RIDGE = 1e-3
 _UNITS = np.linspace(0.15, 1.0, 18)
 _ROUNDS = 4
 _MOST_ACCOUNTS = 2500
+_KNOWN_ENOUGH = 0.5
+# Nobody writes "up to 4,299,999".
+_MOST_COUNTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,18 @@ def learn_scorecard(
     unit = float(np.polyfit(total, target, 1)[0]) if total.std() > 0 else 0.0
     fidelity = share_kept(total, said, said, capacity)
     return Scorecard(card.lines, unit, _cutoff(total, capacity), fidelity)
+
+
+def worth_asking_about(market: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
+    """The accounts that a model is asked about for its scorecard: attribute frames of both.
+
+    Of the market only those are left of whom at least half as much is known as of the typical
+    customer. Of a market that is known by name only, a model says next to nothing, and a page that
+    explains that would not explain the model.
+    """
+    least = _KNOWN_ENOUGH * float(coverage(customers).median()) if len(customers) else 0.0
+    others = market[coverage(market) >= least].drop(customers.index, errors="ignore")
+    return pd.concat([others, customers[market.columns]])
 
 
 def share_kept(points: pd.Series, model: pd.Series, worth: pd.Series, capacity: float) -> float:
@@ -181,7 +197,7 @@ class _Block:
         ends = [end for end in ends if given.min() < end <= given.max()]
         code = np.where(np.isfinite(values), np.searchsorted(ends, values, side="right"), -1)
         columns = (code[:, None] == np.arange(len(ends) + 1)).astype("float64")
-        return cls(columns, ends=tuple(ends), whole=bool((given == np.round(given)).all()))
+        return cls(columns, ends=tuple(ends), whole=_are_counts(given))
 
     def predicates(self, attribute: Attribute, effects: np.ndarray) -> list[Predicate]:
         """Conditions that group pieces of like effect, but for the group nearest to the average."""
@@ -208,8 +224,13 @@ class _Block:
         first, last = int(pieces.min()), int(pieces.max())
         low = self.ends[first - 1] if first > 0 else None
         high = self.ends[last] if last < len(self.ends) else None
-        # A value on an end belongs to the range above it; among whole numbers that can be said.
+        # A value on an end belongs to the range above it; among counts that can be said.
         return low, high - 1 if high is not None and self.whole else high
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    """Whether they are whole numbers of a size that people count one by one."""
+    return bool((values == np.round(values)).all() and np.abs(values).max() < _MOST_COUNTED)
 
 
 def _segments(effects: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
@@ -254,36 +275,34 @@ def _whole_points(held: np.ndarray, target: np.ndarray, capacity: float) -> np.n
     Starts from rounded effects at the best unit and changes points one by one; then the least
     useful lines go until few enough are left, and points are changed once more.
     """
-    effects = _ridge(held, target)
+    effects, aim = _ridge(held, target), _Aim.at(target, capacity)
     largest = float(np.abs(effects).max()) or 1.0
 
     def rounded(unit: float) -> np.ndarray:
         return np.clip(np.round(effects / (unit * largest)), -MOST_POINTS, MOST_POINTS)
 
-    best_unit = max(_UNITS, key=lambda unit: _likeness(held @ rounded(unit), target, capacity))
-    points = _improved(held, rounded(best_unit), target, capacity)
+    best_unit = max(_UNITS, key=lambda unit: aim.likeness(held @ rounded(unit)))
+    points = _improved(held, rounded(best_unit), aim)
     while np.count_nonzero(points) > _MOST_LINES:
         used, total = np.flatnonzero(points), held @ points
-        without = [_likeness(total - points[i] * held[:, i], target, capacity) for i in used]
+        without = [aim.likeness(total - points[i] * held[:, i]) for i in used]
         points[used[int(np.argmax(without))]] = 0
     used = np.flatnonzero(points)
-    points[used] = _improved(held[:, used], points[used], target, capacity)
+    points[used] = _improved(held[:, used], points[used], aim)
     return points
 
 
-def _improved(
-    held: np.ndarray, points: np.ndarray, target: np.ndarray, capacity: float
-) -> np.ndarray:
+def _improved(held: np.ndarray, points: np.ndarray, aim: _Aim) -> np.ndarray:
     """Points that no change of a single one by a single point would make rank more like it."""
     points, total = points.copy(), held @ points
-    best = _likeness(total, target, capacity)
+    best = aim.likeness(total)
     for _ in range(_ROUNDS):
         before = best
         for i in range(len(points)):
             for step in (-1, 1):
                 if abs(points[i] + step) > MOST_POINTS:
                     continue
-                found = _likeness(total + step * held[:, i], target, capacity)
+                found = aim.likeness(total + step * held[:, i])
                 if found > best + 1e-9:
                     points[i] += step
                     total, best = total + step * held[:, i], found
@@ -292,25 +311,38 @@ def _improved(
     return points
 
 
-def _likeness(points: np.ndarray, target: np.ndarray, capacity: float) -> float:
-    """Correlation with the target plus the share of its lift at capacity."""
-    if points.std() == 0:
-        return -1.0
-    value = np.corrcoef(points, target)[0, 1]
-    return float(value) + _lift(points, target, capacity) / _lift(target, target, capacity)
+@dataclass(frozen=True)
+class _Aim:
+    """What points are to rank like: a target of mean 0, and the share of accounts pursued."""
 
+    target: np.ndarray
+    capacity: float
+    perfect: float
+    norm: float
 
-def _lift(scores: np.ndarray, target: np.ndarray, capacity: float) -> float:
-    """What the best share by score is above everybody; ties share what is left.
+    @classmethod
+    def at(cls, target: np.ndarray, capacity: float) -> _Aim:
+        """The aim with what the target itself would reach."""
+        aim = cls(target, capacity, 1.0, float(np.sqrt(target @ target)))
+        return replace(aim, perfect=aim._lift(target))
 
-    `target` has mean 0.
-    """
-    room = capacity * len(scores)
-    at_edge = len(scores) - max(int(np.ceil(room)), 1)
-    edge = np.partition(scores, at_edge)[at_edge]
-    above, tied = scores > edge, scores == edge
-    share = (room - above.sum()) / tied.sum()
-    return float((target[above].sum() + share * target[tied].sum()) / room)
+    def likeness(self, points: np.ndarray) -> float:
+        """Correlation with the target plus the share of its lift at capacity."""
+        about = points - points.mean()
+        spread = float(about @ about)
+        if spread == 0:
+            return -1.0
+        correlation = float(about @ self.target) / (np.sqrt(spread) * self.norm)
+        return correlation + self._lift(points) / self.perfect
+
+    def _lift(self, scores: np.ndarray) -> float:
+        """What the best share by score is above everybody; ties share what is left."""
+        room = self.capacity * len(scores)
+        at_edge = len(scores) - max(int(np.ceil(room)), 1)
+        edge = np.partition(scores, at_edge)[at_edge]
+        above, tied = scores > edge, scores == edge
+        share = (room - np.count_nonzero(above)) / np.count_nonzero(tied)
+        return float(above @ self.target + share * (tied @ self.target)) / room
 
 
 def _cutoff(points: pd.Series, capacity: float) -> int:

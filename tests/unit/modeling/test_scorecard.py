@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.modeling.scorecard import Scorecard, learn_scorecard, share_kept
+from icploop.modeling.scorecard import Scorecard, learn_scorecard, share_kept, worth_asking_about
 from icploop.settings import Attribute
 from tests.companies import SETTINGS, market
 
@@ -84,3 +84,15 @@ def test_ranges_of_whole_numbers_do_not_overlap() -> None:
     held = np.column_stack([line.predicate.holds(sizes.to_frame("size")) for line in card.lines])
     assert len(card.lines) >= 3
     assert held.sum(axis=1).max() == 1
+
+
+def test_of_a_market_that_is_known_by_name_only_the_model_is_not_asked() -> None:
+    customers = market(60, seed=1).features
+    known = market(40, seed=2).features.fillna({"employees": 50.0, "funded_on": 9.0})
+    known = known.fillna({"industry": "retail", "tech": "crm", "has_sponsor": 1.0})
+    by_name = market(50, seed=5).features.assign(employees=np.nan, funded_on=np.nan)
+    by_name[["industry", "tech"]] = pd.NA
+    asked = worth_asking_about(pd.concat([known, by_name]), customers)
+    assert set(asked.index) == {*known.index, *customers.index}
+    # A customer that the market holds too is asked about once.
+    assert worth_asking_about(pd.concat([known, customers]), customers).index.is_unique
