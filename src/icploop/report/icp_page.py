@@ -131,7 +131,8 @@ def _pursue(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
     return [
         PURSUE,
         "",
-        f"**{profile.cutoff} {fit}.** Add up the lines that hold; a `must` cannot be outvoted. A "
+        f"**{profile.cutoff} {fit}.** Add up the lines that hold. A `must` is non-negotiable: no "
+        "points outvote it. Two or three points are a strong line, one is nice to have; a "
         f"point is worth about {100 * profile.unit:.1f} points of NRR. Choosing by these points "
         f"keeps {profile.fidelity:.0%} of what the full model expects to gain; the full model does "
         "the scoring.",
