@@ -20,7 +20,7 @@ test: $(READY) check ## set up and run the checks and the tests
 	$(BIN)/pytest
 
 slow: $(READY) ## the tests that take minutes: the demo, its pages in a browser, crashes
-	$(BIN)/pytest -m slow -n 0
+	$(BIN)/pytest -m slow -n 2 --dist loadfile
 
 check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/ruff check .

@@ -99,7 +99,7 @@ def test_the_planted_page_is_readable_and_marks_what_is_not_shown() -> None:
     text = "\n".join(profile_page(PAGE, SETTINGS.attributes))
     assert "## Pursue" in text
     assert "industry is health `industry has any of health`" in text
-    assert "A point is worth about" in text
+    assert "a point is worth about" in text
     assert "| learned | industry is gaming" in text
     assert "leave within 6 months" in text
     assert "customers who did not shrink" in text
