@@ -33,7 +33,7 @@ from icploop.settings import TABLES, Settings
 
 MOTION = "new-business"
 APPROVER = "demo ops"
-_WINS = 450
+_WINS = 400
 
 
 @dataclass(frozen=True)
