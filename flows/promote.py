@@ -1,4 +1,4 @@
-"""Promotion on record in Prefect."""
+"""Decisions and promotion on record in Prefect."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from icploop.io.home import Home
-from icploop.pipelines import promote as pipeline
-from icploop.pipelines.show import describe_version
+from icploop.pipelines import decide as pipeline
+from icploop.pipelines.versions import describe_version
 
 
 @flow(
@@ -28,3 +28,9 @@ def promote(
         description=f"ICP version {report.version}, approved by {who}: {reason}",
     )
     return report
+
+
+@flow(name="settle", flow_run_name="{motion}", description=pipeline.settle.__doc__)
+def settle(home: Path, motion: str, as_of: date | None = None) -> pipeline.SettledReport:
+    """Finish what was left half done, and carry out decisions made in MLflow."""
+    return pipeline.settle(Home(home), motion, as_of or datetime.now(UTC).date())

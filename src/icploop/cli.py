@@ -40,6 +40,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Motion = Annotated[
     str | None, typer.Option("--motion", help="The go-to-market motion; the first one by default.")
 ]
+Trainer = Annotated[
+    str | None, typer.Option("--by", help="Who trains; the user of this machine by default.")
+]
+By = Annotated[str, typer.Option("--by", help="Who decides.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 Which = Annotated[str, typer.Option("--version", help="A version's number or alias.")]
 Here = Path()
 _INTERRUPTED = 130
@@ -101,27 +106,40 @@ def ingest(
 
 @app.command(epilog="Example: icp status --as-of 2025-12-31")
 def status(
-    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+    home: HomeOption = Here,
+    motion: Motion = None,
+    log: Annotated[bool, typer.Option("--log", help="The ledger: every decision so far.")] = False,
+    as_of: AsOf = None,
+    as_json: Json = False,
 ) -> None:
     """Champion, closed deals since, matured accounts, pending approvals, freshness."""
     from icploop import console
+    from icploop.pipelines.status import ledger_report
     from icploop.pipelines.status import status as run
 
     found = _home(home)
+    if log:
+        ledger = ledger_report(found)
+        _answer(as_json, ledger.as_dict(), lambda: console.ledger(ledger))
+        return
     report = run(found, _motion(found, motion), _day(as_of))
     _answer(as_json, report.as_dict(), lambda: console.status(report))
 
 
 @app.command(epilog="Example: icp watch --as-of 2025-12-31")
 def watch(
-    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+    home: HomeOption = Here,
+    motion: Motion = None,
+    by: Trainer = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
 ) -> None:
     """Retrain if a round is due, else say how many closed deals are missing."""
     from icploop import console
 
     found, day = _home(home), _day(as_of)
     run = _runner("icploop.pipelines.retrain:retrain_if_due", "flows.watch:watch")
-    report = run(found, _motion(found, motion), day)
+    report = run(found, _motion(found, motion), day, who=by or _user())
     _answer(as_json, report.as_dict(), lambda: console.watch(report))
 
 
@@ -131,6 +149,7 @@ def retrain(
     motion: Motion = None,
     as_of: AsOf = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if no round is due.")] = False,
+    by: Trainer = None,
     as_json: Json = False,
 ) -> None:
     """Train a challenger, judge it, log it, register it."""
@@ -138,15 +157,15 @@ def retrain(
 
     found, day = _home(home), _day(as_of)
     run = _runner("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
-    report = run(found, _motion(found, motion), day, force=force)
+    report = run(found, _motion(found, motion), day, force=force, who=by or _user())
     _answer(as_json, report.as_dict(), lambda: console.retrain(report))
 
 
 @app.command(epilog='Example: icp approve 3 --by "Ada Ops" --reason "beats v2, reviewed"')
 def approve(
     version: Annotated[str, typer.Argument(help="A version's number, or `challenger`.")],
-    by: Annotated[str, typer.Option("--by", help="Who approves.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    by: By,
+    reason: Reason,
     home: HomeOption = Here,
     motion: Motion = None,
     as_of: AsOf = None,
@@ -156,9 +175,73 @@ def approve(
     from icploop import console
 
     found, day = _home(home), _day(as_of)
-    run = _runner("icploop.pipelines.promote:approve", "flows.promote:promote")
+    run = _runner("icploop.pipelines.decide:approve", "flows.promote:promote")
     report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
     _answer(as_json, report.as_dict(), lambda: console.approve(report))
+
+
+@app.command(epilog='Example: icp reject 3 --by "Ada Ops" --reason "the list misses our segment"')
+def reject(
+    version: Annotated[str, typer.Argument(help="A version's number, or `challenger`.")],
+    by: By,
+    reason: Reason,
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Reject a pending version: it does not come into force."""
+    from icploop import console
+    from icploop.pipelines.decide import reject as run
+
+    found, day = _home(home), _day(as_of)
+    report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
+    _answer(as_json, report.as_dict(), lambda: console.reject(report))
+
+
+@app.command(epilog='Example: icp rollback --by "Ada Ops" --reason "sales cannot use the list"')
+def rollback(
+    by: By,
+    reason: Reason,
+    version: Annotated[
+        str | None, typer.Argument(help="A version that was in force; the previous by default.")
+    ] = None,
+    home: HomeOption = Here,
+    motion: Motion = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Put a former version back in force, with the scores and the list that it last published."""
+    from icploop import console
+    from icploop.pipelines.decide import rollback as run
+
+    found, day = _home(home), _day(as_of)
+    report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
+    _answer(as_json, report.as_dict(), lambda: console.rollback(report))
+
+
+@app.command(epilog="Example: icp settle")
+def settle(
+    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Finish what was left half done, and carry out decisions made in MLflow."""
+    from icploop import console
+
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.decide:settle", "flows.promote:settle")
+    report = run(found, _motion(found, motion), day)
+    _answer(as_json, report.as_dict(), lambda: console.settle(report))
+
+
+@app.command(epilog="Example: icp publish")
+def publish(
+    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Publish today's scores and target list of the version in force, in data/published/."""
+    found, day = _home(home), _day(as_of)
+    run = _runner("icploop.pipelines.promote:publish", "flows.score:publish")
+    folder = str(run(found, _motion(found, motion), day))
+    _answer(as_json, {"published": folder}, lambda: f"Scores and target list: {folder}")
 
 
 @app.command(epilog="Example: icp score --in leads.csv --out scored.csv")
@@ -349,6 +432,15 @@ def _home(path: Path) -> Home:
     from icploop.io.home import Home
 
     return Home(path)
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
 
 
 def _day(text: str | None) -> date:

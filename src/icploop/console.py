@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from icploop.modeling.rounds import Round
     from icploop.modeling.what_if import Consequences
     from icploop.pipelines.backtest import BacktestReport
+    from icploop.pipelines.decide import (
+        PromotionReport,
+        RejectionReport,
+        RollbackReport,
+        SettledReport,
+    )
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.diff import DiffReport
     from icploop.pipelines.ingest import IngestReport
-    from icploop.pipelines.promote import PromotionReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
     from icploop.pipelines.score import ListReport, ScoreReport
     from icploop.pipelines.show import ShownVersion
-    from icploop.pipelines.status import Status
+    from icploop.pipelines.status import LedgerReport, Status
 
 
 def say(step: str) -> None:
@@ -79,8 +84,16 @@ def status(found: Status) -> str:
         ),
         (
             "waits for approval",
-            f"version {found.pending_approval}" if found.pending_approval else "nothing",
+            f"version {found.pending_approval} ({found.pending_note})"
+            if found.pending_approval
+            else "nothing",
         ),
+        *(
+            [("half done", f"a decision ({found.unfinished}); the next act finishes it")]
+            if found.unfinished
+            else []
+        ),
+        ("published", found.published or "nothing yet"),
         ("closed since a round", f"{found.closed_since} deals ({found.missing_deals} missing)"),
         ("round due", "yes" if found.round_due else "no"),
         ("last round", found.last_round or "never"),
@@ -90,6 +103,28 @@ def status(found: Status) -> str:
         ("rows in quarantine", str(found.quarantined_rows)),
     ]
     return "\n".join(f"{name:<22}{fact}" for name, fact in facts)
+
+
+def ledger(found: LedgerReport) -> str:
+    """The ledger, a line a row, and whether it is sound."""
+    lines = [
+        f"{s.number:>5}  {s.row.as_of}  {s.row.motion}  {s.row.event:<11}"
+        f"{'v' + s.row.version if s.row.version else '':<6}"
+        f"{s.row.who or '':<12} {shortened(s.row.reason or '')}  [{s.seal[:8]}]"
+        for s in found.rows
+    ]
+    if found.first_broken is not None:
+        lines.append(f"NOT SOUND: row {found.first_broken} is not as it was written.")
+    lines += [f"NOT SOUND: {missing}." for missing in found.missing]
+    if found.first_broken is None and not found.missing:
+        lines.append(f"The ledger is sound: {len(found.rows)} rows.")
+    return "\n".join(lines)
+
+
+def shortened(text: str, width: int = 90) -> str:
+    """The text on one line, cut at `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def retrain(report: RetrainReport) -> str:
@@ -116,8 +151,26 @@ def approve(report: PromotionReport) -> str:
     replaced = f"; version {report.replaced} is the previous one" if report.replaced else ""
     return (
         f"Version {report.version} of {report.motion} is in force, approved by "
-        f"{report.approved_by}{replaced}."
+        f"{report.approved_by}{replaced}.\nIts scores and target list: {report.published}"
     )
+
+
+def reject(report: RejectionReport) -> str:
+    """What does not wait any more."""
+    return f"Version {report.version} of {report.motion} was rejected by {report.rejected_by}."
+
+
+def rollback(report: RollbackReport) -> str:
+    """What is in force again."""
+    return (
+        f"Version {report.version} of {report.motion} is in force again, instead of version "
+        f"{report.left}.\nIts scores and target list, as they were: {report.published}"
+    )
+
+
+def settle(report: SettledReport) -> str:
+    """What was found to do."""
+    return "\n".join(report.done) or f"Nothing was to do for {report.motion}."
 
 
 def score(report: ScoreReport) -> str:

@@ -22,6 +22,10 @@ class DataError(IcpError):
     exit_status = 3
 
 
+class UnavailableError(DataError):
+    """A store does not answer or cannot be written; what was begun can be finished later (3)."""
+
+
 class RefusedError(IcpError):
     """A rule refused the act: approval, lock, stale hash; nothing was changed (exit status 4)."""
 

@@ -211,6 +211,10 @@ class GatePolicy(_Frozen):
     `deal_margin` is the share by which win rate, gross margin or speed of the deals that it would
     pursue may get worse: who stays longer may be harder to win, and NRR does not say so.
     `looks` is how often a customer may decide before it counts as used up.
+
+    `approval: auto` puts what passed in force without a person. A version that waits for one is
+    `overdue_days` old when ops are reminded, and cannot be approved any more after `expires_days`.
+    With `two_persons` whoever trained a version may not approve it.
     """
 
     preset: Literal["strict", "balanced", "fresh"] = "balanced"
@@ -229,6 +233,16 @@ class GatePolicy(_Frozen):
     looks: int = Field(default=12, ge=1)
     interval: float = Field(default=0.9, gt=0.5, lt=1)
     draws: int = Field(default=2000, ge=200, le=100_000)
+    approval: Literal["manual", "auto"] = "manual"
+    two_persons: bool = False
+    expires_days: int = Field(default=30, ge=1)
+    overdue_days: int = Field(default=7, ge=1)
+
+    @model_validator(mode="after")
+    def _persons_approve(self) -> Self:
+        if self.two_persons and self.approval == "auto":
+            raise ValueError("two_persons needs `approval: manual`: auto asks nobody")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -239,8 +253,25 @@ class GatePolicy(_Frozen):
         return _PRESETS.get(str(stated.get("preset", "balanced")), {}) | stated
 
     def digest(self) -> str:
-        """A hash of every number of the policy, kept with each decision made under it."""
-        return digest(self.model_dump(mode="json"))
+        """A hash of what the policy asks of a version, kept with each verdict under it."""
+        return digest(self.model_dump(mode="json", exclude=_ASKS_PERSONS))
+
+
+# Keys of the policy that say who decides about a version, and leave its verdict as it is.
+_ASKS_PERSONS = {"approval", "two_persons", "expires_days", "overdue_days"}
+
+
+class Notify(_Frozen):
+    """Where notices go: a webhook that takes JSON with a `text`, as Slack's do.
+
+    `url_env` and `secret_env` name the environment variables that hold its address and the secret
+    that signs the body. `prefect_block` names a notification block of Prefect instead or besides
+    (`slack-webhook/ops`), which sends the text alone.
+    """
+
+    url_env: str = "ICP_WEBHOOK_URL"
+    secret_env: str = "ICP_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+    prefect_block: str = ""
 
 
 class Owners(_Frozen):
@@ -280,6 +311,7 @@ class Settings(_Frozen):
     required: tuple[Condition, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     owners: Owners = Owners()
+    notify: Notify = Notify()
     ingest: Ingest = Ingest()
     seed: int = 0
 
@@ -300,6 +332,12 @@ class Settings(_Frozen):
     def lineage(self, motion: str) -> str:
         """The name under which versions, verdicts and decisions of a motion are kept."""
         return lineage_of(motion, self.objective)
+
+    def judging_digest(self) -> str:
+        """A hash of all that a verdict rests on: what may change without it is left out."""
+        beside: Any = {"company", "motions", "owners", "notify", "ingest", "trigger", "targets"}
+        stated = self.model_dump(mode="json", exclude=beside | {"policy"})
+        return digest([stated, self.policy.digest()])
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -90,7 +90,7 @@ def waiting(_challenged: Home, tmp_path: Path) -> Home:
 
 def copied(home: Home, root: Path) -> Home:
     """A copy of a home at another place, with an MLflow store of its own."""
-    shutil.copytree(home.root, root)
+    shutil.copytree(home.root, root, symlinks=True)
     _move_artifacts(root / "mlruns" / "mlflow.db", str(home.root), str(root))
     return Home(root)
 

@@ -6,23 +6,49 @@ from pathlib import Path
 
 import pandas as pd
 
+from icploop.domain.ledger import LedgerRow
 from icploop.io import registry
 from icploop.io.home import Home
-from tests.unit.planted import MOTION
+from icploop.io.warehouse import Warehouse
+from icploop.modeling.version import content_hash
+from icploop.pipelines.mirror import mirror
+from tests.unit.planted import LAST_DAY, MOTION
 
 
-def register_a_challenger(home: Home) -> None:
-    """Register version 1's content as version 2, which waits for approval."""
+def register_a_challenger(home: Home, **details: str | None) -> None:
+    """Register version 1's content as version 2, which waits for approval.
+
+    `details` replace what the ledger says of its verdict.
+    """
     first = registry.describe(home, MOTION, "1")
+    version = registry.load(home, MOTION, "1")
     registry.register(
         home,
-        registry.load(home, MOTION, "1"),
+        version,
         run_id=first.run_id,
         description=first.description,
         tags={"verdict": "PROMOTE", "reasons": "It beats it.", "judged_against": "1"},
         example=pd.DataFrame({"account_id": ["p1"], "industry": ["health"]}),
     )
-    registry.set_alias(home, MOTION, registry.CHALLENGER, "2")
+    said = {
+        "verdict": "PROMOTE",
+        "champion": "1",
+        "run_id": first.run_id,
+        "content_hash": content_hash(version.parts()),
+        "settings_hash": home.settings().judging_digest(),
+    }
+    Warehouse(home.warehouse_file).append(
+        LedgerRow(
+            "verdict",
+            MOTION,
+            LAST_DAY,
+            "2",
+            who="Trainer",
+            reason="It beats it.",
+            details=said | details,
+        )
+    )
+    mirror(home, MOTION, LAST_DAY)
 
 
 def pieces(home: Home, number: int = 1) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+import pandas as pd
+
 from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables
 from icploop.settings import Trigger
@@ -12,10 +14,14 @@ from icploop.settings import Trigger
 
 @dataclass(frozen=True)
 class LastRound:
-    """The last judged round of a motion: its as-of day and how many closed deals it had seen."""
+    """The last judged round of a motion: its as-of day, and the day of the newest deal it saw."""
 
     as_of: date
-    closed_deals: int
+    newest_close: date
+
+    def days_before(self, today: date) -> int:
+        """Days since the round; where a clock that ran ahead dated it, since what it had seen."""
+        return (today - (self.as_of if self.as_of <= today else self.newest_close)).days
 
 
 @dataclass(frozen=True)
@@ -28,25 +34,25 @@ class Due:
     reason: str
 
 
-def closed_deals(tables: Tables, motion: str, trigger: Trigger) -> int:
-    """How many deals of `motion` count as closed in what has been seen."""
+def closed_deals(tables: Tables, motion: str, trigger: Trigger) -> pd.Series:
+    """The closing moments of the deals of `motion` that count as closed, by deal_id."""
     deals = tables.deals[of_motion(tables.deals, motion)]
     counted = ["won"] if trigger.count == "won" else ["won", "lost"]
-    return int(deals["outcome"].isin(counted).sum())
+    closed = deals[deals["outcome"].isin(counted)]
+    return closed.set_index("deal_id")["closed_at"]
 
 
-def due(closed: int, last: LastRound | None, as_of: date, trigger: Trigger) -> Due:
+def due(since: int, last: LastRound | None, as_of: date, trigger: Trigger) -> Due:
     """Whether N deals have closed, or the calendar floor has passed, since the last round.
 
-    Counting totals instead of dates lets a deal that arrives late count when it arrives. A deal
-    that was deleted or reopened lowers the total, never below zero deals since.
+    `since` counts the closed deals that no round has used up yet. Counting deals by name, not by
+    date, lets one that arrives late count when it arrives, and one that was reopened, closed again
+    or deleted never count twice.
     """
-    since = max(0, closed - (last.closed_deals if last else 0))
     missing = max(0, trigger.closed_deals - since)
     kind = "won" if trigger.count == "won" else "closed"
     if missing == 0:
         return Due(True, since, 0, f"{since} deals {kind} since the last round")
-    if last and since and (as_of - last.as_of).days >= trigger.calendar_floor_days:
-        days = (as_of - last.as_of).days
-        return Due(True, since, missing, f"{days} days since the last round")
+    if last and since and last.days_before(as_of) >= trigger.calendar_floor_days:
+        return Due(True, since, missing, f"{last.days_before(as_of)} days since the last round")
     return Due(False, since, missing, f"{missing} more {kind} deals are needed")

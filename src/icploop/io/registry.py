@@ -25,7 +25,7 @@ import icploop
 from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
 from icploop.io.serving import read_parts
-from icploop.io.tracking import connect
+from icploop.io.tracking import connect, tells_silence
 from icploop.modeling.version import IcpVersion, content_hash
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -58,6 +58,7 @@ def model_name(lineage: str) -> str:
     return f"icp-{lineage}"
 
 
+@tells_silence
 def register(
     home: Home,
     version: IcpVersion,
@@ -100,6 +101,7 @@ def register(
     return Registered(str(created.version), run_id, all_tags, description)
 
 
+@tells_silence
 def aliases(home: Home, lineage: str) -> dict[str, str]:
     """The aliases of a lineage's model, alias to version number; empty before the first one."""
     client = connect(home)
@@ -112,15 +114,19 @@ def aliases(home: Home, lineage: str) -> dict[str, str]:
         raise
 
 
+@tells_silence
 def set_alias(home: Home, lineage: str, alias: str, number: str | None) -> None:
     """Point an alias at a version, or take it away."""
     client = connect(home)
+    if aliases(home, lineage).get(alias) == number:
+        return
     if number is None:
         client.delete_registered_model_alias(model_name(lineage), alias)
     else:
         client.set_registered_model_alias(model_name(lineage), alias, number)
 
 
+@tells_silence
 def tag_version(home: Home, lineage: str, number: str, tags: Mapping[str, str]) -> None:
     """Add tags to a version."""
     client = connect(home)
@@ -128,6 +134,7 @@ def tag_version(home: Home, lineage: str, number: str, tags: Mapping[str, str]) 
         client.set_model_version_tag(model_name(lineage), number, key, value)
 
 
+@tells_silence
 def describe(home: Home, lineage: str, which: str) -> Registered:
     """The version that a number (`7`, `v7`) or an alias names. Raises UsageError without one."""
     found = _find(home, lineage, which)
@@ -136,28 +143,63 @@ def describe(home: Home, lineage: str, which: str) -> Registered:
     )
 
 
-def load(home: Home, lineage: str, which: str) -> IcpVersion:
+@tells_silence
+def tags_of_model(home: Home, lineage: str) -> dict[str, str] | None:
+    """The tags of a lineage's registered model; None before its first version."""
+    found = connect(home).search_registered_models(f"name = '{model_name(lineage)}'")
+    return dict(found[0].tags) if found else None
+
+
+@tells_silence
+def tag_model(home: Home, lineage: str, tags: Mapping[str, str]) -> None:
+    """Add tags to a lineage's registered model."""
+    client = connect(home)
+    for key, value in tags.items():
+        client.set_registered_model_tag(model_name(lineage), key, value)
+
+
+@tells_silence
+def untag_version(home: Home, lineage: str, number: str, key: str) -> None:
+    """Take a tag from a version."""
+    connect(home).delete_model_version_tag(model_name(lineage), number, key)
+
+
+@tells_silence
+def versions(home: Home, lineage: str) -> dict[str, Registered]:
+    """Every version of a lineage by its number."""
+    found = connect(home).search_model_versions(f"name='{model_name(lineage)}'")
+    return {
+        str(v.version): Registered(
+            str(v.version), str(v.run_id), dict(v.tags), str(v.description or "")
+        )
+        for v in sorted(found, key=lambda v: int(v.version))
+    }
+
+
+@tells_silence
+def delete_version(home: Home, lineage: str, number: str) -> None:
+    """Delete a version; its number is not given again."""
+    connect(home).delete_model_version(model_name(lineage), number)
+
+
+@tells_silence
+def load(home: Home, lineage: str, which: str, content: str | None = None) -> IcpVersion:
     """The ICP version that a number or an alias names.
 
-    Raises RefusedError when its pieces are not those that were registered.
+    Raises RefusedError when its pieces are not those that were registered, or not those with the
+    hash `content`, where one is asked for.
     """
     found = _find(home, lineage, which)
     local = mlflow.artifacts.download_artifacts(f"models:/{model_name(lineage)}/{found.version}")
     parts = read_parts(Path(local) / "data" / _PARTS)
-    registered, stored = found.tags.get("content_hash", ""), content_hash(parts)
-    if stored != registered:
+    asked, stored = content or found.tags.get("content_hash", ""), content_hash(parts)
+    if stored != asked:
         raise RefusedError(
             f"Version {found.version} of {model_name(lineage)} was altered after its verdict (its "
-            f"content hash is {stored[:12]}, not {registered[:12]}); train again with `icp retrain "
+            f"content hash is {stored[:12]}, not {asked[:12]}); train again with `icp retrain "
             "--force`"
         )
     return IcpVersion.from_parts(parts)
-
-
-def load_champion(home: Home, lineage: str) -> tuple[IcpVersion, str] | None:
-    """The version in force and its number, or None before the first promotion."""
-    number = aliases(home, lineage).get(CHAMPION)
-    return (load(home, lineage, number), number) if number else None
 
 
 def _find(home: Home, lineage: str, which: str) -> ModelVersion:
@@ -166,6 +208,8 @@ def _find(home: Home, lineage: str, which: str) -> ModelVersion:
     try:
         return client.get_model_version(model_name(lineage), number)
     except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
         known = sorted(
             int(v.version) for v in client.search_model_versions(f"name='{model_name(lineage)}'")
         )

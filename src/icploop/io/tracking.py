@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import mlflow
 import pandas as pd
@@ -16,12 +18,40 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from icploop.errors import DataError, UsageError
+from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
 
 # Tables and schema migrations are announced at INFO, on every first run of every process.
 for _talkative in ("mlflow", "alembic"):
     logging.getLogger(_talkative).setLevel(logging.WARNING)
+
+
+# The tag that marks the run of a round before its verdict is in the ledger.
+ROUND_KEY = "round_key"
+# With MLflow's own seven retries a store that is down is only told after minutes.
+_RETRIES = "3"
+_SILENT = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def tells_silence(act: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let an act on MLflow raise UnavailableError where the store or its disk does not answer."""
+
+    @wraps(act)
+    def answered(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return act(*args, **kwargs)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if isinstance(error, MlflowException) and error.error_code not in _SILENT:
+                raise
+            raise UnavailableError(
+                f"MLflow stopped answering: {_first_line(error)}; when it is back, or has room, "
+                "run the same command again: what was begun is finished or undone"
+            ) from error
+
+    return answered
 
 
 @dataclass(frozen=True)
@@ -51,8 +81,9 @@ class RunRecord:
 def connect(home: Home) -> MlflowClient:
     """Use the store that MLFLOW_TRACKING_URI names, or the one embedded in the home folder.
 
-    Raises DataError when the store does not answer.
+    Raises UnavailableError when the store does not answer.
     """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         home.mlruns.mkdir(parents=True, exist_ok=True)
@@ -63,9 +94,9 @@ def connect(home: Home) -> MlflowClient:
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError) as error:
         place = _without_password(uri)
-        first_line = str(error).splitlines()[0].replace(uri, place)
-        raise DataError(
-            f"MLflow does not answer at {place}: {first_line}; start it, or unset "
+        told = _first_line(error).replace(uri, place)
+        raise UnavailableError(
+            f"MLflow does not answer at {place}: {told}; start it, or unset "
             "MLFLOW_TRACKING_URI to use the store in mlruns/"
         ) from error
     return client
@@ -86,6 +117,11 @@ def _use(uri: str) -> None:
     os.environ.update(stated)
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@tells_silence
 def log_run(record: RunRecord, experiment: str, home: Home) -> str:
     """Log a run with its children, and return its id."""
     client = connect(home)
@@ -95,14 +131,47 @@ def log_run(record: RunRecord, experiment: str, home: Home) -> str:
         if found
         else client.create_experiment(experiment, artifact_location=_artifacts(home))
     )
-    with mlflow.start_run(experiment_id=experiment_id, run_name=record.name) as run:
+    # Tags from the start: a run that is killed half way can be told by them.
+    with mlflow.start_run(
+        experiment_id=experiment_id, run_name=record.name, tags=dict(record.tags)
+    ) as run:
         _log(record)
         for child in record.children:
-            with mlflow.start_run(experiment_id=experiment_id, run_name=child.name, nested=True):
+            with mlflow.start_run(
+                experiment_id=experiment_id,
+                run_name=child.name,
+                nested=True,
+                tags=dict(child.tags),
+            ):
                 _log(child)
     return str(run.info.run_id)
 
 
+@tells_silence
+def unknown_runs(home: Home, experiment: str, known: Collection[str | None]) -> dict[str, str]:
+    """The runs of rounds that never reached the ledger, whose runs are `known`: id to round key."""
+    client = connect(home)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return {}
+    newest = client.search_runs([found.experiment_id], f"tags.{ROUND_KEY} LIKE '%'", max_results=50)
+    return {
+        run.info.run_id: run.data.tags[ROUND_KEY] for run in newest if run.info.run_id not in known
+    }
+
+
+@tells_silence
+def delete_run(home: Home, run_id: str) -> None:
+    """Delete a run and its children."""
+    client = connect(home)
+    run = client.get_run(run_id)
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run_id}'")
+    for child in children:
+        client.delete_run(child.info.run_id)
+    client.delete_run(run_id)
+
+
+@tells_silence
 def tag_run(home: Home, run_id: str, tags: Mapping[str, str]) -> None:
     """Add tags to a run that has ended."""
     client = connect(home)
@@ -119,7 +188,6 @@ def _log(record: RunRecord) -> None:
         mlflow.log_input(dataset, context="training")
     mlflow.log_params({key: str(value) for key, value in record.params.items()})
     mlflow.log_metrics({k: v for k, v in record.metrics.items() if pd.notna(v)})
-    mlflow.set_tags(dict(record.tags))
     for path, text in record.texts.items():
         mlflow.log_text(text, path)
     for path, table in record.tables.items():

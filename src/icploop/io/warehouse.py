@@ -1,24 +1,26 @@
 """The warehouse: one DuckDB file with the four tables, the quarantine and the ledger.
 
-DuckDB lets one process write to a file, so a connection is held only as long as one act takes.
+DuckDB lets one process write to a file, so a connection is held only as long as one act takes, and
+who comes meanwhile waits a little.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
 
-from icploop.domain.ledger import LedgerRow
+from icploop.domain.ledger import GENESIS, LedgerRow, Sealed, seal_of
 from icploop.domain.tables import CONTRACTS, Tables, read_text
-from icploop.errors import DataError, RefusedError
+from icploop.errors import DataError, RefusedError, UnavailableError
 from icploop.settings import TABLES, TableName
 
 QUARANTINE_COLUMNS = [
@@ -32,6 +34,8 @@ QUARANTINE_COLUMNS = [
     "record",
 ]
 
+# Other processes hold the file for moments only.
+_PATIENCE_SECONDS = 10.0
 _TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
 
 
@@ -95,40 +99,71 @@ class Warehouse:
             _create(db)
             return db.execute("FROM quarantine ORDER BY ALL").df()
 
-    def append(self, *rows: LedgerRow) -> None:
-        """Add rows to the ledger; nothing is ever changed or removed there."""
+    def append(self, *rows: LedgerRow, counted: Iterable[str] = ()) -> None:
+        """Add rows to the ledger, all or none; nothing is ever changed or removed there.
+
+        `counted` are the closed deals that a verdict among them uses up for the trigger: they never
+        count again for its lineage.
+        """
         with self._connection() as db:
             _create(db)
+            db.execute("BEGIN")
             for row in rows:
-                db.execute(
-                    "INSERT INTO ledger SELECT coalesce(max(number), 0) + 1, "
-                    "?, ?, ?, ?, ?, ?, ? FROM ledger",
-                    [
-                        row.event,
-                        row.motion,
-                        row.as_of,
-                        row.version,
-                        row.who,
-                        row.reason,
-                        json.dumps(row.details, sort_keys=True),
-                    ],
-                )
+                _seal(db, row)
+            deals = pd.DataFrame({"deal_id": pd.Series(sorted(counted), dtype="str")})
+            if len(deals):
+                db.register("incoming", deals.assign(lineage=rows[-1].motion))
+                db.execute("INSERT OR IGNORE INTO counted_deals BY NAME SELECT * FROM incoming")
+                db.unregister("incoming")
+            db.execute("COMMIT")
 
     def ledger(self, motion: str) -> list[LedgerRow]:
-        """The ledger of a motion, oldest first."""
+        """The ledger of a lineage, oldest first."""
+        return [sealed.row for sealed in self.sealed_ledger() if sealed.row.motion == motion]
+
+    def sealed_ledger(self) -> list[Sealed]:
+        """The whole ledger with its seals, oldest first."""
         if not self.path.exists():
             return []
         with self._connection() as db:
             _create(db)
             found = db.execute(
-                "SELECT event, motion, as_of, version, who, reason, details FROM ledger "
-                "WHERE motion = ? ORDER BY number",
-                [motion],
+                "SELECT number, written_at, event, motion, as_of, version, who, reason, details, "
+                "seal FROM ledger ORDER BY number"
             ).fetchall()
         return [
-            LedgerRow(event, motion, day, version, who, reason, json.loads(details))
-            for event, motion, day, version, who, reason, details in found
+            Sealed(
+                number,
+                at,
+                LedgerRow(event, motion, day, version, who, reason, json.loads(details)),
+                seal,
+            )
+            for number, at, event, motion, day, version, who, reason, details, seal in found
         ]
+
+    def counted_deals(self, lineage: str) -> frozenset[str]:
+        """The closed deals that judged rounds of a lineage have used up."""
+        if not self.path.exists():
+            return frozenset()
+        with self._connection() as db:
+            _create(db)
+            found = db.execute("SELECT deal_id FROM counted_deals WHERE lineage = ?", [lineage])
+            return frozenset(deal for (deal,) in found.fetchall())
+
+    def told(self, lineage: str) -> frozenset[str]:
+        """The keys of the notices of a lineage that were delivered."""
+        if not self.path.exists():
+            return frozenset()
+        with self._connection() as db:
+            _create(db)
+            found = db.execute("SELECT key FROM notices WHERE lineage = ?", [lineage])
+            return frozenset(key for (key,) in found.fetchall())
+
+    def note_told(self, lineage: str, key: str) -> None:
+        """Keep that a notice was delivered."""
+        with self._connection() as db:
+            _create(db)
+            db.execute("INSERT OR IGNORE INTO notices VALUES (?, ?)", [lineage, key])
 
     def log_list(self, lineage: str, version: str, as_of: date, listing: pd.DataFrame) -> None:
         """Keep who could stand on a target list, with what chance, and who did.
@@ -163,18 +198,28 @@ class Warehouse:
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with duckdb.connect(str(self.path)) as db:
+            with self._opened() as db:
                 yield db
         except (duckdb.OperationalError, OSError) as error:
-            if "Could not set lock" in str(error):
-                raise RefusedError(
-                    f"{self.path} is locked by another process; wait until it has finished and "
-                    "try again"
-                ) from error
-            raise DataError(
+            raise UnavailableError(
                 f"{self.path} cannot be read or written: {error}; make its folder writable, make "
                 "room on the disk, or put a sound copy there"
             ) from error
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return duckdb.connect(str(self.path))
+            except duckdb.OperationalError as error:
+                if "Could not set lock" not in str(error):
+                    raise
+                if time.monotonic() > until:
+                    raise RefusedError(
+                        f"{self.path} is locked by another process; wait until it has finished and "
+                        "try again"
+                    ) from error
+            time.sleep(0.05)
 
 
 def _create(db: duckdb.DuckDBPyConnection) -> None:
@@ -190,12 +235,42 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
         "column_name VARCHAR, rule VARCHAR, value VARCHAR, kept BOOLEAN, record VARCHAR)"
     )
     db.execute(
-        "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, event VARCHAR, "
-        "motion VARCHAR, as_of DATE, version VARCHAR, who VARCHAR, reason VARCHAR, details VARCHAR)"
+        "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, written_at VARCHAR, "
+        "event VARCHAR, motion VARCHAR, as_of DATE, version VARCHAR, who VARCHAR, reason VARCHAR, "
+        "details VARCHAR, seal VARCHAR)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS counted_deals (lineage VARCHAR, deal_id VARCHAR, "
+        "PRIMARY KEY (lineage, deal_id))"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS notices (lineage VARCHAR, key VARCHAR, "
+        "PRIMARY KEY (lineage, key))"
     )
     db.execute(
         "CREATE TABLE IF NOT EXISTS listings (lineage VARCHAR, version VARCHAR, as_of DATE, "
         "account_id VARCHAR, propensity DOUBLE, listed BOOLEAN)"
+    )
+
+
+def _seal(db: duckdb.DuckDBPyConnection, row: LedgerRow) -> None:
+    last = db.execute("SELECT number, seal FROM ledger ORDER BY number DESC LIMIT 1").fetchone()
+    number, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    db.execute(
+        "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            number,
+            at,
+            row.event,
+            row.motion,
+            row.as_of,
+            row.version,
+            row.who,
+            row.reason,
+            json.dumps(row.details, sort_keys=True),
+            seal_of(previous, number, at, row),
+        ],
     )
 
 

@@ -127,7 +127,7 @@ def _judged(
     listings: pd.DataFrame,
 ) -> Round:
     snapshot, policy = snapshot_hash(seen), settings.policy.digest()
-    closed = closed_deals(seen, motion, settings.trigger)
+    closed = len(closed_deals(seen, motion, settings.trigger))
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
     sold = sold.rename_axis(None)
     matured = int(sold["matured"].sum())

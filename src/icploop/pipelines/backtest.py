@@ -135,18 +135,19 @@ def days_when_due(
 ) -> Iterator[tuple[date, int]]:
     """The days on which a round is due, with the deals closed by then."""
     deals = seen.deals[of_motion(seen.deals, motion)]
-    counted = ["won"] if settings.trigger.count == "won" else ["won", "lost"]
-    decided = deals[deals["outcome"].isin(counted)]
+    kinds = ["won"] if settings.trigger.count == "won" else ["won", "lost"]
+    decided = deals[deals["outcome"].isin(kinds)]
     # A deal is seen once it has been created and closed, whatever order a blemish puts them in.
     moments = decided[["created_at", "closed_at"]].max(axis=1).dt.normalize().sort_values()
     closings = moments.to_numpy(dtype="datetime64[D]")
     previous: LastRound | None = None
+    counted = 0
     for offset in range((last - start).days + 1):
         day = start + timedelta(days=offset)
         closed = int(np.searchsorted(closings, np.datetime64(day), side="right"))
-        if due(closed, previous, day, settings.trigger).is_due:
+        if due(closed - counted, previous, day, settings.trigger).is_due:
             yield day, closed
-            previous = LastRound(day, closed)
+            previous, counted = LastRound(day, day), closed
 
 
 def _come_into_force(judged: Round, version: IcpVersion) -> InForce:

@@ -15,6 +15,7 @@ from icploop.demo.world import World, WorldRecipe, simulate
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import Tables, check_table
+from icploop.domain.trigger import closed_deals
 from icploop.errors import UsageError
 from icploop.io import registry
 from icploop.io.home import Home, create
@@ -150,12 +151,22 @@ def record_replay(company: Company, replayed: Replay) -> str:
 
     The ledger gets the verdict of every round, so that the next one is due when it would have been.
     """
-    registered = record(company.home, company.settings, company.tables, replayed.in_force, None)
+    registered = record(
+        company.home,
+        company.settings,
+        company.tables,
+        replayed.in_force,
+        None,
+        trigger="replayed",
+        who="the replay of the demo",
+    )
     rows = []
     for _, row in replayed.report.rounds.iterrows():
         run_id = log_run(_replayed_round(row), registry.model_name(MOTION), company.home)
         rows.append(_verdict(row, run_id))
-    Warehouse(company.home.warehouse_file).append(*rows)
+    seen = seen_by(company.tables, rows[-1].as_of)
+    counted = closed_deals(seen, MOTION, company.settings.trigger).index
+    Warehouse(company.home.warehouse_file).append(*rows, counted=counted)
     return str(registered.version)
 
 

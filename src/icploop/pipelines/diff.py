@@ -13,12 +13,11 @@ from icploop.domain.profile import Line, Refusal
 from icploop.domain.profile_diff import Change, changes, moves
 from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
-from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.features import attributes_at
 from icploop.modeling.version import IcpVersion
-from icploop.pipelines.show import describe_version
+from icploop.pipelines.versions import load_version
 from icploop.settings import Attribute
 
 
@@ -61,16 +60,14 @@ class DiffReport:
 
 def diff(home: Home, motion: str, old: str, new: str, as_of: date) -> DiffReport:
     """Compare two versions on every account that the day knows. Raises UsageError for neither."""
-    lineage = home.settings().lineage(motion)
-    numbers = [describe_version(home, motion, which).number for which in (old, new)]
-    before, after = (registry.load(home, lineage, number) for number in numbers)
+    (before, older), (after, newer) = (load_version(home, motion, which) for which in (old, new))
     seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
     first, second = (tiers(seen, version, as_of) for version in (before, after))
     names = seen.accounts.groupby("account_id")["name"].last()
     moved = moves(first, second)
     return DiffReport(
-        old=numbers[0],
-        new=numbers[1],
+        old=older,
+        new=newer,
         as_of=as_of,
         changes=changes(before.profile, after.profile),
         cutoffs=(before.profile.cutoff, after.profile.cutoff),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,19 +17,33 @@ from icploop.domain.gate import Comparison
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis, decided_deals
+from icploop.domain.standing import Standing, standing_of
 from icploop.domain.tables import Tables
-from icploop.domain.trigger import Due
-from icploop.errors import RefusedError
+from icploop.domain.trigger import Due, closed_deals
+from icploop.errors import IcpError, RefusedError, UnavailableError
 from icploop.io import registry
 from icploop.io.home import Home
-from icploop.io.tracking import RunRecord, Snapshot, log_run, tag_run
+from icploop.io.lock import one_at_a_time
+from icploop.io.tracking import (
+    ROUND_KEY,
+    RunRecord,
+    Snapshot,
+    delete_run,
+    log_run,
+    tag_run,
+    unknown_runs,
+)
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.evidence import Evidence
 from icploop.modeling.importance import importances
 from icploop.modeling.insights import Insights, insights_of
 from icploop.modeling.rounds import Round, run_round
-from icploop.modeling.version import IcpVersion
-from icploop.pipelines.watch import check, watch
+from icploop.modeling.version import IcpVersion, content_hash
+from icploop.pipelines.decide import AUTO
+from icploop.pipelines.notify import send_notices
+from icploop.pipelines.promote import finish, tell
+from icploop.pipelines.versions import load_version
+from icploop.pipelines.watch import fresh_deals, watch
 from icploop.report import plots
 from icploop.report.html_page import html_page
 from icploop.report.icp_page import comparison_table, page
@@ -37,6 +52,8 @@ from icploop.report.insights_page import kpi_card_page
 from icploop.settings import Settings, digest
 
 Say = Callable[[str], None]
+# Who trains when nobody says so.
+SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True)
@@ -103,32 +120,81 @@ class WatchReport:
         }
 
 
-def retrain_if_due(home: Home, motion: str, as_of: date) -> WatchReport:
-    """Retrain where a round is due; otherwise say what is missing."""
-    due = watch(home, motion, as_of)
-    return WatchReport(due, retrain(home, motion, as_of) if due.is_due else None)
+def retrain_if_due(
+    home: Home, motion: str, as_of: date, *, who: str = SCHEDULE, say: Say = lambda _: None
+) -> WatchReport:
+    """Retrain where a round is due; otherwise say what is missing.
+
+    One of several that watch at the same time runs the round, the others are refused.
+    """
+    settings = home.settings()
+    with one_at_a_time(home, settings.lineage(motion)):
+        finish(home, settings, motion)
+        due = watch(home, motion, as_of)
+        if not due.is_due:
+            tell(home, settings, settings.lineage(motion), as_of)
+            return WatchReport(due, None)
+        return WatchReport(due, _retrained(home, settings, motion, as_of, due.reason, who, say))
 
 
 def retrain(
-    home: Home, motion: str, as_of: date, *, force: bool = False, say: Say = lambda _: None
+    home: Home,
+    motion: str,
+    as_of: date,
+    *,
+    force: bool = False,
+    who: str = SCHEDULE,
+    say: Say = lambda _: None,
 ) -> RetrainReport:
-    """Train a challenger, judge it, log it, register it.
+    """Train a challenger, judge it, log it, register it. `who` trains it.
 
-    Raises RefusedError when no round is due yet and `force` is not given: each look at the holdout
-    costs some of its honesty.
+    Raises RefusedError when no round is due yet and `force` is not given (each look at the holdout
+    costs some of its honesty), and while another act on the lineage is running.
     """
     settings = home.settings()
-    warehouse = Warehouse(home.warehouse_file)
-    tables = warehouse.tables()
-    ledger = warehouse.ledger(settings.lineage(motion))
-    due = check(tables, ledger, settings, motion, as_of)
-    if not due.is_due and not force:
-        raise RefusedError(
-            f"No round is due for `{motion}` on {as_of}: {due.reason}. Nothing was changed; use "
-            "--force to train all the same"
-        )
+    with one_at_a_time(home, settings.lineage(motion)):
+        finish(home, settings, motion)
+        due = watch(home, motion, as_of)
+        if not due.is_due and not force:
+            raise RefusedError(
+                f"No round is due for `{motion}` on {as_of}: {due.reason}. Nothing was changed; "
+                "use --force to train all the same"
+            )
+        trigger = due.reason if due.is_due else "forced"
+        return _retrained(home, settings, motion, as_of, trigger, who, say)
+
+
+def _retrained(
+    home: Home, settings: Settings, motion: str, as_of: date, trigger: str, who: str, say: Say
+) -> RetrainReport:
+    """The round; where a store stops answering on the way, that goes on record if it can."""
     lineage = settings.lineage(motion)
-    champion = registry.load_champion(home, lineage)
+    try:
+        return _round(home, settings, motion, as_of, trigger, who, say)
+    except UnavailableError as error:
+        _put_on_record(home, settings, lineage, as_of, str(error))
+        raise
+
+
+def _put_on_record(home: Home, settings: Settings, lineage: str, as_of: date, failure: str) -> None:
+    warehouse = Warehouse(home.warehouse_file)
+    row = LedgerRow("failure", lineage, as_of, reason=failure)
+    try:
+        if warehouse.ledger(lineage)[-1:] != [row]:
+            warehouse.append(row)
+        send_notices(home, settings, lineage, as_of)
+    except IcpError as error:
+        say_why = "The failure could not be put on record: %s"
+        logging.getLogger("icploop").warning(say_why, error)
+
+
+def _round(
+    home: Home, settings: Settings, motion: str, as_of: date, trigger: str, who: str, say: Say
+) -> RetrainReport:
+    lineage = settings.lineage(motion)
+    warehouse = Warehouse(home.warehouse_file)
+    tables, ledger = warehouse.tables(), warehouse.ledger(lineage)
+    champion = _champion(home, motion, standing_of(ledger))
     say("training and judging a challenger")
     judged = run_round(
         tables,
@@ -137,77 +203,116 @@ def retrain(
         as_of,
         champion[0] if champion else None,
         looks=looks_of(ledger),
-        elders=_elders(home, lineage, ledger, champion[1] if champion else None),
+        elders=_elders(home, motion, ledger),
         listings=warehouse.listings(lineage),
     )
     say("logging to MLflow")
-    warehouse.append(
-        LedgerRow("trigger", lineage, as_of, reason=due.reason if due.is_due else "forced")
+    report = record(
+        home, settings, tables, judged, champion[1] if champion else None, trigger=trigger, who=who
     )
-    return record(home, settings, tables, judged, champion[1] if champion else None)
+    tell(home, settings, lineage, as_of)
+    return report
 
 
-def _elders(
-    home: Home, lineage: str, ledger: Sequence[LedgerRow], champion: str | None
-) -> dict[str, IcpVersion]:
+def _champion(home: Home, motion: str, stands: Standing) -> tuple[IcpVersion, str] | None:
+    return load_version(home, motion, registry.CHAMPION) if stands.in_force else None
+
+
+def _elders(home: Home, motion: str, ledger: Sequence[LedgerRow]) -> dict[str, IcpVersion]:
     """The first version that came into force and the last that a person approved.
 
-    Each only where it is not the champion itself.
+    Each only where it is not the champion itself, and was not rolled back.
     """
-    promoted = [row.version for row in ledger if row.event == "promotion" and row.version]
-    approved = [
-        row.version for row in ledger if row.event == "approval" and row.version and row.who
-    ]
-    elders: dict[str, IcpVersion] = {}
-    if promoted and promoted[0] != champion:
-        elders[f"version {promoted[0]}, the first in force"] = registry.load(
-            home, lineage, promoted[0]
-        )
-    if approved and approved[-1] not in (champion, *promoted[:1]):
-        elders[f"version {approved[-1]}, the last approved by a person"] = registry.load(
-            home, lineage, approved[-1]
-        )
-    return elders
+    stands = standing_of(ledger)
+    kept = [known.version for known in stands.history]
+    by_persons = {row.version for row in ledger if row.event == "approval" and row.who != AUTO}
+    approved = [number for number in kept if number in by_persons]
+    names: dict[str, str] = {}
+    for number in kept[:1]:
+        names[number] = "the first in force"
+    for number in approved[-1:]:
+        names.setdefault(number, "the last approved by a person")
+    return {
+        f"version {number}, {name}": load_version(home, motion, number)[0]
+        for number, name in names.items()
+        if stands.in_force is None or number != stands.in_force.version
+    }
 
 
 def record(
-    home: Home, settings: Settings, tables: Tables, judged: Round, champion: str | None
+    home: Home,
+    settings: Settings,
+    tables: Tables,
+    judged: Round,
+    champion: str | None,
+    *,
+    trigger: str,
+    who: str,
 ) -> RetrainReport:
     """Log a judged round to MLflow, register its version, and write its verdict to the ledger.
 
     `tables` are those of the round (later rows are not seen), `champion` is the number of the
-    version that it was judged against, None without one.
+    version that it was judged against, None without one. The verdict is the last thing written:
+    what a killed process left in MLflow before it is taken up again where it is the same round, and
+    deleted where it is not.
     """
-    report = _log(home, settings, tables, judged, champion)
-    Warehouse(home.warehouse_file).append(
+    warehouse = Warehouse(home.warehouse_file)
+    lineage = settings.lineage(judged.motion)
+    seen = seen_by(tables, judged.as_of)
+    fresh = fresh_deals(seen, warehouse.counted_deals(lineage), settings, judged.motion)
+    key = digest(
+        [
+            lineage,
+            judged.as_of.isoformat(),
+            judged.snapshot_hash,
+            settings.judging_digest(),
+            champion,
+        ]
+    )
+    report, content = _log(home, settings, seen, judged, champion, key)
+    newest = closed_deals(seen, judged.motion, settings.trigger).max()
+    details = {
+        "verdict": judged.decision.verdict,
+        "closed_deals": judged.closed_deals,
+        "newest_close": None if pd.isna(newest) else newest.date().isoformat(),
+        "champion": report.champion,
+        "run_id": report.run_id,
+        "content_hash": content,
+        "settings_hash": settings.judging_digest(),
+        "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
+    }
+    warehouse.append(
+        LedgerRow("trigger", lineage, judged.as_of, who=who, reason=trigger),
         LedgerRow(
             "verdict",
-            settings.lineage(judged.motion),
+            lineage,
             judged.as_of,
             version=report.version,
+            who=who,
             reason=" ".join(judged.decision.reasons),
-            details={
-                "verdict": judged.decision.verdict,
-                "closed_deals": judged.closed_deals,
-                "champion": report.champion,
-                "run_id": report.run_id,
-                "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
-            },
+            details=details,
         ),
+        counted=fresh.index,
     )
     return report
 
 
 def _log(
-    home: Home, settings: Settings, tables: Tables, judged: Round, champion: str | None
-) -> RetrainReport:
+    home: Home, settings: Settings, seen: Tables, judged: Round, champion: str | None, key: str
+) -> tuple[RetrainReport, str | None]:
+    """What MLflow keeps of a round: its report, and the hash of its version's content."""
     lineage = settings.lineage(judged.motion)
     experiment = registry.model_name(lineage)
     version = judged.version
+    left = _left_behind(home, lineage, key)
     if version is None or judged.evidence is None:
-        run_id = log_run(_run(settings, judged, champion), experiment, home)
-        return RetrainReport(judged, None, champion, run_id, "")
-    seen = seen_by(tables, judged.as_of)
+        run = _run(settings, judged, champion, key)
+        run_id = log_run(run, experiment, home)
+        return RetrainReport(judged, None, champion, run_id, ""), None
+    content = content_hash(version.parts())
+    if left and left.tags.get("content_hash") == content:
+        report = RetrainReport(judged, left.number, champion, left.run_id, left.description)
+        return report, content
     insights = insights_of(
         judged.evidence.matured_features,
         judged.evidence.matured,
@@ -217,7 +322,7 @@ def _log(
         settings.seed,
     )
     text = page(version, settings, judged, insights)
-    run = _run(settings, judged, champion)
+    run = _run(settings, judged, champion, key)
     run_id = log_run(_with_page(run, settings, judged, version, text, insights), experiment, home)
     registered = registry.register(
         home,
@@ -227,10 +332,34 @@ def _log(
         tags=_tags(judged, champion),
         example=_example(judged, version),
     )
-    if judged.decision.verdict == "PROMOTE":
-        registry.set_alias(home, lineage, registry.CHALLENGER, registered.number)
     tag_run(home, run_id, {"version": registered.number})
-    return RetrainReport(judged, registered.number, champion, run_id, text)
+    return RetrainReport(judged, registered.number, champion, run_id, text), content
+
+
+def _left_behind(home: Home, lineage: str, key: str) -> registry.Registered | None:
+    """The version that a killed process registered in this very round, if it came so far.
+
+    Whatever else never reached the ledger is deleted.
+    """
+    known = {
+        row.details.get("run_id")
+        for row in Warehouse(home.warehouse_file).ledger(lineage)
+        if row.event == "verdict"
+    }
+    remains = unknown_runs(home, registry.model_name(lineage), known)
+    if not remains:
+        return None
+    found = None
+    registered = registry.versions(home, lineage)
+    for run_id, round_key in remains.items():
+        own = [version for version in registered.values() if version.run_id == run_id]
+        if round_key == key and own and found is None:
+            found = own[0]
+            continue
+        for version in own:
+            registry.delete_version(home, lineage, version.number)
+        delete_run(home, run_id)
+    return found
 
 
 def _tags(judged: Round, champion: str | None) -> dict[str, str]:
@@ -269,10 +398,10 @@ def _with_page(
     )
 
 
-def _run(settings: Settings, judged: Round, champion: str | None) -> RunRecord:
+def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> RunRecord:
     version = judged.version
     name = f"round {judged.as_of}"
-    tags = _tags(judged, champion)
+    tags = _tags(judged, champion) | {ROUND_KEY: key}
     params = _params(settings, judged)
     metrics = {"n_matured": float(judged.n_matured), "closed_deals": float(judged.closed_deals)}
     if version is None or judged.evidence is None or judged.comparison is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.outcomes import of_motion, outcomes, parent_of
@@ -28,10 +29,12 @@ from icploop.modeling.rivals import HypothesisScore
 from icploop.modeling.rounds import capacity_share, prospects
 from icploop.modeling.target_list import draw_up
 from icploop.modeling.version import IcpVersion
-from icploop.pipelines.show import describe_version
+from icploop.pipelines.versions import load_version, standing
 from icploop.settings import Settings
 
 Progress = Callable[[int], None]
+# Who could stand on a published list, and with which chance.
+_DRAW = "draw.parquet"
 
 
 @dataclass(frozen=True)
@@ -144,35 +147,86 @@ def target_list(
     (`targets.explore`, marked in the column chosen_by), and of the champion's list it is kept with
     which chance each account could stand there, so that later rounds can be judged fairly.
     """
+    drawn = _drawn_up(home, motion, as_of, which)
+    excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
+    _write_list(drawn, target, excluded_out)
+    if which == registry.CHAMPION:
+        log_list(home, motion, drawn, as_of)
+    reasons = drawn.excluded["excluded_because"].value_counts()
+    return ListReport(
+        drawn.version,
+        len(drawn.listed),
+        {str(why): int(count) for why, count in reasons.items()},
+        str(target),
+        str(excluded_out),
+        drawn.listed.head(10),
+        drawn.note,
+    )
+
+
+@dataclass(frozen=True)
+class DrawnList:
+    """A target list: scores of all accounts, who is listed, who was left out and why, the draw."""
+
+    version: str
+    note: str
+    scores: pd.DataFrame
+    listed: pd.DataFrame
+    excluded: pd.DataFrame
+    draw: pd.DataFrame
+    score_columns: tuple[str, ...]
+
+
+def write_release(home: Home, motion: str, folder: Path, as_of: date, which: str) -> DrawnList:
+    """Write what a version publishes into a folder: the scores of all accounts and its list."""
+    drawn = _drawn_up(home, motion, as_of, which)
+    with writer_to(folder / "scores.parquet") as write:
+        write(drawn.scores[["account_id", "name", "domain", *drawn.score_columns[1:]]])
+    _write_list(drawn, folder / "targets.csv", folder / "targets-excluded.csv")
+    with writer_to(folder / _DRAW) as write:
+        write(drawn.draw[["account_id", "propensity", "listed"]])
+    return drawn
+
+
+def list_again(home: Home, lineage: str, folder: Path, version: str, as_of: date) -> None:
+    """From now on sales work a former release's list again, and later rounds must know it."""
+    with pq.ParquetFile(folder / _DRAW) as file:
+        draw = file.read().to_pandas()
+    Warehouse(home.warehouse_file).log_list(lineage, version, as_of, draw)
+
+
+def log_list(home: Home, motion: str, drawn: DrawnList, as_of: date) -> None:
+    """Keep with which chance each account could stand on the list that sales get on a day."""
+    lineage = home.settings().lineage(motion)
+    Warehouse(home.warehouse_file).log_list(lineage, drawn.version, as_of, drawn.draw)
+
+
+def _write_list(drawn: DrawnList, target: Path, excluded_out: Path) -> None:
+    columns = ["rank", "account_id", "name", "domain", "chosen_by", *drawn.score_columns[1:]]
+    with writer_to(target) as write:
+        write(drawn.listed[columns])
+    why = ["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]
+    with writer_to(excluded_out) as write:
+        write(drawn.excluded[why])
+
+
+def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
     settings = home.settings()
     version, number, note = _version(home, motion, which, as_of)
-    warehouse = Warehouse(home.warehouse_file)
-    seen = seen_by(warehouse.tables(), as_of)
+    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
     working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
     left_out = _exclusions(scores, set(market), working)
     size = round(capacity_share(settings, seen, motion) * len(market))
     size = settings.capacity.accounts or max(size, 1)
-    lineage = settings.lineage(motion)
-    drawn = draw_up(
-        scores[left_out.isna()], size, settings.targets, [settings.seed, lineage, as_of.isoformat()]
-    )
-    listed = drawn[drawn["listed"]].copy()
-    left_out = left_out.fillna(drawn.loc[~drawn["listed"], "chosen_by"])
-    if which == registry.CHAMPION:
-        warehouse.log_list(lineage, number, as_of, drawn)
+    seed = [settings.seed, settings.lineage(motion), as_of.isoformat()]
+    draw = draw_up(scores[left_out.isna()], size, settings.targets, seed)
+    listed = draw[draw["listed"]].copy()
+    listed.insert(0, "rank", range(1, len(listed) + 1))
+    left_out = left_out.fillna(draw.loc[~draw["listed"], "chosen_by"])
     excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
-    excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
-    with writer_to(target) as write:
-        listed.insert(0, "rank", range(1, len(listed) + 1))
-        columns = ["rank", "account_id", "name", "domain", "chosen_by", *version.score_columns[1:]]
-        write(listed[columns])
-    with writer_to(excluded_out) as write:
-        write(excluded[["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]])
-    counts = {str(k): int(v) for k, v in excluded["excluded_because"].value_counts().items()}
-    head = listed.head(10)
-    return ListReport(number, len(listed), counts, str(target), str(excluded_out), head, note)
+    return DrawnList(number, note, scores, listed, excluded, draw, tuple(version.score_columns))
 
 
 def score_accounts(
@@ -210,8 +264,8 @@ def _version(
     """What scores, its name, and what must be said about it."""
     settings = home.settings()
     lineage = settings.lineage(motion)
-    asks_for_champion = which == registry.CHAMPION and which not in registry.aliases(home, lineage)
-    if asks_for_champion and settings.hypothesis:
+    nothing_in_force = which == registry.CHAMPION and standing(home, lineage).in_force is None
+    if nothing_in_force and settings.hypothesis:
         seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
         matured = int(outcomes(seen, motion, settings.outcome)["matured"].sum())
         if matured < settings.policy.min_matured:
@@ -220,8 +274,8 @@ def _version(
                 HYPOTHESIS_VERSION,
                 _mode(matured, settings),
             )
-    number = describe_version(home, motion, which).number
-    return registry.load(home, lineage, number), number, ""
+    version, number = load_version(home, motion, which)
+    return version, number, ""
 
 
 def _hypothesis(seen: Tables, settings: Settings, motion: str, as_of: date) -> HypothesisIcp:

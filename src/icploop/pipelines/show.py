@@ -17,8 +17,7 @@ from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile, Rules
 from icploop.domain.prose import Finding, lint_text
 from icploop.domain.tables import Tables
-from icploop.errors import RefusedError, UsageError
-from icploop.io import registry
+from icploop.errors import UsageError
 from icploop.io.frames import text_to
 from icploop.io.home import Home
 from icploop.io.tracking import artifact
@@ -27,6 +26,7 @@ from icploop.modeling.features import attributes_at
 from icploop.modeling.rounds import prospects
 from icploop.modeling.version import IcpVersion
 from icploop.modeling.what_if import Consequences, consequences, with_line
+from icploop.pipelines.versions import describe_version, load_version, standing
 from icploop.settings import Attribute, Objective, Settings, lineage_of
 
 _FORMATS = {".md": "icp.md", ".json": "icp.json", ".html": "icp.html"}
@@ -62,17 +62,6 @@ class ShownVersion:
         }
 
 
-def describe_version(home: Home, motion: str, which: str) -> registry.Registered:
-    """What the registry knows of a version. Raises RefusedError while none is in force."""
-    lineage = home.settings().lineage(motion)
-    if which == registry.CHAMPION and which not in registry.aliases(home, lineage):
-        raise RefusedError(
-            f"No ICP version of `{motion}` is in force yet; train one with `icp retrain` and "
-            "approve it with `icp approve`, or name a version by its number"
-        )
-    return registry.describe(home, lineage, which)
-
-
 def show(
     home: Home, motion: str, which: str, as_of: date, changes: Sequence[str] = ()
 ) -> ShownVersion:
@@ -83,7 +72,7 @@ def show(
     """
     found = describe_version(home, motion, which)
     settings = home.settings()
-    version = registry.load(home, settings.lineage(motion), found.number)
+    version, _ = load_version(home, motion, found.number)
     seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
     meaning = _Meaning.of(seen, version, settings, motion, as_of)
     rules = version.profile.rules
@@ -190,7 +179,7 @@ def _lint(
     today: Consequences,
 ) -> list[Finding]:
     lineages = [lineage_of(motion, objective) for objective in get_args(Objective)]
-    in_force = [motion for name in lineages if registry.CHAMPION in registry.aliases(home, name)]
+    in_force = [motion for name in lineages if standing(home, name).in_force]
     found = lint_profile(
         version.profile,
         as_of=version.as_of,

@@ -9,11 +9,16 @@ from typing import Any
 import pandas as pd
 
 from icploop.domain.calendar import seen_by
+from icploop.domain.ledger import Sealed, first_broken
 from icploop.domain.outcomes import outcomes
+from icploop.domain.standing import Standing, standing_of
 from icploop.io import registry
 from icploop.io.home import Home
+from icploop.io.releases import Releases
 from icploop.io.warehouse import Warehouse
+from icploop.pipelines.mirror import MIRRORED
 from icploop.pipelines.watch import check, last_round
+from icploop.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class Status:
     champion: str | None
     champion_as_of: str | None
     pending_approval: str | None
+    pending_note: str | None
+    unfinished: str | None
+    published: str | None
     closed_since: int
     missing_deals: int
     round_due: bool
@@ -40,17 +48,51 @@ class Status:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class LedgerReport:
+    """The ledger, and whether it is as it was written."""
+
+    rows: tuple[Sealed, ...]
+    first_broken: int | None
+    missing: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "rows": [
+                {"number": s.number, "at": s.at, **asdict(s.row), "seal": s.seal} for s in self.rows
+            ],
+            "sound": self.first_broken is None and not self.missing,
+            "first_broken": self.first_broken,
+            "missing": list(self.missing),
+        }
+
+
+def ledger_report(home: Home) -> LedgerReport:
+    """The ledger of all lineages, its seals checked, and its length against what MLflow saw."""
+    settings = home.settings()
+    rows = tuple(Warehouse(home.warehouse_file).sealed_ledger())
+    missing = []
+    for motion in settings.motions:
+        lineage = settings.lineage(motion)
+        seen = int((registry.tags_of_model(home, lineage) or {}).get(MIRRORED, 0))
+        if seen > len(rows):
+            missing.append(f"MLflow saw row {seen} of {lineage}; the ledger ends at {len(rows)}")
+    return LedgerReport(rows, first_broken(rows), tuple(missing))
+
+
 def status(home: Home, motion: str, as_of: date) -> Status:
     """The state of a motion's loop. Raises DataError before the first ingest."""
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
-    tables = warehouse.tables()
-    seen = seen_by(tables, as_of)
-    ledger = warehouse.ledger(settings.lineage(motion))
-    due = check(tables, ledger, settings, motion, as_of)
-    aliases = registry.aliases(home, settings.lineage(motion))
-    champion = aliases.get(registry.CHAMPION)
-    found = registry.describe(home, settings.lineage(motion), champion) if champion else None
+    lineage = settings.lineage(motion)
+    seen = seen_by(warehouse.tables(), as_of)
+    ledger = warehouse.ledger(lineage)
+    counted = warehouse.counted_deals(lineage)
+    due = check(seen, ledger, counted, settings, motion, as_of)
+    stands = standing_of(ledger)
+    champion = stands.in_force.version if stands.in_force else None
+    found = registry.versions(home, lineage).get(champion) if champion else None
     last = last_round(ledger)
     quarantine = warehouse.quarantine()
     refused = quarantine[~quarantine["kept"].astype("bool")]
@@ -59,7 +101,10 @@ def status(home: Home, motion: str, as_of: date) -> Status:
         as_of=as_of.isoformat(),
         champion=champion,
         champion_as_of=found.tags.get("as_of") if found else None,
-        pending_approval=aliases.get(registry.CHALLENGER),
+        pending_approval=stands.pending.version if stands.pending else None,
+        pending_note=_note(stands, settings, as_of),
+        unfinished=stands.unfinished.event if stands.unfinished else None,
+        published=Releases(home, lineage).current(),
         closed_since=due.closed_since,
         missing_deals=due.missing,
         round_due=due.is_due,
@@ -70,6 +115,16 @@ def status(home: Home, motion: str, as_of: date) -> Status:
         newest_revenue_month=_day(seen.revenue["month"].max()),
         quarantined_rows=len(refused[["table_name", "source", "row"]].drop_duplicates()),
     )
+
+
+def _note(stands: Standing, settings: Settings, as_of: date) -> str | None:
+    """What stands in the way of approving what waits."""
+    if stands.pending is None:
+        return None
+    if stands.stale:
+        return "stale: another version came into force since; it is judged again"
+    expires = stands.pending.expires_on(settings.policy)
+    return "expired" if as_of >= expires else f"until {expires}"
 
 
 def _day(moment: Any) -> str | None:

@@ -121,7 +121,6 @@ class TestNames:
         with pytest.raises(UsageError, match="versions: none yet, run `icp retrain`"):
             registry.load(home, "upsell", "champion")
         assert registry.aliases(home, "upsell") == {}
-        assert registry.load_champion(home, "upsell") is None
 
 
 class TestAliases:
@@ -135,11 +134,6 @@ class TestAliases:
         }
         registry.set_alias(waiting, MOTION, "challenger", None)
         assert "challenger" not in registry.aliases(waiting, MOTION)
-
-    def test_the_champion_is_loaded_with_its_number(self, waiting: Home):
-        found = registry.load_champion(waiting, MOTION)
-        assert found is not None
-        assert found[1] == "1"
 
     def test_tags_can_be_added_to_a_version(self, own: Home):
         registry.tag_version(own, MOTION, "1", {"remark": "Größe"})

@@ -158,9 +158,13 @@ class TestAPromotedRound:
         assert verdict.details == {
             "verdict": "PROMOTE",
             "closed_deals": 300,
+            "newest_close": planted.company()["deals"]["closed_at"].max().date().isoformat(),
             "champion": None,
             "run_id": answer["run_id"],
+            "content_hash": registry.describe(trained.home, MOTION, "1").tags["content_hash"],
+            "settings_hash": trained.home.settings().judging_digest(),
         }
+        assert trigger.who == verdict.who != ""
 
 
 def test_a_round_that_is_not_due_is_refused_and_changes_nothing(trained: Trained):

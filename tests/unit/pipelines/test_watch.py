@@ -1,7 +1,9 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
+from icploop.domain.calendar import seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.errors import DataError
 from icploop.io.home import Home
@@ -20,12 +22,12 @@ def test_after_a_round_the_count_starts_again(trained: Trained):
 
 
 def test_without_a_round_all_deals_closed_by_the_day_count(trained: Trained):
-    tables = Warehouse(trained.home.warehouse_file).tables()
+    stored = Warehouse(trained.home.warehouse_file).tables()
     settings = trained.home.settings()
     closed = planted.company()["deals"]["closed_at"].dropna().sort_values(ignore_index=True)
     for missing in (59, 1, 0):
         day = closed[59 - missing].date()
-        due = check(tables, [], settings, planted.MOTION, day)
+        due = check(seen_by(stored, day), [], [], settings, planted.MOTION, day)
         assert due.closed_since == (closed < str(day + timedelta(days=1))).sum()
         assert due.is_due == (due.closed_since >= 60)
         assert due.missing == max(0, 60 - due.closed_since)
@@ -38,14 +40,14 @@ def test_deals_of_other_motions_do_not_count(trained: Trained):
 
 def test_of_the_ledger_the_last_verdict_counts():
     rows = [
-        LedgerRow("verdict", "m", date(2024, 1, 1), details={"closed_deals": 10}),
-        LedgerRow("verdict", "m", date(2024, 2, 1), details={"closed_deals": 20}),
+        LedgerRow("verdict", "m", date(2024, 1, 1), details={"newest_close": "2023-12-30"}),
+        LedgerRow("verdict", "m", date(2024, 2, 1), details={"newest_close": "2024-01-30"}),
         LedgerRow("approval", "m", date(2024, 3, 1)),
         LedgerRow("trigger", "m", date(2024, 4, 1)),
     ]
     found = last_round(rows)
     assert found is not None
-    assert (found.as_of, found.closed_deals) == (date(2024, 2, 1), 20)
+    assert (found.as_of, found.newest_close) == (date(2024, 2, 1), date(2024, 1, 30))
     assert last_round(rows[2:]) is None
 
 
@@ -77,4 +79,32 @@ def test_deals_of_no_configured_motion_are_named_with_the_motions_found(trained:
     tables = Warehouse(trained.home.warehouse_file).tables()
     settings = trained.home.settings().model_copy(update={"motions": ("new-business",)})
     with pytest.raises(DataError, match=r"belongs to the motions new-business; motions found: \w+"):
-        check(tables, [], settings, "new-business", DAY)
+        check(tables, [], [], settings, "new-business", DAY)
+
+
+def fresh(trained: Trained, counted: list[str], reopened: str | None = None) -> int:
+    tables = Warehouse(trained.home.warehouse_file).tables()
+    deals = tables.deals[tables.deals["deal_id"] != reopened]
+    seen = seen_by(replace(tables, deals=deals), DAY)
+    settings = trained.home.settings()
+    return check(seen, [], counted, settings, planted.MOTION, DAY).closed_since
+
+
+def test_a_deal_that_a_round_used_up_never_counts_again(trained: Trained):
+    stored = Warehouse(trained.home.warehouse_file)
+    used = sorted(stored.counted_deals(planted.MOTION))
+    assert len(used) == 300
+    assert fresh(trained, used) == 0
+    # One that is gone, or open again, takes none of the later ones with it.
+    assert fresh(trained, used[:-10], reopened=used[0]) == 10
+    assert fresh(trained, used[:-10], reopened=used[-1]) == 9
+
+
+def test_a_version_that_waits_for_another_champion_makes_a_round_due(waiting: Home):
+    lineage = planted.MOTION
+    assert not watch(waiting, lineage, DAY).is_due
+    version = LedgerRow("promotion", lineage, DAY, "3", details={"content_hash": "x"})
+    Warehouse(waiting.warehouse_file).append(version)
+    due = watch(waiting, lineage, DAY)
+    assert due.is_due
+    assert due.reason == "version 2 waits, but was judged against 1 while 3 is in force"

@@ -1,0 +1,139 @@
+"""What a version in force has published: folders that never change, and a link to the current one.
+
+    data/releases/LINEAGE/00007-v3-2026-03-31/   targets.csv, scores.parquet, ..., release.json
+    data/published/LINEAGE -> ../releases/LINEAGE/00007-v3-2026-03-31
+
+A release appears under its name only when it is whole, and the link changes in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from icploop.errors import RefusedError, UnavailableError
+from icploop.io.home import Home
+
+_MANIFEST = "release.json"
+
+
+@dataclass(frozen=True)
+class Releases:
+    """The releases of one lineage in a home folder."""
+
+    home: Home
+    lineage: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the releases lie."""
+        return self.home.root / "data" / "releases" / self.lineage
+
+    @property
+    def published(self) -> Path:
+        """The link that people and programs read through."""
+        return self.home.root / "data" / "published" / self.lineage
+
+    def build(self, version: str, as_of: date, write: Callable[[Path], None]) -> str:
+        """Let `write` fill the folder of a new release, and return its name.
+
+        What a killed attempt left behind is removed first. Raises UnavailableError where the disk
+        does not take it; then nothing appears.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for left in self.folder.glob(".*.part"):
+                shutil.rmtree(left)
+            name = f"{self._next():05}-v{version}-{as_of}"
+            part = self.folder / f".{name}.part"
+            part.mkdir()
+            write(part)
+            hashes = {path.name: _sha256(path) for path in sorted(part.iterdir())}
+            manifest = {"version": version, "as_of": as_of.isoformat(), "files": hashes}
+            (part / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            _to_disk(part)
+            part.rename(self.folder / name)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self.folder} cannot be written: {error}; make room on the disk or the folder "
+                "writable, and run the same command again"
+            ) from error
+        return name
+
+    def verify(self, name: str) -> dict[str, str]:
+        """The hashes of a release's files. Raises RefusedError where one is not what was built."""
+        folder = self.folder / name
+        try:
+            stated: dict[str, str] = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
+            for file, hashed in stated.items():
+                if _sha256(folder / file) != hashed:
+                    raise RefusedError(
+                        f"{folder / file} was altered after it was published; publish anew with "
+                        "`icp publish`"
+                    )
+        except (OSError, ValueError, KeyError) as error:
+            raise RefusedError(
+                f"The release {folder} is not whole: {error}; publish anew with `icp publish`"
+            ) from error
+        return stated
+
+    def point_to(self, name: str) -> None:
+        """Let the link lead to a release, in one step."""
+        try:
+            self.published.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self.published.with_name(f".{self.lineage}.new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(Path(os.path.relpath(self.folder / name, self.published.parent)))
+            fresh.replace(self.published)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self.published} cannot be written: {error}; make its folder writable, or move "
+                "away what stands where the link belongs (a copy that followed links, perhaps)"
+            ) from error
+
+    def current(self) -> str | None:
+        """The release that the link leads to; None before the first one."""
+        try:
+            return self.published.readlink().name
+        except OSError:
+            return None
+
+    def prune(self, keep: Collection[str], newest: int) -> None:
+        """Delete releases but the `newest` ones and those to `keep`."""
+        for name in self._names()[:-newest]:
+            if name not in keep:
+                shutil.rmtree(self.folder / name)
+
+    def last_of(self, version: str) -> str | None:
+        """The last release of a version; None where it never had one."""
+        own = [name for name in self._names() if name.split("-")[1] == f"v{version}"]
+        return own[-1] if own else None
+
+    def _names(self) -> list[str]:
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(path.name for path in found if not path.name.startswith("."))
+
+    def _next(self) -> int:
+        names = self._names()
+        return int(names[-1].split("-")[0]) + 1 if names else 1
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _to_disk(folder: Path) -> None:
+    """A machine that loses power after the release got its name still has what is in it."""
+    for path in [*folder.iterdir(), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

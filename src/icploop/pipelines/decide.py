@@ -1,0 +1,338 @@
+"""Decide: ops approve, reject or roll back, from wherever they are; all of it meets here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from icploop.domain.ledger import LedgerRow
+from icploop.domain.standing import InForce, Pending, Standing
+from icploop.errors import IcpError, RefusedError, UnavailableError, UsageError
+from icploop.io import registry
+from icploop.io.home import Home
+from icploop.io.lock import one_at_a_time
+from icploop.io.releases import Releases
+from icploop.io.warehouse import Warehouse
+from icploop.pipelines.promote import PATIENCE_SECONDS, carry_out, finish, tell
+from icploop.pipelines.versions import describe_version, standing
+from icploop.settings import Settings
+
+AUTO = "policy.approval: auto"
+
+
+@dataclass(frozen=True)
+class PromotionReport:
+    """Which version came into force, and which one it replaced."""
+
+    motion: str
+    version: str
+    replaced: str | None
+    approved_by: str
+    reason: str
+    published: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "motion": self.motion,
+            "champion": self.version,
+            "previous": self.replaced,
+            "approved_by": self.approved_by,
+            "reason": self.reason,
+            "published": self.published,
+        }
+
+
+@dataclass(frozen=True)
+class RollbackReport:
+    """Which version was left, and which is in force again."""
+
+    motion: str
+    version: str
+    left: str
+    who: str
+    reason: str
+    published: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "motion": self.motion,
+            "champion": self.version,
+            "left": self.left,
+            "rolled_back_by": self.who,
+            "reason": self.reason,
+            "published": self.published,
+        }
+
+
+@dataclass(frozen=True)
+class RejectionReport:
+    """Which version was rejected."""
+
+    motion: str
+    version: str
+    rejected_by: str
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "motion": self.motion,
+            "rejected": self.version,
+            "rejected_by": self.rejected_by,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class SettledReport:
+    """What the scheduled act found to do: nothing, or a decision that it carried out or refused."""
+
+    motion: str
+    done: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {"motion": self.motion, "done": list(self.done)}
+
+
+def approve(
+    home: Home, motion: str, which: str, *, who: str, reason: str, as_of: date
+) -> PromotionReport:
+    """Approve a version whose verdict is PROMOTE, and put it in force.
+
+    Raises UsageError without a name and a reason, and RefusedError, with nothing changed, when the
+    version is not pending, expired or stale; when it, or the settings that its verdict rests on,
+    were altered since; and when the approver is not one of `owners.approvers`, or trained it where
+    the policy asks for two persons.
+    """
+    settings = home.settings()
+    with one_at_a_time(home, settings.lineage(motion), PATIENCE_SECONDS):
+        finish(home, settings, motion)
+        pending = _pending(home, settings, motion, which, who, reason)
+        return _put_in_force(home, settings, motion, pending, who, reason, as_of)
+
+
+def reject(
+    home: Home, motion: str, which: str, *, who: str, reason: str, as_of: date
+) -> RejectionReport:
+    """Reject the version that waits for approval. Raises as `approve` does."""
+    settings = home.settings()
+    lineage = settings.lineage(motion)
+    with one_at_a_time(home, lineage, PATIENCE_SECONDS):
+        finish(home, settings, motion)
+        pending = _pending(home, settings, motion, which, who, reason)
+        return _refuse(home, settings, motion, pending, who, reason, as_of)
+
+
+def rollback(
+    home: Home, motion: str, which: str | None = None, *, who: str, reason: str, as_of: date
+) -> RollbackReport:
+    """Put a former version back in force, with the scores and the list that it last published.
+
+    `which` is a version that was in force before; without it, the one before the present. Raises
+    RefusedError when there is none, when it was altered, and when `who` is not an approver.
+    """
+    settings = home.settings()
+    lineage = settings.lineage(motion)
+    _check_person(settings, who, reason)
+    with one_at_a_time(home, lineage, PATIENCE_SECONDS):
+        finish(home, settings, motion)
+        stands = standing(home, lineage)
+        former = _former(stands, motion, which)
+        left = stands.in_force.version if stands.in_force else ""
+        registry.load(home, lineage, former.version, former.content_hash)
+        releases = Releases(home, lineage)
+        release = releases.last_of(former.version) or former.release
+        releases.verify(release)
+        details = {"content_hash": former.content_hash, "left": left, "release": release}
+        row = LedgerRow("rollback", lineage, as_of, former.version, who, reason, details)
+        Warehouse(home.warehouse_file).append(row)
+        published = carry_out(home, settings, motion, row)
+        return RollbackReport(motion, former.version, left, who, reason, str(published))
+
+
+def settle(home: Home, motion: str, as_of: date) -> SettledReport:
+    """Bring a lineage to what its ledger says, and carry out what was decided elsewhere.
+
+    Finishes what a killed process began, takes decisions that somebody wrote on the waiting version
+    in MLflow (the tag `approve` or `reject` with `WHO: REASON`), lets what passed come into force
+    where the policy approves by itself, puts aliases back that were moved by hand, and sends the
+    notices that are due.
+    """
+    settings = home.settings()
+    lineage = settings.lineage(motion)
+    with one_at_a_time(home, lineage, PATIENCE_SECONDS):
+        done = finish(home, settings, motion)
+        pending = standing(home, lineage).pending
+        if pending:
+            done += _by_tags(home, settings, motion, pending, as_of)
+        if settings.policy.approval == "auto":
+            done += _by_policy(home, settings, motion, as_of)
+        done += tell(home, settings, lineage, as_of)
+    return SettledReport(motion, tuple(done))
+
+
+def _put_in_force(
+    home: Home,
+    settings: Settings,
+    motion: str,
+    pending: Pending,
+    who: str,
+    reason: str,
+    as_of: date,
+) -> PromotionReport:
+    lineage = settings.lineage(motion)
+    stands = standing(home, lineage)
+    _check_fresh(settings, pending, stands, as_of)
+    if settings.policy.two_persons and who == pending.trained_by:
+        raise RefusedError(
+            f"{who!r} trained version {pending.version}; the policy asks for two persons, so "
+            "somebody else approves it"
+        )
+    # What is approved is what was judged: loading refuses a version that was altered since.
+    registry.load(home, lineage, pending.version, pending.content_hash)
+    replaced = stands.in_force.version if stands.in_force else None
+    details = {"content_hash": pending.content_hash, "replaced": replaced}
+    row = LedgerRow("approval", lineage, as_of, pending.version, who, reason, details)
+    Warehouse(home.warehouse_file).append(row)
+    published = carry_out(home, settings, motion, row)
+    return PromotionReport(motion, pending.version, replaced, who, reason, str(published))
+
+
+def _refuse(
+    home: Home,
+    settings: Settings,
+    motion: str,
+    pending: Pending,
+    who: str,
+    reason: str,
+    as_of: date,
+) -> RejectionReport:
+    lineage, version = settings.lineage(motion), pending.version
+    row = LedgerRow("rejection", lineage, as_of, version, who, reason)
+    Warehouse(home.warehouse_file).append(row)
+    tags = {"rejected_by": who, "rejection_reason": reason, "rejected_on": as_of.isoformat()}
+    registry.tag_version(home, lineage, version, tags)
+    tell(home, settings, lineage, as_of)
+    return RejectionReport(motion, version, who, reason)
+
+
+def _pending(
+    home: Home, settings: Settings, motion: str, which: str, who: str, reason: str
+) -> Pending:
+    """The pending version, if that is what `which` names and `who` may decide on it."""
+    _check_person(settings, who, reason)
+    lineage = settings.lineage(motion)
+    stands = standing(home, lineage)
+    pending = stands.pending
+    if which == registry.CHALLENGER and pending is None:
+        raise RefusedError(f"No version of `{motion}` is waiting for approval")
+    version = describe_version(home, motion, which)
+    if pending is not None and pending.version == version.number:
+        return pending
+    verdict = version.tags.get("verdict")
+    if verdict != "PROMOTE":
+        raise RefusedError(
+            f"Version {version.number} has the verdict {verdict}, so it cannot be approved: "
+            f"{version.tags.get('reasons', '')} It can be looked at with `icp show "
+            f"{version.number}` and `icp list --version {version.number}`"
+        )
+    in_force = stands.in_force.version if stands.in_force else None
+    raise RefusedError(
+        f"Version {version.number} is not waiting for approval; "
+        + (f"version {pending.version} is" if pending else "nothing is")
+        + (", and it is in force already" if in_force == version.number else "")
+    )
+
+
+def _check_person(settings: Settings, who: str, reason: str) -> None:
+    if not who.strip() or not reason.strip():
+        raise UsageError("A decision needs a name and a reason: --by WHO --reason R")
+    approvers = settings.owners.approvers
+    if approvers and who not in approvers:
+        raise RefusedError(
+            f"{who!r} may not decide; owners.approvers in conf/icp.yaml names "
+            f"{', '.join(approvers)}"
+        )
+
+
+def _check_fresh(settings: Settings, pending: Pending, stands: Standing, as_of: date) -> None:
+    if stands.stale:
+        current = stands.in_force.version if stands.in_force else "none"
+        raise RefusedError(
+            f"Version {pending.version} was judged against champion "
+            f"{pending.judged_against or 'none'}, but {current} is in force now; the next "
+            "`icp watch` judges again, or train now with `icp retrain --force`"
+        )
+    if as_of >= pending.expires_on(settings.policy):
+        raise RefusedError(
+            f"Version {pending.version} has waited since {pending.since}, and its verdict expired "
+            f"after {settings.policy.expires_days} days (policy.expires_days); train again with "
+            "`icp retrain --force`"
+        )
+    if pending.settings_hash != settings.judging_digest():
+        raise RefusedError(
+            f"conf/icp.yaml was changed since the verdict on version {pending.version} in what the "
+            "verdict rests on; put it back as it was, or train again with `icp retrain --force`"
+        )
+
+
+def _former(stands: Standing, motion: str, which: str | None) -> InForce:
+    if stands.in_force is None:
+        raise RefusedError(f"No version of `{motion}` is in force, so there is nothing to leave")
+    if which is None or which == registry.PREVIOUS:
+        if stands.previous is None:
+            raise RefusedError(
+                f"Version {stands.in_force.version} is the first of `{motion}` that came into "
+                "force; there is none to go back to"
+            )
+        return stands.previous
+    number = which.removeprefix("v")
+    former = stands.once_in_force(number)
+    if former is None:
+        earlier = ", ".join(known.version for known in stands.history[:-1]) or "none"
+        raise RefusedError(
+            f"Version {number} was not in force before version {stands.in_force.version}; such "
+            f"were: {earlier}"
+        )
+    return former
+
+
+def _by_tags(
+    home: Home, settings: Settings, motion: str, pending: Pending, as_of: date
+) -> list[str]:
+    """Take the decision that a person wrote on the waiting version in MLflow, if there is one."""
+    lineage = settings.lineage(motion)
+    tags = describe_version(home, motion, pending.version).tags
+    for act in ("reject", "approve"):
+        if act not in tags:
+            continue
+        who, _, reason = (part.strip() for part in tags[act].partition(":"))
+        try:
+            _pending(home, settings, motion, pending.version, who, reason)
+            take = _put_in_force if act == "approve" else _refuse
+            take(home, settings, motion, pending, who, reason, as_of)
+            said = f"Version {pending.version}: {act} by {who}, from MLflow"
+        except UnavailableError:
+            raise
+        except IcpError as error:
+            said = f"{error} (write `WHO: REASON`)" if isinstance(error, UsageError) else str(error)
+            registry.tag_version(home, lineage, pending.version, {f"{act}_refused": said})
+        registry.untag_version(home, lineage, pending.version, act)
+        return [said]
+    return []
+
+
+def _by_policy(home: Home, settings: Settings, motion: str, as_of: date) -> list[str]:
+    """Let what passed come into force where the policy asks nobody."""
+    pending = standing(home, settings.lineage(motion)).pending
+    if pending is None:
+        return []
+    try:
+        _put_in_force(home, settings, motion, pending, AUTO, "it passed the gate", as_of)
+    except RefusedError as error:
+        return [str(error)]
+    return [f"Version {pending.version} came into force by {AUTO}"]

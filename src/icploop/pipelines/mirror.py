@@ -1,0 +1,80 @@
+"""Mirror: show the ledger in MLflow, where ML engineers live. The ledger decides, MLflow shows it.
+
+Each row becomes a tag of its version, or of the registered model where it has none; aliases follow
+the ledger. The tag `ledger_rows` says how many rows MLflow has seen, so a ledger that was cut off
+at its end can be told.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from icploop.domain.ledger import LedgerRow, Sealed
+from icploop.domain.standing import standing_of
+from icploop.io import registry
+from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
+
+MIRRORED = "ledger_rows"
+# MLflow takes no longer values of tags.
+_LONGEST = 5000
+
+
+def mirror(home: Home, lineage: str, as_of: date) -> list[str]:
+    """Bring MLflow's tags and aliases to what the ledger says; tells what somebody had moved.
+
+    An alias that was moved by hand is put back, and that goes on record.
+    """
+    warehouse = Warehouse(home.warehouse_file)
+    tags = registry.tags_of_model(home, lineage)
+    if tags is None:
+        return []
+    rows = [sealed for sealed in warehouse.sealed_ledger() if sealed.row.motion == lineage]
+    seen = int(tags.get(MIRRORED, 0))
+    fresh = [sealed for sealed in rows if sealed.number > seen]
+    wanted = standing_of([sealed.row for sealed in rows]).aliases()
+    known = registry.versions(home, lineage)
+    moved = [] if fresh else _moved(registry.aliases(home, lineage), wanted, known)
+    for alias in (registry.PREVIOUS, registry.CHALLENGER, registry.CHAMPION):
+        number = wanted.get(alias)
+        if number is None or number in known:
+            registry.set_alias(home, lineage, alias, number)
+    if moved and (row := LedgerRow("failure", lineage, as_of, reason=" ".join(moved))).reason != (
+        rows[-1].row.reason if rows else None
+    ):
+        warehouse.append(row)
+        fresh = [
+            s for s in warehouse.sealed_ledger() if s.row.motion == lineage and s.number > seen
+        ]
+    for sealed in fresh:
+        _tag(home, lineage, sealed, known)
+    if fresh:
+        registry.tag_model(home, lineage, {MIRRORED: str(fresh[-1].number)})
+    return moved
+
+
+def _moved(
+    found: dict[str, str], wanted: dict[str, str], known: dict[str, registry.Registered]
+) -> list[str]:
+    """What each alias that somebody moved said, and what it says again."""
+    moved = []
+    for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CHALLENGER):
+        stated, right = found.get(alias), wanted.get(alias)
+        if stated != right and (right is None or right in known):
+            moved.append(
+                f"The alias {alias} was moved by hand to {stated or 'nothing'}; it is "
+                f"{right or 'nothing'} again, as decided."
+            )
+        elif stated != right:
+            moved.append(f"Version {right}, the {alias}, was deleted in MLflow.")
+    return moved
+
+
+def _tag(home: Home, lineage: str, sealed: Sealed, known: dict[str, registry.Registered]) -> None:
+    row = sealed.row
+    said = f"{row.as_of} {row.who or 'icploop'}: {row.reason or ''} [{sealed.seal[:12]}]"
+    tag = {f"ledger.{sealed.number:05}.{row.event}": said[-_LONGEST:]}
+    if row.version in known:
+        registry.tag_version(home, lineage, str(row.version), tag)
+    else:
+        registry.tag_model(home, lineage, tag)

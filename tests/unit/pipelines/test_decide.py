@@ -1,0 +1,405 @@
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from icploop.domain.ledger import Event, LedgerRow
+from icploop.errors import RefusedError, UsageError
+from icploop.io import registry
+from icploop.io.home import Home
+from icploop.io.lock import one_at_a_time
+from icploop.io.warehouse import Warehouse
+from icploop.modeling.version import content_hash
+from icploop.pipelines.decide import AUTO, approve, rollback, settle
+from icploop.pipelines.promote import publish
+from icploop.pipelines.versions import load_version
+from tests.unit import planted
+from tests.unit.conftest import Trained
+from tests.unit.io_fixtures import held, icp, nothing_changes
+from tests.unit.registered import pieces
+
+MOTION = planted.MOTION
+TODAY = date(2025, 2, 3)
+
+
+@contextmanager
+def nothing_is_decided(home: Home) -> Iterator[None]:
+    """Fails where the block changes an alias, a tag of a version, or the ledger."""
+
+    def decided() -> Any:
+        aliases = registry.aliases(home, MOTION)
+        return aliases, [registry.describe(home, MOTION, n).tags for n in ("1", "2")]
+
+    before = decided()
+    with nothing_changes(home):
+        yield
+    assert decided() == before
+
+
+def approve_2(home: Home, who: str = "Ada", reason: str = "reviewed") -> Any:
+    return approve(home, MOTION, "2", who=who, reason=reason, as_of=TODAY)
+
+
+def published(home: Home) -> dict[str, bytes]:
+    """What everybody reads: every file through the link."""
+    folder = home.root / "data" / "published" / MOTION
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+class TestApproval:
+    def test_the_first_version_comes_into_force_and_replaces_nothing(self, trained: Trained):
+        where = trained.home.root / "data" / "published" / MOTION
+        assert trained.approved.json == {
+            "motion": "default",
+            "champion": "1",
+            "previous": None,
+            "approved_by": "Ada",
+            "reason": "reviewed",
+            "published": str(where),
+        }
+        assert registry.aliases(trained.home, MOTION) == {"champion": "1"}
+
+    def test_it_publishes_scores_list_and_page_as_one_release(self, trained: Trained):
+        files = published(trained.home)
+        assert set(files) == {
+            "draw.parquet",
+            "icp.md",
+            "release.json",
+            "scores.parquet",
+            "targets.csv",
+            "targets-excluded.csv",
+        }
+        folder = trained.home.root / "data" / "published" / MOTION
+        scores = pd.read_parquet(folder / "scores.parquet")
+        targets = pd.read_csv(folder / "targets.csv")
+        assert set(scores["icp_version"]) == {"1"}
+        assert set(targets["account_id"]) <= set(scores["account_id"])
+        assert len(Warehouse(trained.home.warehouse_file).listings(MOTION)) > len(targets) > 0
+        assert b"# ICP of" in files["icp.md"]
+
+    def test_the_next_one_replaces_it_and_nothing_waits_any_more(self, waiting: Home):
+        report = approve_2(waiting)
+        assert (report.version, report.replaced, report.approved_by) == ("2", "1", "Ada")
+        assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
+
+        tags = registry.describe(waiting, MOTION, "2").tags
+        assert tags["approved_by"] == "Ada"
+        assert tags["approval_reason"] == "reviewed"
+        assert tags["approved_on"] == tags["promoted_on"] == "2025-02-03"
+
+        *_, approval, promotion = Warehouse(waiting.warehouse_file).ledger(MOTION)
+        for row, event in ((approval, "approval"), (promotion, "promotion")):
+            assert (row.event, row.version, row.who, row.reason, row.as_of) == (
+                event,
+                "2",
+                "Ada",
+                "reviewed",
+                TODAY,
+            )
+        assert approval.details == {"content_hash": tags["content_hash"], "replaced": "1"}
+        assert promotion.details == approval.details | {"release": "00002-v2-2025-02-03"}
+
+    def test_every_row_of_the_ledger_is_a_tag_in_mlflow(self, waiting: Home):
+        approve_2(waiting)
+        tags = registry.describe(waiting, MOTION, "2").tags
+        rows = Warehouse(waiting.warehouse_file).sealed_ledger()
+        for sealed in rows:
+            place = tags if sealed.row.version == "2" else None
+            place = place or (
+                registry.describe(waiting, MOTION, "1").tags
+                if sealed.row.version
+                else registry.tags_of_model(waiting, MOTION)
+            )
+            assert sealed.seal[:12] in place[f"ledger.{sealed.number:05}.{sealed.row.event}"]
+        assert registry.tags_of_model(waiting, MOTION)["ledger_rows"] == str(len(rows))
+
+    def test_a_second_approval_of_the_same_version_is_refused(self, waiting: Home):
+        approve_2(waiting)
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="nothing is"):
+            approve_2(waiting)
+
+    @pytest.mark.parametrize("which", ["challenger", "v2"])
+    def test_a_version_is_named_by_number_or_alias(self, waiting: Home, which: str):
+        report = approve(waiting, MOTION, which, who="Ada", reason="r", as_of=TODAY)
+        assert report.version == "2"
+
+    def test_without_a_list_of_approvers_anyone_may(self, waiting: Home):
+        _set(waiting, owners={"approvers": []})
+        assert approve_2(waiting, who="Bob").approved_by == "Bob"
+
+
+def _set(home: Home, **sections: Any) -> None:
+    settings = yaml.safe_load(home.settings_file.read_text())
+    for name, section in sections.items():
+        settings[name] = {**settings.get(name, {}), **section}
+    home.settings_file.write_text(yaml.safe_dump(settings))
+
+
+def _altered(home: Home) -> None:
+    path = pieces(home, 2) / "version.json"
+    document = json.loads(path.read_bytes())
+    document["tiers"]["A"] = 0.2
+    path.write_text(json.dumps(document, indent=1))
+
+
+def _altered_with_its_tag(home: Home) -> None:
+    _altered(home)
+    parts = {path.name: path.read_bytes() for path in pieces(home, 2).iterdir()}
+    registry.tag_version(home, MOTION, "2", {"content_hash": content_hash(parts)})
+
+
+def _appended(event: Event, version: str | None = None, **details: str) -> Callable[[Home], None]:
+    row = LedgerRow(event, MOTION, TODAY, version, "Ada", "r", details)
+    return lambda home: Warehouse(home.warehouse_file).append(row)
+
+
+REFUSALS: dict[str, tuple[Callable[[Home], None], str]] = {
+    "it was rejected": (_appended("rejection", "2"), "not waiting for approval; nothing is"),
+    "another one waits": (
+        _appended("verdict", "3", verdict="PROMOTE", champion="1"),
+        "Version 2 is not waiting for approval; version 3 is",
+    ),
+    "the champion has changed": (
+        _appended("promotion", "7"),
+        "judged against champion 1, but 7 is in force now; the next `icp watch` judges again",
+    ),
+    "its pieces were altered": (_altered, r"Version 2 .*altered after its verdict.*train again"),
+    "its pieces and its tag were altered": (_altered_with_its_tag, "altered after its verdict"),
+    "the settings were changed": (
+        lambda home: _set(home, policy={"min_uplift": 0.01}),
+        r"conf/icp\.yaml was changed since the verdict on version 2",
+    ),
+    "its verdict expired": (
+        lambda home: _set(home, policy={"expires_days": 3}),
+        r"has waited since 2025-01-31, and its verdict expired after 3 days",
+    ),
+}
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(("prepare", "told"), REFUSALS.values(), ids=REFUSALS.keys())
+    def test_it_says_why_and_changes_nothing(
+        self, waiting: Home, prepare: Callable[[Home], object], told: str
+    ):
+        prepare(waiting)
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match=told):
+            approve_2(waiting)
+
+    @pytest.mark.parametrize("verdict", ["KEEP", "INCONCLUSIVE", "INVALID"])
+    def test_only_what_passed_can_be_approved(self, waiting: Home, verdict: str):
+        registry.tag_version(waiting, MOTION, "1", {"verdict": verdict, "reasons": "It is so."})
+        told = rf"has the verdict {verdict}, so it cannot be approved: It is so\."
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match=told):
+            approve(waiting, MOTION, "1", who="Ada", reason="r", as_of=TODAY)
+
+    def test_who_trained_it_may_not_approve_it_where_two_persons_are_asked_for(self, waiting: Home):
+        _set(waiting, policy={"two_persons": True}, owners={"approvers": ["Ada", "Trainer"]})
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="somebody else"):
+            approve_2(waiting, who="Trainer")
+        assert approve_2(waiting, who="Ada").version == "2"
+
+    def test_settings_that_no_verdict_rests_on_may_change(self, waiting: Home):
+        _set(waiting, policy={"overdue_days": 3}, trigger={"closed_deals": 99})
+        assert approve_2(waiting).version == "2"
+
+    def test_only_an_approver_may(self, waiting: Home):
+        with nothing_is_decided(waiting):
+            answer = icp("approve", 2, "--by", "Bob", "--reason", "r", "--json", home=waiting)
+        assert answer.status == answer.json["exit_status"] == 4
+        assert "'Bob' may not decide" in answer.json["error"]
+        assert "owners.approvers in conf/icp.yaml names Ada" in answer.json["error"]
+
+    @pytest.mark.parametrize(("who", "reason"), [("", "r"), ("  ", "r"), ("Ada", ""), ("Ada", " ")])
+    def test_a_name_and_a_reason_are_needed(self, waiting: Home, who: str, reason: str):
+        with nothing_is_decided(waiting), pytest.raises(UsageError, match="a name and a reason"):
+            approve_2(waiting, who=who, reason=reason)
+
+    def test_an_unknown_version_is_wrong_usage(self, trained: Trained):
+        with pytest.raises(UsageError, match="'7' is no version of icp-default; versions: 1"):
+            approve(trained.home, MOTION, "7", who="Ada", reason="r", as_of=TODAY)
+
+    def test_while_another_process_holds_the_warehouse_nothing_is_decided(
+        self, waiting: Home, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("icploop.io.warehouse._PATIENCE_SECONDS", 0.2)
+        before = registry.aliases(waiting, MOTION)
+        with held(waiting.warehouse_file), pytest.raises(RefusedError, match="another process"):
+            approve_2(waiting)
+        assert registry.aliases(waiting, MOTION) == before
+        assert "approved_by" not in registry.describe(waiting, MOTION, "2").tags
+
+    def test_while_a_round_runs_a_decision_waits_and_is_refused_when_it_takes_too_long(
+        self, waiting: Home, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("icploop.pipelines.decide.PATIENCE_SECONDS", 0.2)
+        with (
+            nothing_is_decided(waiting),
+            one_at_a_time(waiting, MOTION),
+            pytest.raises(RefusedError, match=r"Another act on `default` is running \(process \d+"),
+        ):
+            approve_2(waiting)
+
+
+class TestRejection:
+    def test_a_rejected_version_waits_no_more_and_says_who_and_why(self, waiting: Home):
+        answer = icp("reject", 2, "--by", "Ada", "--reason", "too narrow", "--json", home=waiting)
+        assert answer.json == {
+            "motion": "default",
+            "rejected": "2",
+            "rejected_by": "Ada",
+            "reason": "too narrow",
+        }
+        assert registry.aliases(waiting, MOTION) == {"champion": "1"}
+        assert registry.describe(waiting, MOTION, "2").tags["rejection_reason"] == "too narrow"
+        with pytest.raises(RefusedError, match="nothing is"):
+            approve_2(waiting)
+
+
+class TestRollback:
+    def test_it_restores_alias_scores_and_list_byte_for_byte(self, waiting: Home):
+        before, aliases = published(waiting), registry.aliases(waiting, MOTION)
+        approve_2(waiting)
+        assert published(waiting) != before
+        answer = icp(
+            "rollback", "--by", "Ada", "--reason", "sales cannot use it", "--json", home=waiting
+        )
+        assert (answer.status, answer.json["champion"], answer.json["left"]) == (0, "1", "2")
+        assert published(waiting) == before
+        assert registry.aliases(waiting, MOTION) == {
+            alias: number for alias, number in aliases.items() if alias != "challenger"
+        }
+        *_, decided, done = Warehouse(waiting.warehouse_file).ledger(MOTION)
+        assert (decided.event, done.event, done.reason) == (
+            "rollback",
+            "restoration",
+            "sales cannot use it",
+        )
+
+    def test_it_restores_what_the_version_last_published(self, waiting: Home):
+        publish(waiting, MOTION, date(2025, 2, 1))
+        before = published(waiting)
+        approve_2(waiting)
+        rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
+        assert published(waiting) == before
+
+    def test_the_restored_list_is_the_one_that_later_rounds_know_of(self, waiting: Home):
+        listings = Warehouse(waiting.warehouse_file).listings
+        first = listings(MOTION).drop(columns="as_of")
+        approve_2(waiting)
+        rollback(waiting, MOTION, who="Ada", reason="r", as_of=date(2025, 2, 9))
+        found = listings(MOTION)
+        again = found[found["as_of"] == "2025-02-09"].drop(columns="as_of")
+        assert again.reset_index(drop=True).equals(first.reset_index(drop=True))
+
+    def test_from_the_first_version_there_is_no_way_back(self, waiting: Home):
+        with pytest.raises(RefusedError, match="the first of `default` that came into force"):
+            rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
+
+    def test_only_to_a_version_that_was_in_force(self, waiting: Home):
+        approve_2(waiting)
+        with pytest.raises(RefusedError, match=r"Version 2 was not in force before.*such were: 1"):
+            rollback(waiting, MOTION, "2", who="Ada", reason="r", as_of=TODAY)
+
+    def test_a_release_that_was_altered_is_not_restored(self, waiting: Home):
+        first = (waiting.root / "data" / "published" / MOTION).resolve()
+        approve_2(waiting)
+        (first / "targets.csv").write_text("rank\n1\n")
+        with pytest.raises(RefusedError, match=r"targets\.csv was altered after it was published"):
+            rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
+        assert registry.aliases(waiting, MOTION)["champion"] == "2"
+
+    def test_only_an_approver_may(self, waiting: Home):
+        approve_2(waiting)
+        with pytest.raises(RefusedError, match="'Bob' may not decide"):
+            rollback(waiting, MOTION, who="Bob", reason="r", as_of=TODAY)
+
+
+class TestWhatWasDecidedElsewhere:
+    @pytest.mark.parametrize(
+        ("tag", "aliases"),
+        [("approve", {"champion": "2", "previous": "1"}), ("reject", {"champion": "1"})],
+    )
+    def test_a_tag_in_mlflow_decides(self, waiting: Home, tag: str, aliases: dict[str, str]):
+        registry.tag_version(waiting, MOTION, "2", {tag: "Ada: seen in the UI"})
+        report = settle(waiting, MOTION, TODAY)
+        assert report.done == (f"Version 2: {tag} by Ada, from MLflow",)
+        assert registry.aliases(waiting, MOTION) == aliases
+        assert tag not in registry.describe(waiting, MOTION, "2").tags
+        assert settle(waiting, MOTION, TODAY).done == ()
+
+    @pytest.mark.parametrize(
+        ("written", "told"),
+        [("Ada", "name and a reason"), ("Bob: fine", "'Bob' may not decide"), ("", "WHO: REASON")],
+    )
+    def test_a_tag_that_does_not_decide_is_answered_there(
+        self, waiting: Home, written: str, told: str
+    ):
+        registry.tag_version(waiting, MOTION, "2", {"approve": written})
+        settle(waiting, MOTION, TODAY)
+        tags = registry.describe(waiting, MOTION, "2").tags
+        assert told in tags["approve_refused"]
+        assert "approve" not in tags
+        assert registry.aliases(waiting, MOTION)["champion"] == "1"
+
+    def test_where_the_policy_asks_nobody_what_passed_comes_into_force(self, waiting: Home):
+        _set(waiting, policy={"approval": "auto"})
+        settle(waiting, MOTION, TODAY)
+        assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
+        assert registry.describe(waiting, MOTION, "2").tags["approved_by"] == AUTO
+
+    def test_an_alias_that_was_moved_by_hand_is_put_back_once_and_goes_on_record(
+        self, waiting: Home
+    ):
+        registry.set_alias(waiting, MOTION, "champion", "2")
+        assert load_version(waiting, MOTION, "champion")[1] == "1"
+        (told,) = settle(waiting, MOTION, TODAY).done
+        assert told.startswith("The alias champion was moved by hand to 2; it is 1 again")
+        assert registry.aliases(waiting, MOTION)["champion"] == "1"
+        last = Warehouse(waiting.warehouse_file).ledger(MOTION)[-1]
+        assert (last.event, last.reason) == ("failure", told)
+        assert settle(waiting, MOTION, TODAY).done == ()
+
+    def test_a_champion_deleted_in_mlflow_is_told_and_a_rollback_helps(self, waiting: Home):
+        approve_2(waiting)
+        registry.delete_version(waiting, MOTION, "2")
+        with pytest.raises(RefusedError, match=r"2 of `default` is in force, but was deleted in"):
+            load_version(waiting, MOTION, "champion")
+        for _ in range(2):
+            settle(waiting, MOTION, TODAY)
+        failures = [
+            row
+            for row in Warehouse(waiting.warehouse_file).ledger(MOTION)
+            if row.event == "failure"
+        ]
+        assert [row.reason for row in failures] == [
+            "Version 2, the champion, was deleted in MLflow."
+        ]
+        rollback(waiting, MOTION, who="Ada", reason="it was deleted", as_of=TODAY)
+        assert load_version(waiting, MOTION, "champion")[1] == "1"
+        assert registry.aliases(waiting, MOTION) == {"champion": "1"}
+
+
+class TestWhatWasLeftHalfDone:
+    def test_an_approval_that_was_not_carried_out_is_finished_by_the_next_act(self, waiting: Home):
+        content = registry.describe(waiting, MOTION, "2").tags["content_hash"]
+        _appended("approval", "2", content_hash=content, replaced="1")(waiting)
+        assert icp("status", "--json", home=waiting).json["unfinished"] == "approval"
+        assert settle(waiting, MOTION, TODAY).done == ("The approval of version 2 was finished",)
+        assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
+        assert icp("status", "--json", home=waiting).json["unfinished"] is None
+
+    def test_one_that_cannot_be_carried_out_any_more_is_undone(self, waiting: Home):
+        before = published(waiting)
+        content = registry.describe(waiting, MOTION, "2").tags["content_hash"]
+        _appended("approval", "2", content_hash=content, replaced="1")(waiting)
+        _altered(waiting)
+        (told,) = settle(waiting, MOTION, TODAY).done
+        assert told.startswith("The approval of version 2 was undone: Version 2 of icp-default was")
+        assert registry.aliases(waiting, MOTION)["champion"] == "1"
+        assert published(waiting) == before
+        assert settle(waiting, MOTION, TODAY).done == ()
