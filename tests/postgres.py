@@ -68,7 +68,10 @@ def postgres_server(
         run(
             "initdb",
             *("-U", superuser, "--no-sync", "--encoding=UTF8", "--locale=C"),
-            *(f"--auth-local={'scram-sha-256' if address == NOWHERE else 'trust'}", "--auth-host=scram-sha-256"),
+            *(
+                f"--auth-local={'scram-sha-256' if address == NOWHERE else 'trust'}",
+                "--auth-host=scram-sha-256",
+            ),
             f"--pwfile={folder / 'password'}",
         )
         options = (
