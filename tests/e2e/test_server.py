@@ -106,7 +106,7 @@ class Place:
 
 
 @contextmanager
-def _running(place: Place, name: str) -> Iterator[None]:
+def _running(place: Place, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """A service from its start until its whole process group has ended."""
     place.make_volumes(name)
     command = [place.translated(word, name) for word in services()[name]["command"]]
@@ -121,7 +121,7 @@ def _running(place: Place, name: str) -> Iterator[None]:
             start_new_session=True,
         )
         try:
-            yield
+            yield process
         except BaseException:
             sys.stderr.write(f"--- {name}\n{log.read_text(errors='replace')[-6000:]}\n")
             raise
@@ -133,12 +133,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for word in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, word)
-            process.wait(timeout=10)
+            process.wait(timeout=5)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
 
 
-def _wait_until_healthy(place: Place, name: str) -> None:
+def _wait_until_healthy(place: Place, name: str, process: subprocess.Popen[bytes]) -> None:
     """Ask as compose.yaml asks, until the service answers."""
     [kind, *words] = services()[name]["healthcheck"]["test"]
     assert kind == "CMD"
@@ -149,7 +149,8 @@ def _wait_until_healthy(place: Place, name: str) -> None:
         )
         if asked.returncode == 0:
             return
-        time.sleep(0.3)
+        assert process.poll() is None, f"{name} ended at once"
+        time.sleep(1)
     raise AssertionError(f"{name} is not healthy: {asked.stderr.decode()[-300:]}")
 
 
@@ -169,12 +170,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         )
         [script] = [v for v in services()["postgres"]["volumes"] if "initdb" in v]
         database.run_sql(ROOT / "docker" / script.split(":")[0], here.environment("postgres"))
-        for name in ("mlflow", "prefect"):
-            stack.enter_context(_running(here, name))
+        servers = {
+            name: stack.enter_context(_running(here, name)) for name in ("mlflow", "prefect")
+        }
         for name in services()["worker"]["depends_on"]:
-            _wait_until_healthy(here, name)
-        stack.enter_context(_running(here, "worker"))
-        _wait_until_healthy(here, "worker")
+            _wait_until_healthy(here, name, servers[name])
+        worker = stack.enter_context(_running(here, "worker"))
+        _wait_until_healthy(here, "worker", worker)
         yield here
 
 
