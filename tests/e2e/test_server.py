@@ -75,6 +75,7 @@ class Place:
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
         }
         return own | hosts | interpreter
 
