@@ -1,7 +1,3 @@
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -17,6 +13,7 @@ from icploop.io.sources import RawTable, pull
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
 from icploop.settings import parse_source
+from tests.postgres import postgres_server
 from tests.unit.io_fixtures import contents, icp, inbox, new_home, require, tiny, write_csv
 
 PLACE = "conf/sources/db.yaml"
@@ -51,51 +48,11 @@ def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 PASSWORD = "s3cr3t-w0rd"
 
 
-def _server(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server of our own on a socket in a temporary folder; its URL, with password."""
-    initdb, pg_ctl = _server("initdb"), _server("pg_ctl")
-    require("PostgreSQL's server (initdb, pg_ctl)", initdb and pg_ctl)
-    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    # Not below pytest's folder: a socket's path is short, and the server's user must reach it.
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        (folder / "password").write_text(PASSWORD)
-        if as_postgres:
-            for path in (folder, folder / "password"):
-                shutil.chown(path, "postgres", "postgres")
-
-        def run(*command: str) -> None:
-            subprocess.run(
-                [*as_postgres, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL
-            )
-
-        data = str(folder / "data")
-        run(
-            str(initdb),
-            "-D",
-            data,
-            "-U",
-            "icp",
-            "--no-sync",
-            "--auth=scram-sha-256",
-            f"--pwfile={folder / 'password'}",
-            "--encoding=UTF8",
-            "--locale=C",
-        )
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        run(str(pg_ctl), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-        try:
-            yield f"postgresql+psycopg://icp:{PASSWORD}@/postgres?host={folder}"
-        finally:
-            run(str(pg_ctl), "-D", data, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """The URL, with password, of a PostgreSQL server of our own."""
+    with postgres_server(PASSWORD) as server:
+        yield f"postgresql+psycopg://{server.superuser}:{PASSWORD}@/postgres?host={server.folder}"
 
 
 def test_sqlite_gives_the_same_warehouse_as_the_files(tmp_path: Path, sqlite: str):
