@@ -600,7 +600,9 @@ def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if not where:
         return message
-    given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
+    # What stands there by mistake may be the secret itself.
+    is_unspoken = fault["type"] == "missing" or fault["loc"][-1] in ("token_env", "base_url")
+    given = "" if is_unspoken else f" (given: {fault['input']!r})"
     return f"`{where}`: {message}{given}"
 
 

@@ -145,13 +145,10 @@ class Calls:
             raise UncertainError(f"{what} failed with {status}: {message}")
         self._stop_if_spent(told)
         if status in (401, 403):
-            lacks = (
-                "does not accept" if status == httpx.codes.UNAUTHORIZED else "lets too little do"
-            )
             raise UsageError(
-                f"{self.name} {lacks} the token in {self._settings.token_env} ({status}: {message});"
-                " renew it, or give it the rights that docs/crm.md names, and run the same command "
-                "again"
+                f"{self.name} does not accept the token in {self._settings.token_env} for {what} "
+                f"({status}: {message}); renew it, or give it the rights that docs/crm.md names, "
+                f"and {_GO_ON}"
             )
         raise RejectedError(f"{self.name} refused {what} ({status}): {message}", status)
 
