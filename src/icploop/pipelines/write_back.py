@@ -192,7 +192,8 @@ def _journal_name(settings: CrmSettings, scores: Path) -> str:
     """Other scores, or another place for them, have another journal."""
     with scores.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
-    return f"{settings.kind}-{digest([content, settings.model_dump(mode='json')])[:16]}.jsonl"
+    place = settings.model_dump(mode="json", include={"base_url", "match", "properties"})
+    return f"{settings.kind}-{digest([content, place])[:16]}.jsonl"
 
 
 def _lacking(crm: Crm, *, apply: bool, create: bool) -> list[str]:

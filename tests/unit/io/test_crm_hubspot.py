@@ -168,3 +168,20 @@ class TestLimits:
             pass
         with pytest.raises(UnfinishedError, match="HubSpot does not let us through: ConnectError"):
             put(tmp_path, crm, ["1001"])
+
+    def test_a_redirect_takes_the_token_nowhere(self, tmp_path: Path):
+        with serving(hubspot(1)) as elsewhere, serving(hubspot(1)) as crm:
+            crm.faults = lambda _n, _path: "307"
+            crm.headers = {"Location": f"{elsewhere.url}/crm/v3/properties/companies"}
+            with pytest.raises(UsageError, match="307"):
+                put(tmp_path, crm, ["1001"])
+        assert elsewhere.calls == []
+
+    def test_a_proxy_does_not_see_what_is_meant_for_this_machine(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        with serving(hubspot(1)) as proxy, serving(hubspot(1)) as crm:
+            monkeypatch.setenv("HTTP_PROXY", proxy.url)
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            put(tmp_path, crm, ["1001"])
+        assert (proxy.calls, crm.changes) == ([], {"1001": 1})

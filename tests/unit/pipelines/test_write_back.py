@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icploop import console
 from icploop.errors import DataError, RefusedError, UnfinishedError, UsageError
 from icploop.io.crm.journal import Journal
 from icploop.io.home import Home
@@ -192,6 +193,25 @@ class TestResuming:
                 put(home_of(tmp_path, crm), scores)
         assert (len(crm.calls), crm.changes) == (1, {})
 
+    def test_another_pace_goes_on_with_the_same_journal(self, tmp_path: Path):
+        with serving(hubspot(300)) as crm:
+            home, scores = home_of(tmp_path, crm), scores_file(tmp_path, scores_of(ids_of(300)))
+            crm.faults = lambda number, _path: "daily" if number >= 6 else None
+            with pytest.raises(UnfinishedError):
+                put(home, scores)
+            crm.faults = lambda _number, _path: None
+            slower = home.crm_file.read_text().replace("1000", "100")
+            home.crm_file.write_text(slower)
+            assert put(home, scores).resumed == 100
+
+    def test_a_home_that_cannot_be_written_to_is_told_before_anything_is_sent(self, tmp_path: Path):
+        with serving(hubspot(1)) as crm:
+            home = home_of(tmp_path, crm)
+            (home.root / "data").write_text("a file where a folder should be")
+            with pytest.raises(UsageError, match="cannot be written"):
+                put(home, scores_file(tmp_path, scores_of(ids_of(1))))
+        assert crm.changes == {}
+
     def test_other_scores_have_another_journal_and_a_finished_one_is_kept(self, tmp_path: Path):
         with serving(hubspot(10)) as crm:
             home = home_of(tmp_path, crm)
@@ -253,6 +273,8 @@ class TestWhatIsRefused:
     def test_one_company_does_not_stop_its_batch(self, tmp_path: Path):
         with serving(hubspot(100, refuses={"1050": "Enter a number"})) as crm:
             report = put(home_of(tmp_path, crm), scores_file(tmp_path, scores_of(ids_of(100))))
+        assert "1  were refused by HubSpot: 1050" in console.write_back(report)
+        assert "Refused 1 times: Enter a number" in console.write_back(report)
         assert report.refused == {"1050": "Enter a number"}
         assert report.changed == 99
         assert Counter(crm.changes.values()) == {1: 99}

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from icploop.errors import RefusedError
+from icploop.errors import RefusedError, UsageError
 from icploop.io.crm.records import Change
 
 
@@ -24,13 +24,16 @@ class Journal:
     `verified` are the accounts that read back right, with the CRM's id of each; `sent` those about
     which something was sent.
 
-    Raises RefusedError while another process writes the same scores.
+    Raises RefusedError while another process writes the same scores, UsageError where it cannot be.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("a+b")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error}; nothing was sent") from error
         if not self._is_alone():
             self._file.close()
             raise RefusedError(
