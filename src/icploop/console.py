@@ -180,7 +180,7 @@ def write_back(report: WriteBackReport) -> str:
         ]
         lines += ["", f"  {change.account_id}", *(f"    {cell}" for cell in cells)]
     reasons = Counter(r.refused.values()).most_common(5)
-    lines += [f"Refused {count} times: {why}" for why, count in reasons]
+    lines += [f"Refused ({count}): {why}" for why, count in reasons]
     if r.lacking:
         lines.append(f"{r.crm} does not have the properties {', '.join(r.lacking)} yet.")
     if not r.applied and r.changed:

@@ -274,7 +274,7 @@ class TestWhatIsRefused:
         with serving(hubspot(100, refuses={"1050": "Enter a number"})) as crm:
             report = put(home_of(tmp_path, crm), scores_file(tmp_path, scores_of(ids_of(100))))
         assert "1  were refused by HubSpot: 1050" in console.write_back(report)
-        assert "Refused 1 times: Enter a number" in console.write_back(report)
+        assert "Refused (1): Enter a number" in console.write_back(report)
         assert report.refused == {"1050": "Enter a number"}
         assert report.changed == 99
         assert Counter(crm.changes.values()) == {1: 99}
