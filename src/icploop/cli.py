@@ -281,6 +281,28 @@ def list_targets(
     _answer(as_json, report.as_dict(), lambda: console.target_list(report))
 
 
+@app.command("write-back", epilog="Example: icp write-back --in targets.csv")
+def write_back(
+    source: Annotated[Path, typer.Option("--in", help="What `icp score` or `icp list` wrote.")],
+    apply: Annotated[bool, typer.Option("--apply", help="Write; else only say what would be.")] = (
+        False
+    ),
+    create: Annotated[
+        bool, typer.Option("--create-properties", help="With --apply: add what HubSpot lacks.")
+    ] = False,
+    home: HomeOption = Here,
+    as_json: Json = False,
+) -> None:
+    """Write scores into the CRM of conf/crm.yaml; first say what would change."""
+    from icploop import console
+    from icploop.pipelines.write_back import write_back as run
+
+    report = run(
+        _home(home), source, apply=apply, create_properties=create, progress=console.counter
+    )
+    _answer(as_json, report.as_dict(), lambda: console.write_back(report))
+
+
 @app.command(epilog="Example: icp show champion")
 def show(
     version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",

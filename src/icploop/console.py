@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from icploop.pipelines.score import ListReport, ScoreReport
     from icploop.pipelines.show import ShownVersion
     from icploop.pipelines.status import LedgerReport, Status
+    from icploop.pipelines.write_back import WriteBackReport
 
 
 def say(step: str) -> None:
@@ -50,6 +51,12 @@ def progress(what: str) -> Callable[[Round, int, int], None]:
         sys.stderr.flush()
 
     return show
+
+
+def counter(done: int, total: int) -> None:
+    """Say on stderr how many accounts are done, where that is a thousand more, or all."""
+    if done % 1000 == 0 or done == total:
+        say(f"{done} of {total} accounts")
 
 
 def ingest(report: IngestReport) -> str:
@@ -202,6 +209,47 @@ def target_list(report: ListReport) -> str:
             first_targets(report.head),
         ]
     )
+
+
+def write_back(report: WriteBackReport) -> str:
+    """What was written to the CRM, or would be, and what could not be."""
+    r = report
+    did = "changed and read back" if r.applied else "would change"
+    facts = [
+        (r.changed, did),
+        (r.unchanged, "are right already"),
+        (r.resumed, "were written and read back before the last run ended"),
+        (len(r.unknown), f"are not in {r.crm}" + _such_as(r.unknown)),
+        (len(r.ambiguous), f"are not one company in {r.crm}" + _such_as(r.ambiguous)),
+        (len(r.refused), f"were refused by {r.crm}" + _such_as(r.refused)),
+    ]
+    lines = [f"{r.accounts} accounts of {r.source}; {r.calls} calls to {r.crm}"]
+    lines += [f"{count:>8}  {what}" for count, what in facts if count or what == did]
+    lines += [f"{count:>8}  values of {name}" for name, count in r.by_property.items()]
+    for change in r.examples:
+        cells = [
+            f"{r.properties[f]} {_cell(change.before[f])} → {_cell(value)}"
+            for f, value in change.after.items()
+        ]
+        lines += ["", f"  {change.account_id}", *(f"    {cell}" for cell in cells)]
+    reasons = Counter(r.refused.values()).most_common(5)
+    lines += [f"Refused ({count}): {why}" for why, count in reasons]
+    if r.lacking:
+        lines.append(f"{r.crm} does not have the properties {', '.join(r.lacking)} yet.")
+    if not r.applied and r.changed:
+        lines.append(f"Nothing was written. To write it: icp write-back --in {r.source} --apply")
+    if r.journal:
+        lines.append(f"What each company held before and after is in {r.journal}")
+    return "\n".join(lines)
+
+
+def _such_as(accounts: Iterable[str]) -> str:
+    named = list(accounts)
+    return f": {', '.join(named[:5])}{', ...' if len(named) > 5 else ''}"
+
+
+def _cell(value: str | None) -> str:
+    return "(empty)" if value is None else _cut(value, 28)
 
 
 def first_targets(head: pd.DataFrame) -> str:

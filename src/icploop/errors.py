@@ -30,3 +30,7 @@ class RefusedError(IcpError):
     """A rule refused the act: approval, lock, stale hash; nothing was changed (exit status 4)."""
 
     exit_status = 4
+
+
+class UnfinishedError(IcpError):
+    """Only a part was done; the same command, run again, goes on from there (exit status 1)."""

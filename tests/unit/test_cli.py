@@ -13,10 +13,11 @@ from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import held, icp, nothing_changes, tiny_home
 
 DATED = ["ingest", "status", "watch", "retrain", "approve", "score", "list", "show", "backtest"]
-COMMANDS = ["init", "demo", *DATED]
+COMMANDS = ["init", "demo", "write-back", *DATED]
 # What each command needs beside its options.
 NEEDS: dict[str, list[str]] = {
     "approve": ["1", "--by", "Ada", "--reason", "r"],
+    "write-back": ["--in", "scored.csv"],
     "score": ["--in", "leads.csv", "--out", "scored.csv"],
     "list": ["--out", "targets.csv"],
 }

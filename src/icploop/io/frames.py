@@ -77,6 +77,12 @@ def defused(frame: pd.DataFrame) -> pd.DataFrame:
     return safe
 
 
+def undefused(text: pd.Series) -> pd.Series:
+    """The texts of a CSV that `writer_to` wrote, without the apostrophe before a formula."""
+    armed = text.str.startswith(tuple(f"'{start}" for start in _FORMULA_STARTS), na=False)
+    return text.mask(armed, text.str[1:])
+
+
 def _harmless(value: object) -> object:
     if not isinstance(value, str):
         return value

@@ -8,7 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from icploop.errors import UsageError
-from icploop.settings import Settings, Source, parse_settings, parse_source
+from icploop.settings import (
+    CrmSettings,
+    Settings,
+    Source,
+    parse_crm,
+    parse_settings,
+    parse_source,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,16 @@ class Home:
     def sources_folder(self) -> Path:
         """`conf/sources`, one file a source."""
         return self.root / "conf" / "sources"
+
+    @property
+    def crm_file(self) -> Path:
+        """`conf/crm.yaml`, where scores are to be written back."""
+        return self.root / "conf" / "crm.yaml"
+
+    @property
+    def crm_folder(self) -> Path:
+        """`data/crm`, the journals of what was written to the CRM."""
+        return self.root / "data" / "crm"
 
     @property
     def warehouse_file(self) -> Path:
@@ -52,6 +69,15 @@ class Home:
         return {
             path.stem: parse_source(self._read(path), f"conf/sources/{path.name}") for path in found
         }
+
+    def crm(self) -> CrmSettings:
+        """Where and how scores are written back. Raises UsageError when that is not stated."""
+        if not self.crm_file.exists():
+            raise UsageError(
+                f"{self.crm_file} does not exist; state there `kind: hubspot` (or salesforce) and "
+                "`token_env: NAME_OF_A_VARIABLE`, as docs/crm.md shows"
+            )
+        return parse_crm(self._read(self.crm_file), "conf/crm.yaml")
 
     def _read(self, path: Path) -> str:
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from icploop.errors import DataError, UsageError
 from icploop.io import frames
-from icploop.io.frames import defused, read_in_parts, writer_to
+from icploop.io.frames import defused, read_in_parts, undefused, writer_to
 
 KINDS = ["csv", "parquet"]
 
@@ -195,3 +195,12 @@ class TestFormulas:
     def test_a_parquet_holds_the_text_as_it_is(self, tmp_path: Path):
         path = written(tmp_path / "x.parquet", pd.DataFrame({"name": ["=1"]}))
         assert pq.read_table(path).to_pydict() == {"name": ["=1"]}
+
+    def test_the_apostrophe_can_be_taken_away_again(self, tmp_path: Path):
+        texts = ["=1", "-2", "Acme", "'quoted'", "a=b", None]
+        path = written(tmp_path / "x.csv", pd.DataFrame({"name": texts}))
+        (frame,) = read_in_parts(path)
+        assert (
+            undefused(frame["name"]).astype("object").where(frame["name"].notna(), None).tolist()
+            == texts
+        )

@@ -13,6 +13,7 @@ from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.version import SCORE_COLUMNS
 from icploop.pipelines.score import ListReport, score_file, target_list
+from icploop.pipelines.write_back import read_scores
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp
@@ -128,6 +129,19 @@ class TestScoring:
     def test_ids_that_a_spreadsheet_would_run_are_defused(self, home: Home, tmp_path: Path):
         scores = scored(home, tmp_path, leads().assign(account_id="=cmd()"))
         assert set(scores["account_id"]) == {"'=cmd()"}
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_what_is_scored_or_listed_can_be_written_back(
+        self, home: Home, tmp_path: Path, kind: str
+    ):
+        scores = scored(home, tmp_path, leads(), kind).set_index("account_id")
+        found = read_scores(tmp_path / f"out.{kind}")
+        assert [values["tier"] for values in found.values()] == scores["tier"].tolist()
+        assert [float(values["score"] or -1) for values in found.values()] == pytest.approx(
+            scores["fit_score"].tolist(), abs=0.005
+        )
+        report = target_list(home, MOTION, tmp_path / f"list.{kind}", DAY)
+        assert len(read_scores(tmp_path / f"list.{kind}")) == report.listed
 
 
 class TestWhatCannotBeScored:
