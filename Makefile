@@ -38,7 +38,7 @@ bench-gate: $(READY) ## the gate against the rules of others (half an hour)
 	$(BIN)/python -m benchmarks.gate
 
 ui: $(READY) ## MLflow and Prefect of HOME_FOLDER in a browser, on 127.0.0.1, until Ctrl-C
-	$(BIN)/python -m icploop.io.servers $(HOME_FOLDER)
+	$(BIN)/icp up --home $(HOME_FOLDER)
 
 lock: ## resolve the locks in requirements/ again (needs uv)
 	requirements/lock.sh --upgrade

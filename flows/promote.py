@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, suspend_flow_run
 from prefect.artifacts import create_markdown_artifact
 
+from flows.forms import ask, invite, withdraw
 from icploop.io.home import Home
 from icploop.pipelines import decide as pipeline
-from icploop.pipelines.versions import describe_version
+from icploop.pipelines.versions import describe_version, standing
+
+_A_DAY = 86_400
 
 
 @flow(
@@ -30,7 +33,33 @@ def promote(
     return report
 
 
+@flow(name="decide", flow_run_name="{motion} version {version}")
+def decide(home: Path, motion: str, version: str = "challenger", note: str = "") -> str:
+    """Wait, suspended, until ops fill in the form: approve or reject a version that waits.
+
+    What is refused is asked again, with the reason on the form.
+    """
+    form = invite(describe_version(Home(home), motion, version), note)
+    expires = Home(home).settings().policy.expires_days * _A_DAY
+    said = suspend_flow_run(wait_for_input=form, timeout=expires)
+    answer = pipeline.decide(
+        Home(home),
+        motion,
+        version,
+        approves=said.decision == "approve",
+        who=said.who,
+        reason=said.reason,
+        as_of=datetime.now(UTC).date(),
+    )
+    if answer.refused:
+        ask(home, motion, version, f"**Refused.** {answer.said}")
+    return answer.said
+
+
 @flow(name="settle", flow_run_name="{motion}", description=pipeline.settle.__doc__)
 def settle(home: Path, motion: str, as_of: date | None = None) -> pipeline.SettledReport:
     """Finish what was left half done, and carry out decisions made in MLflow."""
-    return pipeline.settle(Home(home), motion, as_of or datetime.now(UTC).date())
+    report = pipeline.settle(Home(home), motion, as_of or datetime.now(UTC).date())
+    pending = standing(Home(home), Home(home).settings().lineage(motion)).pending
+    withdraw(home, motion, pending.version if pending else None)
+    return report

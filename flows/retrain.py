@@ -15,6 +15,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.forms import ask
 from icploop.io.home import Home
 from icploop.pipelines import retrain as pipeline
 
@@ -23,7 +24,11 @@ _STEPS = 3
 
 @flow(name="retrain", flow_run_name="{motion} as of {as_of}", description=pipeline.retrain.__doc__)
 def retrain(
-    home: Path, motion: str, as_of: date | None = None, force: bool = False
+    home: Path,
+    motion: str,
+    as_of: date | None = None,
+    force: bool = False,
+    who: str = pipeline.SCHEDULE,
 ) -> pipeline.RetrainReport:
     """Train and judge a challenger; the verdict and the ICP become artifacts."""
     day = as_of or datetime.now(UTC).date()
@@ -34,14 +39,19 @@ def retrain(
         update_progress_artifact(progress, 100 * len(done) / _STEPS, description=step)
         done.append(step)
 
-    report = pipeline.retrain(Home(home), motion, day, force=force, say=say)
+    report = pipeline.retrain(Home(home), motion, day, force=force, who=who, say=say)
     update_progress_artifact(progress, 100.0, description="Done")
+    _artifacts_of(report)
+    if report.waits:
+        ask(home, motion, str(report.version))
+    return report
+
+
+def _artifacts_of(report: pipeline.RetrainReport) -> None:
     create_table_artifact([_verdict(report)], key="verdict", description=_sentence(report))
     if report.page:
-        create_markdown_artifact(
-            report.page, key="icp", description=f"ICP version {report.version}"
-        )
-    return report
+        title = f"ICP version {report.version}"
+        create_markdown_artifact(report.page, key="icp", description=title)
 
 
 def _verdict(report: pipeline.RetrainReport) -> dict[str, object]:

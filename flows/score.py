@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from icploop.io.home import Home
+from icploop.pipelines import promote as promotion
 from icploop.pipelines import score as pipeline
 
 
@@ -30,6 +31,12 @@ def score(
         description=f"{report.rows} accounts scored by version {report.version}",
     )
     return report
+
+
+@flow(name="publish", flow_run_name="{motion}", description=promotion.publish.__doc__)
+def publish(home: Path, motion: str, as_of: date | None = None) -> Path:
+    """Publish the scores and the list of the version in force."""
+    return promotion.publish(Home(home), motion, as_of or datetime.now(UTC).date())
 
 
 @flow(name="list", flow_run_name="{motion} as of {as_of}", description=pipeline.target_list.__doc__)

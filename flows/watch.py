@@ -9,13 +9,13 @@ from prefect import flow
 
 from flows.retrain import retrain
 from icploop.io.home import Home
-from icploop.pipelines.retrain import WatchReport
+from icploop.pipelines.retrain import SCHEDULE, WatchReport
 from icploop.pipelines.watch import watch as check
 
 
 @flow(name="watch", flow_run_name="{motion} as of {as_of}", description=check.__doc__)
-def watch(home: Path, motion: str, as_of: date | None = None) -> WatchReport:
+def watch(home: Path, motion: str, as_of: date | None = None, who: str = SCHEDULE) -> WatchReport:
     """Retrain if a round is due, else say how many closed deals are missing."""
     day = as_of or datetime.now(UTC).date()
     due = check(Home(home), motion, day)
-    return WatchReport(due, retrain(home, motion, day) if due.is_due else None)
+    return WatchReport(due, retrain(home, motion, day, who=who) if due.is_due else None)

@@ -399,6 +399,26 @@ def backtest(
     _answer(as_json, report.as_dict(), lambda: console.backtest(report))
 
 
+@app.command(epilog="Example: icp up --home my-company")
+def up(
+    home: HomeOption = Here,
+    demo_company: Annotated[
+        bool, typer.Option("--demo", help="Found a simulated company in an empty folder first.")
+    ] = False,
+    mlflow_port: Annotated[int, typer.Option(help="Where the MLflow UI listens.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Where the Prefect UI listens.")] = 4200,
+) -> None:
+    """Run the Prefect server, the MLflow UI and the schedules on this machine, until Ctrl-C."""
+    from icploop import console
+    from icploop.io.servers import up as run
+
+    if demo_company:
+        from icploop.pipelines.demo import found_company
+
+        found_company(home, seed=7)
+    run(_home(home), mlflow_port, prefect_port, console.tell)
+
+
 def main() -> None:
     """Run `icp` and end the process with the contract's exit status."""
     wants_json = "--json" in sys.argv

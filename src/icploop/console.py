@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from icploop.pipelines.write_back import WriteBackReport
 
 
+def tell(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
 def say(step: str) -> None:
     """Name the step that begins, on stderr."""
     print(f"· {step}", file=sys.stderr, flush=True)

@@ -276,13 +276,11 @@ class Notify(_Frozen):
     """Where notices go: a webhook that takes JSON with a `text`, as Slack's do.
 
     `url_env` and `secret_env` name the environment variables that hold its address and the secret
-    that signs the body. `prefect_block` names a notification block of Prefect instead or besides
-    (`slack-webhook/ops`), which sends the text alone.
+    that signs the body.
     """
 
     url_env: str = "ICP_WEBHOOK_URL"
     secret_env: str = "ICP_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
-    prefect_block: str = ""
 
 
 class Owners(_Frozen):

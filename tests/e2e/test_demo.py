@@ -95,13 +95,14 @@ def pages(demo):
     require("chromium with chromium-driver", shutil.which(DRIVER) and shutil.which(BROWSER))
     home, _ = demo
     ports = _free_port(), _free_port()
-    code = f"from icploop.io.servers import main; main({str(home)!r}, {ports[0]}, {ports[1]})"
-    servers = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    ready = [servers.stdout.readline() for _ in ports]
+    options = ("--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1]))
+    command = [sys.executable, "-m", "icploop.cli", "up", "--home", str(home), *options]
+    servers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    ready = [servers.stdout.readline() for _ in range(3)]
     assert all(line.startswith("ready") for line in ready), ready
     yield tuple(f"http://127.0.0.1:{port}" for port in ports)
     servers.send_signal(signal.SIGINT)
-    assert servers.wait(timeout=30) == 0
+    assert servers.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +155,9 @@ def test_the_prefect_runs_page_shows_every_flow_of_the_last_round(browser, pages
     with urlopen(ask, timeout=10) as answer:
         states = [run["state_type"] for run in json.load(answer)]
     # Ingest, watch, retrain, list, and a promotion or two: the last round's version may pass too.
-    assert 5 <= len(states) <= 6
-    assert set(states) == {"COMPLETED"}
+    # The schedules may have run once meanwhile, and what is yet to come is scheduled.
+    assert 5 <= states.count("COMPLETED") <= 8
+    assert set(states) <= {"COMPLETED", "SCHEDULED", "PENDING", "RUNNING"}
 
 
 @pytest.mark.parametrize("width", [1280, 390])

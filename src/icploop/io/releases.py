@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from icploop.errors import RefusedError, UnavailableError
 from icploop.io.home import Home
@@ -43,19 +44,25 @@ class Releases:
     def build(self, version: str, as_of: date, write: Callable[[Path], None]) -> str:
         """Let `write` fill the folder of a new release, and return its name.
 
-        What a killed attempt left behind is removed first. Raises UnavailableError where the disk
-        does not take it; then nothing appears.
+        Where it would be what was released last, to the byte, that stays. What a killed attempt left
+        behind is removed first. Raises UnavailableError where the disk does not take it; then
+        nothing appears.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob(".*.part"):
                 shutil.rmtree(left)
-            name = f"{self._next():05}-v{version}-{as_of}"
+            newest = self._names()[-1:]
+            number = int(newest[0].split("-")[0]) + 1 if newest else 1
+            name = f"{number:05}-v{version}-{as_of}"
             part = self.folder / f".{name}.part"
             part.mkdir()
             write(part)
             hashes = {path.name: _sha256(path) for path in sorted(part.iterdir())}
             manifest = {"version": version, "as_of": as_of.isoformat(), "files": hashes}
+            if newest and self._manifest(newest[-1]) == manifest:
+                shutil.rmtree(part)
+                return newest[-1]
             (part / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
             _to_disk(part)
             part.rename(self.folder / name)
@@ -70,7 +77,7 @@ class Releases:
         """The hashes of a release's files. Raises RefusedError where one is not what was built."""
         folder = self.folder / name
         try:
-            stated: dict[str, str] = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
+            stated: dict[str, str] = self._manifest(name)["files"]
             for file, hashed in stated.items():
                 if _sha256(folder / file) != hashed:
                     raise RefusedError(
@@ -119,9 +126,8 @@ class Releases:
         found = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted(path.name for path in found if not path.name.startswith("."))
 
-    def _next(self) -> int:
-        names = self._names()
-        return int(names[-1].split("-")[0]) + 1 if names else 1
+    def _manifest(self, name: str) -> dict[str, Any]:
+        return json.loads((self.folder / name / _MANIFEST).read_text("utf-8"))
 
 
 def _sha256(path: Path) -> str:

@@ -1,51 +1,148 @@
-"""The MLflow UI and the Prefect server of a home folder, on this machine, until Ctrl-C.
+"""The Prefect server, the MLflow server and the schedules of a home folder, on this machine.
 
-Run as `python -m icploop.io.servers HOME`. Both listen on 127.0.0.1 only.
+All of it listens on 127.0.0.1 only, sends nothing home, and is started again when it dies.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from icploop.errors import IcpError, UsageError
+from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
 
 _HOST = "127.0.0.1"
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 90
+_LOOK_EVERY_SECONDS = 5.0
+# A process that dies again at once is told, not started for ever.
+_MOST_STARTS = 5
+_SILENCE = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+Say = Callable[[str], None]
 
 
-def main(root: str, mlflow_port: int = 5000, prefect_port: int = 4200) -> None:
-    """Start both servers, say where they are, and end them with their children on Ctrl-C."""
-    home = Home(Path(root))
-    if not (home.mlruns / "mlflow.db").exists():
-        raise UsageError(f"{root} has no MLflow store yet; run `make demo` or `icp retrain` first")
+@dataclass
+class Service:
+    """One process with its children: what it is, how it starts, where it says that it is well."""
+
+    name: str
+    command: list[str]
+    settings: Mapping[str, str]
+    log: Path
+    page: str = ""
+    health: str = ""
+    starts: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start it in a session of its own, so that its workers can be ended with it."""
+        self.starts += 1
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter, constant words
+                self.command,
+                env={**os.environ, **_SILENCE, **self.settings},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is gone."""
+        return self.process is None or self.process.poll() is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it says that it is well; a process without a page is well while it runs."""
+        if not self.health:
+            return not self.has_ended
+        try:
+            with urlopen(self.page + self.health, timeout=2):  # noqa: S310 - constant http address
+                return True
+        except (URLError, OSError):
+            return False
+
+    def end(self) -> None:
+        """End it with its children."""
+        if self.process is None:
+            return
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, how)
+                self.process.wait(timeout=10)
+            except ProcessLookupError:
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def up(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
+    """Start the servers and the schedules, show how they are, and end them on Ctrl-C or SIGTERM.
+
+    Raises UsageError where a port is taken, and UnavailableError where a server does not start.
+    """
+    home.settings()
+    for port, option in ((prefect_port, "--prefect-port"), (mlflow_port, "--mlflow-port")):
+        _check_free(port, option)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pages = {
-        f"http://{_HOST}:{mlflow_port}": (_mlflow(home, mlflow_port), "/health"),
-        f"http://{_HOST}:{prefect_port}": (_prefect(home, prefect_port), "/api/health"),
-    }
+    servers = [_prefect(home, prefect_port)]
+    external = os.environ.get("MLFLOW_TRACKING_URI")
+    if not external:
+        servers.append(_mlflow(home, mlflow_port))
+    schedules = _schedules(home, prefect_port)
+    services = [*servers, schedules]
     try:
-        for page, (process, health) in pages.items():
-            _wait_for(page + health, process)
-            print(f"ready: {page}", flush=True)  # noqa: T201
-        print("Ctrl-C ends both.", flush=True)  # noqa: T201
-        for process, _ in pages.values():
-            process.wait()
+        for server in servers:
+            server.start()
+        for server in servers:
+            _wait_for(server)
+            say(f"ready: {server.name:<9} {server.page}")
+        if external:
+            say("ready: MLflow    where MLFLOW_TRACKING_URI says; it was not started here")
+        schedules.start()
+        say(f"ready: schedules ingest, watch, settle, publish of {home.root}")
+        say(f"Logs: {schedules.log.parent}. Ctrl-C ends all of it.")
+        _look_after(services, say)
     except KeyboardInterrupt:
-        pass
+        say("ending")
     finally:
-        for process, _ in pages.values():
-            _end(process)
+        for service in reversed(services):
+            service.end()
 
 
-def _mlflow(home: Home, port: int) -> subprocess.Popen[bytes]:
+def _look_after(services: list[Service], say: Say) -> None:
+    """Start again what has ended, and say so; forever."""
+    while True:
+        time.sleep(_LOOK_EVERY_SECONDS)
+        for service in services:
+            if not service.has_ended:
+                continue
+            if service.starts >= _MOST_STARTS:
+                raise UnavailableError(
+                    f"{service.name} has ended {service.starts} times; see {service.log}"
+                )
+            say(f"{service.name} has ended; it is started again (see {service.log})")
+            service.end()
+            service.start()
+
+
+def _mlflow(home: Home, port: int) -> Service:
+    home.mlruns.mkdir(parents=True, exist_ok=True)
     store, artifacts = (home.mlruns / "mlflow.db").resolve(), (home.mlruns / "artifacts").resolve()
     # Without the artifact proxy, what the server's clients write can be read by embedded ones.
     command = [
@@ -54,57 +151,72 @@ def _mlflow(home: Home, port: int) -> subprocess.Popen[bytes]:
         *("--backend-store-uri", f"sqlite:///{store}"),
         *("--default-artifact-root", artifacts.as_uri()),
     ]
-    return _start(command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    page = f"http://{_HOST}:{port}"
+    return Service("MLflow", command, settings, _logs(home) / "mlflow.log", page, "/health")
 
 
-def _prefect(home: Home, port: int) -> subprocess.Popen[bytes]:
+def _prefect(home: Home, port: int) -> Service:
     command = [
         *(sys.executable, "-m", "prefect", "server", "start"),
         *("--host", _HOST, "--port", str(port)),
     ]
+    page = f"http://{_HOST}:{port}"
+    settings = _prefect_settings(home, port)
+    return Service("Prefect", command, settings, _logs(home) / "prefect.log", page, "/api/health")
+
+
+def _schedules(home: Home, prefect_port: int) -> Service:
+    command = [sys.executable, "-m", "flows.serve", str(home.root.resolve())]
     settings = {
-        "PREFECT_HOME": str((home.root / ".prefect").resolve()),
+        **_prefect_settings(home, prefect_port),
+        "PREFECT_API_URL": f"http://{_HOST}:{prefect_port}/api",
+    }
+    return Service("schedules", command, settings, _logs(home) / "schedules.log")
+
+
+def _prefect_settings(home: Home, port: int) -> dict[str, str]:
+    folder = (home.root / ".prefect").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "PREFECT_HOME": str(folder),
         # The UI calls the port that this setting names, whatever --port says.
         "PREFECT_SERVER_API_PORT": str(port),
+        # A server that dies must not take the slots of its concurrency limits with it.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
+        # In small portions SQLite is never locked for long.
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
     }
-    return _start(command, settings)
 
 
-def _start(command: list[str], settings: dict[str, str]) -> subprocess.Popen[bytes]:
-    # A session of its own, so that the workers of a server can be ended with it.
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and constant words
-        command,
-        env={**os.environ, **settings},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _logs(home: Home) -> Path:
+    return home.root / "data" / "logs"
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _check_free(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise UsageError(
+                f"Port {port} is taken; end what uses it, or give another one with {option}"
+            ) from error
+
+
+def _wait_for(service: Service) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise UsageError(f"The server for {url} ended at once; is its port taken already?")
-        try:
-            with urlopen(url, timeout=2):  # noqa: S310 - a constant http address
-                return
-        except (URLError, OSError):
-            time.sleep(0.3)
-    raise UsageError(f"{url} did not answer within {_PATIENCE_SECONDS} seconds")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1])
-    except IcpError as error:
-        sys.exit(f"icploop: {error}")
+    while not service.answers:
+        if service.has_ended:
+            raise UnavailableError(f"{service.name} ended at once; see {service.log}")
+        if time.monotonic() > until:
+            raise UnavailableError(
+                f"{service.page} did not answer within {_PATIENCE_SECONDS} seconds; see "
+                f"{service.log}"
+            )
+        time.sleep(0.2)

@@ -87,6 +87,14 @@ class RejectionReport:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What came of a decision on a form."""
+
+    refused: bool
+    said: str
+
+
+@dataclass(frozen=True)
 class SettledReport:
     """What the scheduled act found to do: nothing, or a decision that it carried out or refused."""
 
@@ -152,6 +160,19 @@ def rollback(
         Warehouse(home.warehouse_file).append(row)
         published = carry_out(home, settings, motion, row)
         return RollbackReport(motion, former.version, left, who, reason, str(published))
+
+
+def decide(
+    home: Home, motion: str, which: str, *, approves: bool, who: str, reason: str, as_of: date
+) -> Answer:
+    """Approve or reject as somebody said on a form; what is refused is told, not raised."""
+    act = approve if approves else reject
+    try:
+        done = act(home, motion, which, who=who, reason=reason, as_of=as_of)
+    except (UsageError, RefusedError) as error:
+        return Answer(True, str(error))
+    words = "is in force, approved" if approves else "was rejected"
+    return Answer(False, f"Version {done.version} of {motion} {words} by {who}")
 
 
 def settle(home: Home, motion: str, as_of: date) -> SettledReport:

@@ -66,6 +66,11 @@ class RetrainReport:
     run_id: str
     page: str
 
+    @property
+    def waits(self) -> bool:
+        """Whether its version waits for approval now."""
+        return self.version is not None and self.round.decision.verdict == "PROMOTE"
+
     def as_dict(self) -> dict[str, Any]:
         """The keys that the contract's section 4 asks for, and some more."""
         r = self.round

@@ -1,0 +1,412 @@
+"""What a machine does to a process at the wrong moment, done for real: it ends as if it had not."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from urllib.request import urlopen
+
+import pandas as pd
+import pytest
+
+from icploop.domain.ledger import first_broken
+from icploop.io import registry
+from icploop.io.home import Home
+from icploop.io.tracking import connect
+from icploop.io.warehouse import Warehouse
+from tests.unit import planted
+from tests.unit.conftest import (  # noqa: F401 - fixtures
+    Trained,
+    _challenged,
+    _environment_says_nothing,
+    copied,
+    migrated,
+    trained,
+    waiting,
+)
+from tests.unit.io_fixtures import held, inbox, new_home, require, write_csv
+from tests.zygote import Ended, Zygote
+
+pytestmark = pytest.mark.slow
+MOTION = planted.MOTION
+DAY = planted.LAST_DAY
+KILLED = -signal.SIGKILL
+DECISION = ("--by", "Ada", "--reason", "reviewed", "--as-of", "2025-02-03")
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    process = Zygote(tmp_path_factory.mktemp("children"))
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory, migrated):  # noqa: F811
+    """The planted company before its first round."""
+    home = new_home(tmp_path_factory.mktemp("ingested") / "home", planted.SETTINGS)
+    write_csv(inbox(home), planted.company())
+    home.mlruns.mkdir()
+    shutil.copyfile(migrated, home.mlruns / "mlflow.db")
+    Warehouse(home.warehouse_file)
+    return home
+
+
+def end_state(home: Home) -> dict[str, object]:
+    """All that an act leaves behind, but for random ids and the time of writing."""
+    warehouse = Warehouse(home.warehouse_file)
+    rows = warehouse.sealed_ledger()
+    assert first_broken(rows) is None
+    ledger = [
+        (r.row.event, r.row.as_of, r.row.version, r.row.who, r.row.reason, _plain(r.row.details))
+        for r in rows
+    ]
+    published = home.root / "data" / "published" / MOTION
+    releases = home.root / "data" / "releases" / MOTION
+    return {
+        "tables": {
+            n: len(getattr(warehouse.tables(), n)) for n in ("accounts", "deals", "revenue")
+        },
+        "ledger": ledger,
+        "counted": warehouse.counted_deals(MOTION),
+        "listings": warehouse.listings(MOTION).to_dict("list"),
+        "aliases": registry.aliases(home, MOTION),
+        "versions": {
+            number: (sorted(found.tags), found.tags["content_hash"], found.description)
+            for number, found in registry.versions(home, MOTION).items()
+        },
+        "runs": _runs(home),
+        "published": {p.name: p.read_bytes() for p in sorted(published.glob("*"))},
+        "releases": sorted(p.name for p in releases.glob("*")),
+    }
+
+
+def _plain(details):
+    return {key: value for key, value in details.items() if key != "run_id"}
+
+
+def _runs(home):
+    client = connect(home)
+    found = client.get_experiment_by_name(registry.model_name(MOTION))
+    runs = client.search_runs([found.experiment_id]) if found else []
+    return sorted((run.info.run_name, run.info.status) for run in runs)
+
+
+ACTS = {
+    "retrain": ("watch", "--by", "Trainer", "--as-of", DAY),
+    "approve": ("approve", "2", *DECISION),
+    "publish": ("publish", "--as-of", "2025-02-05"),
+    "reject": ("reject", "2", *DECISION),
+}
+
+
+def _home_of(act, request, tmp_path, name):
+    if act == "retrain":
+        return copied(request.getfixturevalue("ready"), tmp_path / name)
+    if act == "rollback":
+        return copied(request.getfixturevalue("two_in_force"), tmp_path / name)
+    return copied(request.getfixturevalue("_challenged"), tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def ready(ingested, zygote):
+    assert zygote.run("ingest", "--home", ingested.root).status == 0
+    return ingested
+
+
+@pytest.fixture(scope="module")
+def two_in_force(_challenged, zygote, tmp_path_factory):  # noqa: F811
+    home = copied(_challenged, tmp_path_factory.mktemp("two") / "home")
+    assert zygote.run("approve", "2", *DECISION, "--home", home.root).status == 0
+    return home
+
+
+def _again(zygote, home, words) -> Ended:
+    """What an operator does after a crash: the same command once more."""
+    ended = zygote.run(*words, "--home", home.root)
+    if ended.status == 4:
+        # The killed one had got so far that there is nothing left to decide; settling is enough.
+        ended = zygote.run("settle", "--as-of", "2025-02-03", "--home", home.root)
+    return ended
+
+
+@pytest.mark.parametrize(
+    ("act", "stages"),
+    [("retrain", 9), ("approve", 14), ("rollback", 8), ("reject", 4), ("publish", 5)],
+)
+def test_killed_at_any_stage_and_repeated_it_ends_as_if_it_had_not_been(
+    act, stages, request, zygote, tmp_path
+):
+    words = ACTS.get(act, ("rollback", *DECISION))
+    undisturbed = _home_of(act, request, tmp_path, "undisturbed")
+    calm = zygote.run(*words, "--home", undisturbed.root)
+    assert calm.status == 0, calm.err
+    assert calm.steps > stages
+    expected = end_state(undisturbed)
+    # Evenly over the act, with its very last steps; the offset differs from act to act.
+    step = calm.steps / stages
+    for at in sorted({1 + round(step * (number + 0.37)) for number in range(stages)}):
+        home = _home_of(act, request, tmp_path, f"killed-{at}")
+        killed = zygote.run(*words, "--home", home.root, kill_at=at)
+        if killed.status == 0:
+            continue  # the last step lies behind the end
+        assert killed.status == KILLED, killed.err
+        ended = _again(zygote, home, words)
+        assert ended.status == 0, (at, ended.err)
+        assert end_state(home) == expected, f"killed at step {at} of {calm.steps}"
+        shutil.rmtree(home.root)
+
+
+def test_ingest_and_score_killed_at_any_stage_leave_nothing_half(
+    zygote, ready, two_in_force, tmp_path
+):
+    fresh = tmp_path / "fresh"
+    shutil.copytree(ready.root, fresh, ignore=shutil.ignore_patterns("warehouse*"))
+    steps = zygote.run("ingest", "--home", ready.root).steps
+    for at in range(1, steps + 1, max(steps // 4, 1)):
+        assert zygote.run("ingest", "--home", fresh, kill_at=at).status == KILLED
+    assert zygote.run("ingest", "--home", fresh).status == 0
+    for name in ("accounts", "deals", "revenue", "signals"):
+        left, right = (
+            getattr(Warehouse(root / "data" / "warehouse.duckdb").tables(), name)
+            for root in (fresh, ready.root)
+        )
+        assert len(left) == len(right) > 0
+
+    leads, out = tmp_path / "leads.csv", tmp_path / "scored.csv"
+    planted.company()["accounts"].drop_duplicates("account_id").to_csv(leads, index=False)
+    words = ("score", "--in", leads, "--out", out, "--as-of", DAY, "--home", two_in_force.root)
+    steps = zygote.run(*words).steps
+    whole = out.read_bytes()
+    for at in range(1, steps + 1, max(steps // 4, 1)):
+        out.unlink(missing_ok=True)
+        assert zygote.run(*words, kill_at=at).status == KILLED
+        assert not out.exists() or out.read_bytes() == whole
+        assert zygote.run(*words).status == 0
+        assert out.read_bytes() == whole
+
+
+def test_of_two_watchers_at_once_one_runs_the_round(zygote, ready, tmp_path):
+    home = copied(ready, tmp_path / "home")
+    words = ("watch", "--as-of", DAY, "--home", home.root)
+    both = [zygote.start(*words) for _ in range(2)]
+    ended = sorted((zygote.wait(started) for started in both), key=lambda e: e.status)
+    verdicts = [r for r in Warehouse(home.warehouse_file).ledger(MOTION) if r.event == "verdict"]
+    assert len(verdicts) == 1
+    assert ended[0].status == 0, ended[0].err
+    # The other one was refused, or came so late that no round was due any more.
+    assert ended[1].status == 4 or "No round is due" in ended[1].out
+    if ended[1].status == 4:
+        assert "Another act on `default` is running" in ended[1].err
+        assert "Nothing was changed" in ended[1].err
+
+
+def test_while_the_warehouse_is_locked_nothing_happens_and_it_says_so(zygote, ready, tmp_path):
+    home = copied(ready, tmp_path / "home")
+    with held(home.warehouse_file):
+        ended = zygote.run("watch", "--as-of", DAY, "--home", home.root)
+    assert ended.status == 4
+    assert "locked by another process" in ended.err
+    assert _runs(home) == []
+
+
+@contextlib.contextmanager
+def small_disk(root: Path, megabytes: int):
+    """A real file system of a few megabytes, mounted at `root`."""
+    require("the right to mount a tmpfs", shutil.which("mount") and os.geteuid() == 0)
+    root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(root)]
+    require("the right to mount a tmpfs", subprocess.run(mount, check=False).returncode == 0)
+    try:
+        yield root
+    finally:
+        subprocess.run(["umount", "-l", str(root)], check=True)
+
+
+def _size(root: Path) -> float:
+    return sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) / 2**20
+
+
+def test_a_disk_that_is_full_loses_nothing_and_the_act_can_be_repeated(
+    zygote,
+    _challenged,
+    tmp_path,
+    request,
+):
+    undisturbed = _home_of("approve", request, tmp_path, "undisturbed")
+    assert zygote.run(*ACTS["approve"], "--home", undisturbed.root).status == 0
+    expected = end_state(undisturbed)
+    with small_disk(tmp_path / "disk", round(_size(_challenged.root)) + 40) as disk:
+        home = copied(_challenged, disk / "home")
+        filler = disk / "filler"
+        free = shutil.disk_usage(disk).free
+        for left in (0, 20_000, 150_000):
+            with filler.open("wb") as file, contextlib.suppress(OSError):
+                file.write(b"x" * max(free - left, 0))
+            ended = zygote.run(*ACTS["approve"], "--home", home.root)
+            assert ended.status in (3, 0), ended.err
+            assert "Traceback" not in ended.err
+            filler.unlink()
+            if ended.status == 0:
+                break
+        ended = _again(zygote, home, ACTS["approve"])
+        assert ended.status == 0, ended.err
+        assert end_state(home) == expected
+
+
+def test_a_read_only_disk_is_told_and_changes_nothing(zygote, _challenged, tmp_path):  # noqa: F811
+    with small_disk(tmp_path / "disk", round(_size(_challenged.root)) + 40) as disk:
+        home = copied(_challenged, disk / "home")
+        before = end_state(home)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        for words in (ACTS["approve"], ACTS["publish"], ("watch", "--as-of", DAY)):
+            ended = zygote.run(*words, "--home", home.root)
+            assert ended.status == 3, ended.err
+            assert "Read-only file system" in ended.err
+            assert "Traceback" not in ended.err
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        assert end_state(home) == before
+
+
+@pytest.fixture
+def mlflow_server(tmp_path, migrated):  # noqa: F811
+    """A function that starts an MLflow server over one store; its process group and address."""
+    started = []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    store = tmp_path / "server.db"
+    shutil.copyfile(migrated, store)
+
+    def start() -> int:
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+        command += ["--backend-store-uri", f"sqlite:///{store}", "--host", "127.0.0.1"]
+        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        started.append(process)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health"):
+                return process.pid
+            time.sleep(0.2)
+        raise AssertionError("the MLflow server did not start")
+
+    yield start, f"http://127.0.0.1:{port}"
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_mlflow_down_at_the_start_in_the_middle_and_at_the_alias(
+    zygote, ready, tmp_path, mlflow_server, monkeypatch
+):
+    start, address = mlflow_server
+    environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    home = copied(ready, tmp_path / "home")
+    watch = (*ACTS["retrain"], "--home", home.root)
+    approve = ("approve", "challenger", *DECISION, "--home", home.root)
+
+    ended = zygote.run(*watch, environment=environment)
+    assert (ended.status, "MLflow does not answer" in ended.err) == (3, True)
+    # In the middle of the round: about where its run is logged.
+    ended = zygote.run(*watch, environment=environment, kill_at=30, victim=start())
+    assert (ended.status, "run the same command again" in ended.err) == (3, True), ended.err
+    assert "Traceback" not in ended.err
+    server = start()
+    assert zygote.run(*watch, environment=environment).status == 0
+    ledger = Warehouse(home.warehouse_file).ledger(MOTION)
+    assert [row.event for row in ledger].count("verdict") == 1
+    assert {row.event for row in ledger[:-2]} == {"failure"}
+
+    for at in (25, 45):
+        ended = zygote.run(*approve, environment=environment, kill_at=at, victim=server)
+        assert ended.status in (0, 3), ended.err
+        server = start()
+    settled = zygote.run(
+        "settle", "--as-of", "2025-02-03", "--home", home.root, environment=environment
+    )
+    assert settled.status == 0, settled.err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert registry.aliases(home, MOTION) == {"champion": "1"}
+    events = [row.event for row in Warehouse(home.warehouse_file).ledger(MOTION)]
+    assert (events.count("approval"), events.count("promotion")) == (1, 1)
+
+
+EVERY, DEALS = 50, 350
+
+
+@pytest.fixture
+def year(tmp_path, migrated):  # noqa: F811
+    """A company that closes one deal a day, on 350 days of 2024, and is too young for a fit."""
+    settings = planted.SETTINGS | {
+        "trigger": {"closed_deals": EVERY},
+        "policy": {"min_matured": 5000},
+    }
+    home = new_home(tmp_path / "year", settings)
+    ids = [f"a{number}" for number in range(DEALS)]
+    closed = pd.date_range("2024-01-10", periods=DEALS).strftime("%Y-%m-%d")
+    deals = {"deal_id": ids, "account_id": ids, "created_at": "2024-01-01", "closed_at": closed}
+    revenue = {"account_id": ids[:9], "month": "2024-02-01", "mrr": 10}
+    frames = {
+        "accounts": pd.DataFrame({"account_id": ids, "industry": "health"}),
+        "deals": pd.DataFrame({**deals, "outcome": ["won", "lost"] * (DEALS // 2), "acv": 1}),
+        "revenue": pd.DataFrame(revenue),
+        "signals": planted.company()["signals"].head(0),
+    }
+    write_csv(inbox(home), frames)
+    home.mlruns.mkdir()
+    shutil.copyfile(migrated, home.mlruns / "mlflow.db")
+    return home
+
+
+def test_over_a_year_with_fifty_kills_there_are_as_many_rounds_as_crossings(zygote, year):
+    """Watches are killed at random steps and run again, on days when a round is due and others.
+
+    The rounds lack matured accounts, so each is recorded without a fit: what is tested is that it
+    is recorded once.
+    """
+    assert zygote.run("ingest", "--home", year.root).status == 0
+    chance = random.Random(7)
+    kills = 0
+
+    def rounds() -> int:
+        ledger = Warehouse(year.warehouse_file).ledger(MOTION)
+        return sum(row.event == "verdict" for row in ledger)
+
+    for crossing in range(1, DEALS // EVERY + 1):
+        for deals in (
+            crossing * EVERY - chance.randint(5, 40),
+            crossing * EVERY - 1,
+            crossing * EVERY,
+        ):
+            day = date(2024, 1, 9) + timedelta(days=deals)
+            words = ("watch", "--as-of", day, "--home", year.root)
+            for _ in range(5 if deals % EVERY == 0 else 2):
+                at = chance.randint(1, 30 if deals % EVERY == 0 else 8)
+                kills += kills < 50 and zygote.run(*words, kill_at=at).status == KILLED
+            ended = zygote.run(*words, "--json")
+            assert ended.status == 0, ended.err
+            # 49 closed deals start nothing, the 50th starts one round.
+            assert rounds() == crossing - (deals < crossing * EVERY)
+    assert kills == 50
+    assert rounds() == DEALS // EVERY
+    assert {name for name, _ in _runs(year)} == {
+        f"round {date(2024, 1, 9) + timedelta(days=EVERY * n)}"
+        for n in range(1, DEALS // EVERY + 1)
+    }
+    assert len(_runs(year)) == DEALS // EVERY
