@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,16 +77,16 @@ def own(trained: Trained, tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def _challenged(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def challenged(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = copied(trained.home, tmp_path_factory.mktemp("challenged") / "home")
     register_a_challenger(home)
     return home
 
 
 @pytest.fixture
-def waiting(_challenged: Home, tmp_path: Path) -> Home:
+def waiting(challenged: Home, tmp_path: Path) -> Home:
     """A home that a test may change, in which version 1 is in force and version 2 waits."""
-    return copied(_challenged, tmp_path / "waiting")
+    return copied(challenged, tmp_path / "waiting")
 
 
 def copied(home: Home, root: Path) -> Home:
@@ -97,7 +98,7 @@ def copied(home: Home, root: Path) -> Home:
 
 def _move_artifacts(store: Path, old: str, new: str) -> None:
     """MLflow's SQLite store keeps absolute paths: let them point into the copy."""
-    with sqlite3.connect(store) as db:
+    with closing(sqlite3.connect(store)) as db, db:
         for (table,) in db.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
         ).fetchall():

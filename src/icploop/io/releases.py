@@ -44,9 +44,9 @@ class Releases:
     def build(self, version: str, as_of: date, write: Callable[[Path], None]) -> str:
         """Let `write` fill the folder of a new release, and return its name.
 
-        Where it would be what was released last, to the byte, that stays. What a killed attempt left
-        behind is removed first. Raises UnavailableError where the disk does not take it; then
-        nothing appears.
+        Where it would be what was released last, to the byte, that stays. What a killed attempt
+        left behind is removed first. Raises UnavailableError where the disk does not take it;
+        then nothing appears.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,8 @@
+"""What the unit tests train is broken and killed here too."""
+
+from tests.unit.conftest import (  # noqa: F401 - fixtures
+    _environment_says_nothing,
+    challenged,
+    migrated,
+    trained,
+)

@@ -1,0 +1,60 @@
+import json
+from datetime import date
+
+import pytest
+
+from icploop.domain.ledger import LedgerRow
+from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
+from icploop.pipelines.decide import approve, settle
+from icploop.pipelines.notify import Notice, notices_of
+from tests.unit import planted
+from tests.unit.io.test_webhook import Receiver, receiver  # noqa: F401 - a fixture
+
+MOTION = planted.MOTION
+WAITING_SINCE = planted.LAST_DAY
+
+
+def notices(home: Home, as_of: date) -> list[Notice]:
+    ledger = Warehouse(home.warehouse_file).sealed_ledger()
+    return list(notices_of(ledger, home.settings(), MOTION, as_of))
+
+
+@pytest.mark.parametrize(("days", "expected"), [(6, False), (7, True), (29, True)])
+def test_ops_are_reminded_of_what_waits_too_long(waiting: Home, days: int, expected: bool):
+    day = date.fromordinal(WAITING_SINCE.toordinal() + days)
+    found = [notice.event for notice in notices(waiting, day)]
+    assert found[:3] == ["pending", "promoted", "pending"]
+    assert ("overdue" in found) == expected
+
+
+def test_what_another_version_made_stale_is_told(waiting: Home):
+    row = LedgerRow("promotion", MOTION, WAITING_SINCE, "7", "Ada", "r", {"content_hash": "x"})
+    Warehouse(waiting.warehouse_file).append(row)
+    last = notices(waiting, WAITING_SINCE)[-1]
+    assert last.event == "stale"
+    assert last.text.startswith("ICP version 2 of default is stale: 7 came into force")
+
+
+def test_each_is_sent_once(waiting: Home, receiver: Receiver):  # noqa: F811
+    settle(waiting, MOTION, WAITING_SINCE)
+    approve(waiting, MOTION, "2", who="Ada", reason="reviewed", as_of=WAITING_SINCE)
+    settle(waiting, MOTION, WAITING_SINCE)
+    sent = [json.loads(body) for _, body in receiver.got]
+    assert [notice["event"] for notice in sent] == ["pending", "promoted", "pending", "promoted"]
+    assert sent[-1]["text"] == "ICP version 2 of default is in force, approved by Ada: reviewed"
+    assert len({notice["id"] for notice in sent}) == 4
+    assert {notice["lineage"] for notice in sent} == {"default"}
+
+
+def test_a_receiver_that_is_down_fails_nothing_and_gets_it_later(
+    waiting: Home,
+    receiver: Receiver,  # noqa: F811
+):
+    receiver.answers = [500] * 3
+    report = approve(waiting, MOTION, "2", who="Ada", reason="reviewed", as_of=WAITING_SINCE)
+    assert report.version == "2"
+    assert len(receiver.got) == 3
+    settle(waiting, MOTION, WAITING_SINCE)
+    delivered = [json.loads(body)["event"] for _, body in receiver.got[3:]]
+    assert delivered == ["pending", "promoted", "pending", "promoted"]
