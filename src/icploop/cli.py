@@ -201,6 +201,24 @@ def score(
     _answer(as_json, report.as_dict(), lambda: console.score(report))
 
 
+@app.command(epilog="Example: icp explain acme-42")
+def explain(
+    account: Annotated[str, typer.Argument(help="An account's id, or its domain or name.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    version: Which = "champion",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Tell why an account is scored as it is, who is like it, and what is worth asking."""
+    from icploop import console
+    from icploop.pipelines.explain import explain as run
+
+    found, day = _home(home), _day(as_of)
+    report = run(found, _motion(found, motion), account, day, version)
+    _answer(as_json, report.as_dict(), lambda: console.explain(report))
+
+
 @app.command("list", epilog="Example: icp list --out targets.csv")
 def list_targets(
     target: Annotated[Path, typer.Option("--out", help="CSV or Parquet to write.")],

@@ -23,7 +23,7 @@ from icploop.errors import DataError, UsageError
 from icploop.io.sources.files import rejects, scan, unreadable
 
 # Rows that are read at a time, and that make a row group of what is written.
-_ROWS, _GROUP = 32_768, 131_072
+_ROWS, _GROUP = 65_536, 131_072
 _BUFFER = 1 << 20
 # A spreadsheet takes these for the start of a formula (OWASP, CSV injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")

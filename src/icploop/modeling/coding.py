@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icploop.domain.tables import read_kind
+from icploop.domain.tables import read_kind, set_in_order
 from icploop.settings import Attribute, Kind
 
 _TEXTS = ("category", "set")
@@ -131,33 +131,55 @@ def _missing(read: Texts | np.ndarray) -> np.ndarray:
 
 def _read(column: pa.Array, kind: Kind, at: pd.Timestamp) -> tuple[int, Texts | np.ndarray]:
     """How many cells are filled in, and what they say."""
-    if kind == "number" and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+    type_ = column.type
+    if kind == "number" and (pa.types.is_floating(type_) or pa.types.is_integer(type_)):
         numbers = _plain(column)
         filled = len(numbers) - int(np.isnan(numbers).sum())
         return filled, np.where(np.isfinite(numbers), numbers, np.nan)
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+    if kind == "flag" and pa.types.is_boolean(type_):
+        return len(column) - column.null_count, _plain(pc.cast(column, pa.int8()))
+    if kind == "date" and (pa.types.is_timestamp(type_) or pa.types.is_date(type_)):
+        return len(column) - column.null_count, _ages(column, at)
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         column = pc.binary_join(pc.cast(column, pa.list_(pa.string())), "|")
-    if pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.string())
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     codes = np.asarray(pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1))
-    given = encoded.dictionary.to_pandas()
-    read = read_kind(given, kind)
-    blank = _blank(given)
-    filled = int((~np.append(blank, True))[codes].sum())
+    words = encoded.dictionary
+    if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
+        words = pc.utf8_trim_whitespace(words)
+        blank = np.asarray(pc.fill_null(pc.equal(words, ""), fill_value=True))
+        if kind in _TEXTS:
+            return _filled(blank, codes), _of_words(words.to_pylist(), kind, codes)
+    else:
+        blank = np.asarray(pc.is_null(words))
+    read = read_kind(words.to_pandas(), kind)
     if kind in _TEXTS:
-        # Different spellings may mean the same text: " a" and "a", "x|y" and "y|x".
-        again, distinct = pd.factorize(read)
-        return filled, Texts(np.append(again, -1)[codes], tuple(map(str, distinct)))
+        return _filled(blank, codes), _of_words(
+            read.to_numpy(dtype="object", na_value=None).tolist(), "category", codes
+        )
     if kind == "date":
         read = (at - read).dt.total_seconds() / 86_400
-    return filled, np.append(read.to_numpy(dtype="float64"), np.nan)[codes]
+    return _filled(blank, codes), np.append(read.to_numpy(dtype="float64"), np.nan)[codes]
 
 
-def _blank(given: pd.Series) -> np.ndarray:
-    if pd.api.types.is_string_dtype(given.dtype):
-        return (given.isna() | (given.astype("str").str.strip() == "")).to_numpy(dtype=bool)
-    return given.isna().to_numpy(dtype=bool)
+def _filled(blank: np.ndarray, codes: np.ndarray) -> int:
+    return int((~np.append(blank, True))[codes].sum())
+
+
+def _of_words(words: Sequence[str | None], kind: Kind, codes: np.ndarray) -> Texts:
+    """Texts from distinct words, of which some mean the same: "x|y" and "y|x"."""
+    meant = [set_in_order(word) if kind == "set" and word else word for word in words]
+    position: dict[str, int] = {}
+    again = [position.setdefault(text, len(position)) if text else -1 for text in meant]
+    return Texts(np.array([*again, -1])[codes], tuple(position))
+
+
+def _ages(column: pa.Array, at: pd.Timestamp) -> np.ndarray:
+    """Ages in days, worked out as `attributes_in` does."""
+    moments = pc.cast(column, pa.timestamp("us"), safe=False)
+    since = at.value // 1000 - np.asarray(pc.fill_null(pc.cast(moments, pa.int64()), 0))
+    missing = np.asarray(pc.is_null(column))
+    return np.where(missing, np.nan, since / 1e6 / 86_400)
 
 
 def _plain(column: pa.Array) -> np.ndarray:

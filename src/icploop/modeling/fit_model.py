@@ -269,6 +269,10 @@ class FitModel(BaseEstimator):
             )
         return mixtures, predicted
 
+    def tree_columns(self, features: pd.DataFrame) -> np.ndarray:
+        """The matrix that the boosters see (rows of `features`)."""
+        return np.asarray(self._columns(features)[1].to_numpy())
+
     def _columns(self, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The linear and the tree columns, each with the stated hypothesis where there is one."""
         linear, tree = self.encoding_.linear(features), self.encoding_.tree(features)

@@ -107,7 +107,7 @@ class TreeShap:
             position[:] = code
             for block, values in zip(table.blocks, table.values, strict=True):
                 # Codes are within bounds; clipping only spares NumPy a copy.
-                np.take(values, position, axis=0, out=found, mode="clip")
+                values.take(position, axis=0, out=found, mode="clip")
                 sums = total[block]
                 np.add(sums, found, out=sums)
         return total.transpose(0, 2, 1).reshape(-1, rows)[self._place]

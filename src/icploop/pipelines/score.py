@@ -314,6 +314,13 @@ def score_accounts(
     )
 
 
+def version_of_day(
+    home: Home, motion: str, which: str, as_of: date
+) -> tuple[IcpVersion | HypothesisIcp, str, str]:
+    """What scores on a day, the name it goes by, and what must be said about it."""
+    return _version(home, motion, which, as_of)
+
+
 def _version(
     home: Home, motion: str, which: str, as_of: date
 ) -> tuple[IcpVersion | HypothesisIcp, str, str]:
