@@ -154,9 +154,8 @@ def _read(column: pa.Array, kind: Kind, at: pd.Timestamp) -> tuple[int, Texts | 
         blank = np.asarray(pc.is_null(words))
     read = read_kind(words.to_pandas(), kind)
     if kind in _TEXTS:
-        return _filled(blank, codes), _of_words(
-            read.to_numpy(dtype="object", na_value=None).tolist(), "category", codes
-        )
+        texts = [text if isinstance(text, str) else None for text in read.tolist()]
+        return _filled(blank, codes), _of_words(texts, "category", codes)
     if kind == "date":
         read = (at - read).dt.total_seconds() / 86_400
     return _filled(blank, codes), np.append(read.to_numpy(dtype="float64"), np.nan)[codes]

@@ -156,8 +156,8 @@ def _tables(
     worth = np.array([leaf.value / boosters for _, leaf in leaves])
     shapley = _shapley(kept) * worth[:, None, None]
     values = np.take_along_axis(shapley, leads[:, None, :], axis=2)
-    number = np.array([number for number, _ in leaves])[:, None]
-    keys, values = _summed(number * len(place) + place[of_group], values)
+    bundle_of = np.array([number for number, _ in leaves])[:, None]
+    keys, values = _summed(bundle_of * len(place) + place[of_group], values)
     blocks: list[dict[int, np.ndarray]] = [{} for _ in bundles]
     for key, value in zip(keys.tolist(), values, strict=True):
         bundle, where = divmod(key, len(place))

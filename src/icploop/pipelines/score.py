@@ -26,6 +26,7 @@ from icploop.io import registry
 from icploop.io.cluster import dask_client, on_dask, on_threads, processors
 from icploop.io.frames import batches_of, batches_to, columns_of, row_groups, writer_to
 from icploop.io.home import Home
+from icploop.io.on_workers import score_group, score_sent
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.batches import ID, Job, ScoredBatch, score_batch
 from icploop.modeling.features import attributes_at
@@ -207,31 +208,8 @@ def _on_dask(
     """Workers read row groups of a Parquet file themselves; of a CSV they are sent the rows."""
     shared = (version, job, source.resolve(), wanted)
     if source.suffix.lower() == ".parquet":
-        return on_dask(client, _score_group, range(row_groups(source)), shared)
-    return on_dask(client, _score_sent, batches, shared)
-
-
-_Shared = tuple[IcpVersion | HypothesisIcp, Job, Path, set[str]]
-
-
-def _score_sent(batch: pa.RecordBatch, shared: _Shared) -> ScoredBatch:
-    version, job, _, _ = shared
-    return score_batch(batch, version, job)
-
-
-def _score_group(group: int, shared: _Shared) -> ScoredBatch:
-    version, job, source, wanted = shared
-    parts = []
-    rows = 0
-    unreadable: Counter[str] = Counter()
-    for batch in batches_of(source, wanted, group):
-        part = score_batch(batch, version, job)
-        if part.scores is None:
-            return replace(part, without_id=rows + (part.without_id or 0))
-        parts.append(part.scores)
-        rows += part.rows
-        unreadable.update(part.unreadable)
-    return ScoredBatch(pa.concat_batches(parts), rows, dict(unreadable))
+        return on_dask(client, score_group, range(row_groups(source)), shared)
+    return on_dask(client, score_sent, batches, shared)
 
 
 def _columns(first: pa.RecordBatch | None, source: Path) -> set[str]:
