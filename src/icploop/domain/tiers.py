@@ -7,6 +7,9 @@ import pandas as pd
 
 from icploop.settings import Tiers
 
+# Best first; beside them there are `anti` and `unknown`.
+TIERS = ("A", "B", "C", "D")
+
 
 def percentile_against(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Where each value stands among the sorted `reference`, 0 to 100 (mid-rank for ties)."""
