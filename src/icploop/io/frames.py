@@ -7,7 +7,7 @@ appears under its name only when it is whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def read_in_parts(path: Path) -> Iterator[pd.DataFrame]:
 
 def batches_of(
     path: Path, wanted: Collection[str] | None = None, group: int | None = None
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """The rows of a CSV (all text) or Parquet file in parts, with the `wanted` columns at least.
 
     `group` reads one row group of a Parquet file only. Raises DataError if the file is unreadable,

@@ -78,7 +78,6 @@ def _ids(given: pa.Array) -> pa.Array:
     if pa.types.is_integer(given.type):
         return pc.cast(given, pa.string())
     if not (pa.types.is_string(given.type) or pa.types.is_large_string(given.type)):
-        text = read_text(given.to_pandas()).to_numpy(dtype="object", na_value=None)
-        return pa.array(text, pa.string())
+        return pa.array(read_text(given.to_pandas()), pa.string(), from_pandas=True)
     trimmed = pc.utf8_trim_whitespace(pc.cast(given, pa.string()))
     return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
