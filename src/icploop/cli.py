@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +47,15 @@ Trainer = Annotated[
 By = Annotated[str, typer.Option("--by", help="Who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 Which = Annotated[str, typer.Option("--version", help="A version's number or alias.")]
+
+
+class Engine(StrEnum):
+    """Where a file is scored."""
+
+    THREADS = "threads"
+    DASK = "dask"
+
+
 Here = Path()
 _INTERRUPTED = 130
 
@@ -251,6 +261,15 @@ def score(
     home: HomeOption = Here,
     motion: Motion = None,
     version: Which = "champion",
+    reasons: Annotated[
+        bool, typer.Option("--reasons/--no-reasons", help="Without reasons it is faster.")
+    ] = True,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Threads of this process, or a Dask cluster.")
+    ] = Engine.THREADS,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://host:8786.")
+    ] = None,
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
@@ -259,8 +278,28 @@ def score(
 
     found, day = _home(home), _day(as_of)
     run = _runner("icploop.pipelines.score:score_file", "flows.score:score")
-    report = run(found, _motion(found, motion), source, target, day, version)
+    where = {"engine": engine.value, "scheduler": scheduler}
+    chosen = _motion(found, motion)
+    report = run(found, chosen, source, target, day, version, with_reasons=reasons, **where)
     _answer(as_json, report.as_dict(), lambda: console.score(report))
+
+
+@app.command(epilog="Example: icp explain acme-42")
+def explain(
+    account: Annotated[str, typer.Argument(help="An account's id, or its domain or name.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    version: Which = "champion",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Tell why an account is scored as it is, who is like it, and what is worth asking."""
+    from icploop import console
+    from icploop.pipelines.explain import explain as run
+
+    found, day = _home(home), _day(as_of)
+    report = run(found, _motion(found, motion), account, day, version)
+    _answer(as_json, report.as_dict(), lambda: console.explain(report))
 
 
 @app.command("list", epilog="Example: icp list --out targets.csv")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.diff import DiffReport
+    from icploop.pipelines.explain import ExplainReport
     from icploop.pipelines.ingest import IngestReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
     from icploop.pipelines.score import ListReport, ScoreReport
@@ -197,6 +198,43 @@ def score(report: ScoreReport) -> str:
         f"{count} cells of {name} could not be read and count as unknown"
         for name, count in report.unreadable.items()
     ]
+    return "\n".join(lines)
+
+
+def explain(report: ExplainReport) -> str:
+    """One account on one screen."""
+    s = report.scores
+    named = f"{report.name} ({report.account_id})" if report.name else report.account_id
+    lines = [
+        f"{named}: tier {s['tier']}, fit score {s['fit_score']:.0f} of 100, version "
+        f"{report.version}, as of {report.as_of}",
+        f"Expected NRR {_percent(s['expected_nrr'])}; accounts scored like it had "
+        f"{_percent(s['expected_nrr_low'])} to {_percent(s['expected_nrr_high'])}. Chance to stay "
+        f"{_percent(s['p_retained'])}. {_percent(s['coverage'])} of its fields are known.",
+        *([f"Unknown because: {s['note']}"] if s["note"] else []),
+    ]
+    lines = [row for line in lines for row in _wrapped(line)]
+    for title, reasons in (("For it", s["reasons_for"]), ("Against it", s["reasons_against"])):
+        lines += ["", f"{title}, in points of NRR against the average customer:"]
+        lines += [f"  {reason}" for reason in reasons.split("; ")] if reasons else ["  nothing"]
+    rows = [
+        (_cut(n.name or n.account_id, 30), n.won, f"{n.likeness:.0%}", n.outcome)
+        for n in report.neighbours
+    ]
+    if rows:
+        lines += ["", table(("most like it", "won", "alike", "what it did"), rows)]
+    asked = [
+        (
+            _cut(e.field, 30),
+            f"{e.spread:.1f}",
+            f"{e.low:.0%} to {e.high:.0%}",
+            f"{e.other_tier:.0%}",
+        )
+        for e in report.empty[:5]
+    ]
+    if asked:
+        heads = ("worth asking", "± points", "expected NRR", "other tier")
+        lines += ["", table(heads, asked)]
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -174,12 +175,24 @@ class Capacity(_Frozen):
 
 
 class Tiers(_Frozen):
-    """Tier sizes as shares of the reference prospects, best first; D is the rest."""
+    """Tier sizes as shares of the reference prospects, best first; D is the rest.
+
+    A and B together hold what the team can pursue (`Capacity`), in the proportion stated here.
+    Accounts of whose attributes a smaller share than `min_coverage` is known are `unknown`.
+    """
 
     A: float = Field(default=0.05, gt=0, lt=1)
     B: float = Field(default=0.20, gt=0, lt=1)
     C: float = Field(default=0.35, gt=0, lt=1)
-    min_coverage: float = Field(default=0.3, ge=0, le=1)
+    min_coverage: float = Field(default=0.35, ge=0, le=1)
+
+    def holding(self, share: float) -> Tiers:
+        """The tiers whose A and B together hold a share of the market, C and D the rest."""
+        if math.isclose(self.A + self.B, share):
+            return self
+        inside, outside = share / (self.A + self.B), (1 - share) / (1 - self.A - self.B)
+        sizes = {"A": self.A * inside, "B": self.B * inside, "C": self.C * outside}
+        return self.model_copy(update=sizes)
 
     @model_validator(mode="after")
     def _leave_room_for_d(self) -> Tiers:

@@ -50,6 +50,7 @@ from icploop.modeling.profile_learning import Customers, learn_profile
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore
 from icploop.modeling.scorecard import learn_scorecard, worth_asking_about
 from icploop.modeling.selection import LISTING_COLUMNS, Selection, selection
+from icploop.modeling.tier_outcomes import out_of_order
 from icploop.modeling.troubles import troubles
 from icploop.modeling.version import Bands, IcpVersion
 from icploop.settings import TABLES, Attribute, Settings, digest
@@ -170,6 +171,7 @@ def _judged(
     said += [f"Mind that {change}." for change in changes]
     if alarm := looks.used_up(list(evidence.holdout), settings.policy):
         said.append(alarm)
+    said += _tiers_out_of_order(evidence, version, settings)
     if not evidence.skill.is_shown:
         said.append(_no_skill(evidence.skill))
     if not version.deal_model.knows_p_win:
@@ -389,6 +391,13 @@ def _scored_deals(
         theirs = average.predict(features)
     ours = version.judged_score(features)
     return rows.assign(challenger=ours.to_numpy(), rival=theirs.to_numpy())
+
+
+def _tiers_out_of_order(evidence: Evidence, version: IcpVersion, settings: Settings) -> list[str]:
+    unseen = evidence.scores[CHALLENGER].loc[evidence.matured.index]
+    fit_score = pd.Series(percentile_against(version.reference, unseen.to_numpy()), unseen.index)
+    tier = version.tier(evidence.matured_features, fit_score)
+    return out_of_order(tier, evidence.matured, settings.policy.draws, settings.seed)
 
 
 def _version(
