@@ -23,7 +23,11 @@ _STEPS = 3
 
 @flow(name="retrain", flow_run_name="{motion} as of {as_of}", description=pipeline.retrain.__doc__)
 def retrain(
-    home: Path, motion: str, as_of: date | None = None, force: bool = False
+    home: Path,
+    motion: str,
+    as_of: date | None = None,
+    force: bool = False,
+    allowed_leaks: dict[str, str] | None = None,
 ) -> pipeline.RetrainReport:
     """Train and judge a challenger; the verdict and the ICP become artifacts."""
     day = as_of or datetime.now(UTC).date()
@@ -34,7 +38,9 @@ def retrain(
         update_progress_artifact(progress, 100 * len(done) / _STEPS, description=step)
         done.append(step)
 
-    report = pipeline.retrain(Home(home), motion, day, force=force, say=say)
+    report = pipeline.retrain(
+        Home(home), motion, day, force=force, allowed_leaks=allowed_leaks, say=say
+    )
     update_progress_artifact(progress, 100.0, description="Done")
     create_table_artifact([_verdict(report)], key="verdict", description=_sentence(report))
     if report.page:

@@ -131,14 +131,29 @@ def retrain(
     motion: Motion = None,
     as_of: AsOf = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if no round is due.")] = False,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-leak", help="A column to learn from even if it leaks; with --reason."
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why the leaking columns are allowed; on record.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Train a challenger, judge it, log it, register it."""
     from icploop import console
 
+    if bool(allow_leak) != bool(reason.strip()):
+        raise UsageError(
+            "--allow-leak and --reason go together: a column that leaks is only learned from with "
+            "a reason on record, such as --allow-leak region --reason 'known from the first call'"
+        )
     found, day = _home(home), _day(as_of)
+    allowed = dict.fromkeys(allow_leak or (), reason.strip())
     run = _runner("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
-    report = run(found, _motion(found, motion), day, force=force)
+    report = run(found, _motion(found, motion), day, force=force, allowed_leaks=allowed)
     _answer(as_json, report.as_dict(), lambda: console.retrain(report))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -80,6 +80,7 @@ class RetrainReport:
             "weighted": asdict(comparison.weighted) if comparison and comparison.weighted else None,
             "needed_matured": r.decision.needed_matured,
             "notes": list(r.notes),
+            "allowed_leaks": dict(r.allowed_leaks),
             "snapshot_hash": r.snapshot_hash,
             "run_id": self.run_id,
         }
@@ -110,12 +111,19 @@ def retrain_if_due(home: Home, motion: str, as_of: date) -> WatchReport:
 
 
 def retrain(
-    home: Home, motion: str, as_of: date, *, force: bool = False, say: Say = lambda _: None
+    home: Home,
+    motion: str,
+    as_of: date,
+    *,
+    force: bool = False,
+    allowed_leaks: Mapping[str, str] | None = None,
+    say: Say = lambda _: None,
 ) -> RetrainReport:
     """Train a challenger, judge it, log it, register it.
 
-    Raises RefusedError when no round is due yet and `force` is not given: each look at the holdout
-    costs some of its honesty.
+    `allowed_leaks` are columns that are learned from even if they leak, with the reason of each,
+    which goes on record. Raises RefusedError when no round is due yet and `force` is not given:
+    each look at the holdout costs some of its honesty.
     """
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
@@ -139,6 +147,7 @@ def retrain(
         looks=looks_of(ledger),
         elders=_elders(home, lineage, ledger, champion[1] if champion else None),
         listings=warehouse.listings(lineage),
+        allowed_leaks=allowed_leaks,
     )
     say("logging to MLflow")
     warehouse.append(
@@ -192,6 +201,7 @@ def record(
                 "champion": report.champion,
                 "run_id": report.run_id,
                 "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
+                **_allowed(judged),
             },
         ),
     )
@@ -242,7 +252,13 @@ def _tags(judged: Round, champion: str | None) -> dict[str, str]:
         "judged_against": champion or "none",
         "snapshot_hash": judged.snapshot_hash,
         "policy_hash": judged.policy_hash,
+        **{name: json.dumps(why, ensure_ascii=False) for name, why in _allowed(judged).items()},
     }
+
+
+def _allowed(judged: Round) -> dict[str, dict[str, str]]:
+    """The leaks that were allowed, for the record; nothing where none was."""
+    return {"allowed_leaks": dict(judged.allowed_leaks)} if judged.allowed_leaks else {}
 
 
 def _with_page(
