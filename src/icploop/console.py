@@ -63,6 +63,9 @@ def ingest(report: IngestReport) -> str:
             "Cells of declared attributes that break a rule count as missing; so many, by rule:",
         ]
         lines += [f"  {n:>6}  {r}" for r, n in report.emptied.items()]
+    if report.personal:
+        lines += ["", "Not stored, because only company data are kept here:"]
+        lines += [f"  {said}" for said in report.personal]
     return "\n".join(lines)
 
 

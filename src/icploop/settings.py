@@ -257,6 +257,16 @@ class Ingest(_Frozen):
     max_money: float = Field(default=1e9, gt=0)
 
 
+class Privacy(_Frozen):
+    """Columns that look like a person's and are stored all the same, by their names.
+
+    Only companies are judged here. Whoever allows a column answers for it: that it is not a
+    person's, or that its keeping is lawful.
+    """
+
+    allow: tuple[str, ...] = ()
+
+
 Declarations = dict[str, Annotated[_Declared, BeforeValidator(_kind_alone)]]
 
 
@@ -281,6 +291,7 @@ class Settings(_Frozen):
     exclusions: tuple[Exclusion, ...] = ()
     owners: Owners = Owners()
     ingest: Ingest = Ingest()
+    privacy: Privacy = Privacy()
     seed: int = 0
 
     @property

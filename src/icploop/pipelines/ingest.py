@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,30 @@ from icploop.io.home import Home
 from icploop.io.sources import RawTable, pull
 from icploop.io.sources.files import of_folder
 from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Settings
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many."""
+    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many.
+
+    `personal` says of each column that looks like a person's, and was not stored, why.
+    """
 
     tables: dict[str, dict[str, int]]
     rules: dict[str, int]
     emptied: dict[str, int]
+    personal: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
-        return {"tables": self.tables, "quarantine": self.rules, "emptied_cells": self.emptied}
+        return {
+            "tables": self.tables,
+            "quarantine": self.rules,
+            "emptied_cells": self.emptied,
+            "refused_columns": list(self.personal),
+        }
 
 
 def ingest(home: Home, folder: Path | None = None) -> IngestReport:
@@ -49,6 +59,7 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
             raw += [(name, table) for table in pull(source, home.root, place)]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
+    raw, personal = company_data_only(raw, settings)
     warehouse = Warehouse(home.warehouse_file)
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
@@ -60,7 +71,7 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
             known |= set(checked.rows["account_id"])
         batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
     stored = warehouse.store(batches)
-    return _report(batches, stored)
+    return replace(_report(batches, stored), personal=tuple(personal))
 
 
 def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:
