@@ -112,6 +112,24 @@ def status(
     _answer(as_json, report.as_dict(), lambda: console.status(report))
 
 
+@app.command(epilog="Example: icp health --out health.html")
+def health(
+    home: HomeOption = Here,
+    motion: Motion = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Write the page: .md or .html.")
+    ] = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the data are like: fill rates, drift, volumes, lateness, cost of empty fields."""
+    from icploop.pipelines.health import check_health
+
+    found = _home(home)
+    report = check_health(found, _motion(found, motion), _day(as_of), target)
+    _answer(as_json, report.as_dict(), lambda: report.text)
+
+
 @app.command(epilog="Example: icp watch --as-of 2025-12-31")
 def watch(
     home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False

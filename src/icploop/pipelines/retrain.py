@@ -28,6 +28,7 @@ from icploop.modeling.importance import importances
 from icploop.modeling.insights import Insights, insights_of
 from icploop.modeling.rounds import Round, run_round
 from icploop.modeling.version import IcpVersion
+from icploop.pipelines.health import with_health
 from icploop.pipelines.watch import check, watch
 from icploop.report import plots
 from icploop.report.html_page import html_page
@@ -215,7 +216,8 @@ def _log(
     experiment = registry.model_name(lineage)
     version = judged.version
     if version is None or judged.evidence is None:
-        run_id = log_run(_run(settings, judged, champion), experiment, home)
+        plain = with_health(_run(settings, judged, champion), home, settings, tables, judged)
+        run_id = log_run(plain, experiment, home)
         return RetrainReport(judged, None, champion, run_id, "")
     seen = seen_by(tables, judged.as_of)
     insights = insights_of(
@@ -227,7 +229,7 @@ def _log(
         settings.seed,
     )
     text = page(version, settings, judged, insights)
-    run = _run(settings, judged, champion)
+    run = with_health(_run(settings, judged, champion), home, settings, tables, judged)
     run_id = log_run(_with_page(run, settings, judged, version, text, insights), experiment, home)
     registered = registry.register(
         home,
