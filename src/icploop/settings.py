@@ -267,6 +267,15 @@ class Privacy(_Frozen):
     allow: tuple[str, ...] = ()
 
 
+class Identity(_Frozen):
+    """What is said by hand of who is who: the account of an id that billing uses.
+
+    An id that stands for itself is never matched by domain or name.
+    """
+
+    aliases: dict[str, str] = {}
+
+
 Declarations = dict[str, Annotated[_Declared, BeforeValidator(_kind_alone)]]
 
 
@@ -292,6 +301,7 @@ class Settings(_Frozen):
     owners: Owners = Owners()
     ingest: Ingest = Ingest()
     privacy: Privacy = Privacy()
+    identity: Identity = Identity()
     seed: int = 0
 
     @property

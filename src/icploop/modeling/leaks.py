@@ -175,20 +175,20 @@ def shared_groups(groups: pd.Series, fold: np.ndarray) -> pd.Series:
     return known[folds.groupby(known).transform("nunique") > 1]
 
 
-def shared_parents(parents: pd.Series, domains: pd.Series, seed: int) -> tuple[list[Leak], str]:
-    """Whether companies of one owner stand on both sides of training and holdout.
+def shared_parents(parents: pd.Series, families: pd.Series, seed: int) -> tuple[list[Leak], str]:
+    """Whether companies of one family stand on both sides of training and holdout.
 
-    `parents` are those that folds are dealt by; `domains` may tell siblings that they do not. Few
-    of them are a note (the second value, empty without any), many are a leak.
+    `parents` are those that folds are dealt by, `families` what is known of owners and domains. Few
+    torn apart are a note (the second value, empty without any), many are a leak.
     """
     fold = folds_by_parent(parents, seed)
-    straddling = shared_groups(parents, fold).index.union(shared_groups(domains, fold).index)
-    if straddling.empty:
+    torn = shared_groups(parents, fold).index.union(shared_groups(families, fold).index)
+    if torn.empty:
         return [], ""
-    part = len(straddling) / len(parents)
+    part = len(torn) / len(parents)
     said = (
-        f"keeps {len(straddling)} of {len(parents)} customers ({part:.0%}) apart from others of "
-        "the same web domain, so some are judged by a model that has seen their siblings"
+        f"keeps {len(torn)} of {len(parents)} customers ({part:.0%}) apart from others of their "
+        "family, so some are judged by a model that has seen their siblings"
     )
     if part > MOST_SHARED:
         return [Leak("parent_id", "shared parent", said)], ""

@@ -24,6 +24,7 @@ from icploop.domain.gate import (
     decide,
     too_few,
 )
+from icploop.domain.identity import families
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import Profile, kinds_of
@@ -215,12 +216,9 @@ def _leaking(
     )
     found = find_leaks(sales, usable, settings.seed)
     refused, notes = found.but_for(allowed)
-    domains = seen.accounts.drop_duplicates("account_id", keep="last").set_index("account_id")
-    apart, minded = shared_parents(
-        evidence.customers["parent"],
-        domains["domain"].reindex(evidence.customers.index),
-        settings.seed,
-    )
+    parents = evidence.customers["parent"]
+    known = families(seen.accounts).reindex(parents.index)
+    apart, minded = shared_parents(parents, known, settings.seed)
     suspicious = too_good(
         evidence.expected.loc[evidence.matured.index, "expected_nrr"], evidence.matured["retained"]
     )

@@ -10,12 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from icploop.domain.identity import Matches
 from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import RawTable, pull
 from icploop.io.sources.files import of_folder
 from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Settings
 
@@ -25,12 +27,14 @@ class IngestReport:
     """What an ingest did: by table the rows read, stored and quarantined, and by rule how many.
 
     `personal` says of each column that looks like a person's, and was not stored, why.
+    `identity` is the match of billing with the accounts, where there was billing.
     """
 
     tables: dict[str, dict[str, int]]
     rules: dict[str, int]
     emptied: dict[str, int]
     personal: tuple[str, ...] = ()
+    identity: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -39,6 +43,7 @@ class IngestReport:
             "quarantine": self.rules,
             "emptied_cells": self.emptied,
             "refused_columns": list(self.personal),
+            "identity": self.identity,
         }
 
 
@@ -64,14 +69,24 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
-    batches = []
-    for name, table in raw:
+    batches: list[Batch] = []
+    found: Matches | None = None
+    for name, given in raw:
+        table = given
+        if table.table == "revenue":
+            found = found or matches_of(raw, warehouse, batches, settings)
+            table = under_its_accounts(table, found)
         checked = _checked(table, settings, f"{name} ({table.origin})", known)
         if table.table == "accounts":
             known |= set(checked.rows["account_id"])
         batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
     stored = warehouse.store(batches)
-    return replace(_report(batches, stored), personal=tuple(personal))
+    report = _report(batches, stored)
+    return replace(
+        report,
+        personal=tuple(personal),
+        identity=who_is_who(found, batches, warehouse) if found else None,
+    )
 
 
 def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:

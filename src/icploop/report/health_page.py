@@ -98,7 +98,8 @@ def _fill(found: Health) -> list[str]:
 
 def _lateness(found: Health) -> list[str]:
     rows = [
-        f"| {row['table']} | {row['newest'] if pd.notna(row['newest']) else 'none'} | {_number(row['days'], '.0f')} |"
+        f"| {row['table']} | {row['newest'] if pd.notna(row['newest']) else 'none'} "
+        f"| {_number(row['days'], '.0f')} |"
         for _, row in found.lateness.iterrows()
     ]
     return [

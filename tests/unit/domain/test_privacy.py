@@ -107,3 +107,8 @@ def test_a_finding_never_repeats_a_value(values: list[str], column: str) -> None
     secret = [f"{value.strip()}Zq7.x@a.example" for value in values]
     for one in personal_columns(pd.DataFrame({f"c {column}": secret})):
         assert not any(value in one.rule for value in secret)
+
+
+def test_of_a_large_table_rows_at_even_distances_are_looked_at() -> None:
+    many = pd.DataFrame({"note": [f"jane{i % 999}@a.example" for i in range(450_000)]})
+    assert len(personal_columns(many)) == 1

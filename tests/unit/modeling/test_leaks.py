@@ -289,7 +289,7 @@ class TestSharedParents:
         assert shared_parents(parents, parents, seed=0) == ([], "")
 
     @pytest.mark.parametrize(("siblings", "leaks"), [(60, 1), (2, 0)])
-    def test_siblings_that_only_their_domain_gives_away_are_a_leak_or_a_note(
+    def test_siblings_that_folds_do_not_know_are_a_leak_or_a_note(
         self, siblings: int, leaks: int
     ) -> None:
         ids = [f"a{i}" for i in range(120)]
