@@ -136,6 +136,24 @@ def status(
     _answer(as_json, report.as_dict(), lambda: console.status(report))
 
 
+@app.command(epilog="Example: icp health --out health.html")
+def health(
+    home: HomeOption = Here,
+    motion: Motion = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Write the page: .md or .html.")
+    ] = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the data are like: fill rates, drift, volumes, lateness, cost of empty fields."""
+    from icploop.pipelines.health import check_health
+
+    found = _home(home)
+    report = check_health(found, _motion(found, motion), _day(as_of), target)
+    _answer(as_json, report.as_dict(), lambda: report.text)
+
+
 @app.command(epilog="Example: icp watch --as-of 2025-12-31")
 def watch(
     home: HomeOption = Here,
@@ -160,14 +178,36 @@ def retrain(
     as_of: AsOf = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if no round is due.")] = False,
     by: Trainer = None,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-leak", help="A column to learn from even if it leaks; with --reason."
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why the leaking columns are allowed; on record.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Train a challenger, judge it, log it, register it."""
     from icploop import console
 
+    if bool(allow_leak) != bool(reason.strip()):
+        raise UsageError(
+            "--allow-leak and --reason go together: a column that leaks is only learned from with "
+            "a reason on record, such as --allow-leak region --reason 'known from the first call'"
+        )
     found, day = _home(home), _day(as_of)
+    allowed = dict.fromkeys(allow_leak or (), reason.strip())
     run = _runner("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
-    report = run(found, _motion(found, motion), day, force=force, who=by or _user())
+    report = run(
+        found,
+        _motion(found, motion),
+        day,
+        force=force,
+        who=by or _user(),
+        allowed_leaks=allowed,
+    )
     _answer(as_json, report.as_dict(), lambda: console.retrain(report))
 
 

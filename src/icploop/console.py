@@ -81,7 +81,32 @@ def ingest(report: IngestReport) -> str:
             "Cells of declared attributes that break a rule count as missing; so many, by rule:",
         ]
         lines += [f"  {n:>6}  {r}" for r, n in report.emptied.items()]
-    return "\n".join(lines)
+    if report.personal:
+        lines += ["", "Not stored, because only company data are kept here:"]
+        lines += [f"  {said}" for said in report.personal]
+    return "\n".join(lines + _who_is_who(report.identity))
+
+
+def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
+    """How much of billing belongs to accounts, where not all does or other keys were needed."""
+    if identity is None or identity["billing"]["match_rate"] is None:
+        return []
+    billing, won = identity["billing"], identity["won_accounts"]
+    money = billing["money_matched"] + billing["money_unmatched"]
+    rules = ", ".join(f"{rule} {row['customers']}" for rule, row in billing["by_rule"].items())
+    lines = [
+        "",
+        f"Billing: {billing['match_rate']:.0%} of its customers are accounts ({rules}), with "
+        f"{billing['money_matched'] / money if money else 1:.0%} of {money:,.0f} billed.",
+        f"Deals: {won['billed']} won accounts are billed (ACV {won['acv_billed']:,.0f}), "
+        f"{won['never_billed']} are not (ACV {won['acv_never_billed']:,.0f}).",
+    ]
+    if identity["duplicates"]:
+        lines.append(
+            f"{len(identity['duplicates'])} accounts look like another one (same domain and name); "
+            "--json lists them."
+        )
+    return lines
 
 
 def status(found: Status) -> str:

@@ -310,6 +310,25 @@ class Ingest(_Frozen):
     max_money: float = Field(default=1e9, gt=0)
 
 
+class Privacy(_Frozen):
+    """Columns that look like a person's and are stored all the same, by their names.
+
+    Only companies are judged here. Whoever allows a column answers for it: that it is not a
+    person's, or that its keeping is lawful.
+    """
+
+    allow: tuple[str, ...] = ()
+
+
+class Identity(_Frozen):
+    """What is said by hand of who is who: the account of an id that billing uses.
+
+    An id that stands for itself is never matched by domain or name.
+    """
+
+    aliases: dict[str, str] = {}
+
+
 Declarations = dict[str, Annotated[_Declared, BeforeValidator(_kind_alone)]]
 
 
@@ -335,6 +354,8 @@ class Settings(_Frozen):
     owners: Owners = Owners()
     notify: Notify = Notify()
     ingest: Ingest = Ingest()
+    privacy: Privacy = Privacy()
+    identity: Identity = Identity()
     seed: int = 0
 
     @property
@@ -357,7 +378,8 @@ class Settings(_Frozen):
 
     def judging_digest(self) -> str:
         """A hash of all that a verdict rests on: what may change without it is left out."""
-        beside: Any = {"company", "motions", "owners", "notify", "ingest", "trigger", "targets"}
+        ingesting = {"ingest", "privacy", "identity"}
+        beside: Any = {"company", "motions", "owners", "notify", "trigger", "targets"} | ingesting
         stated = self.model_dump(mode="json", exclude=beside | {"policy"})
         return digest([stated, self.policy.digest()])
 

@@ -84,6 +84,19 @@ class Warehouse:
             _create(db)
             return db.execute("SELECT DISTINCT account_id FROM accounts").df()["account_id"]
 
+    def account_names(self) -> pd.DataFrame:
+        """Parent, domain and name of every stored account row, oldest first."""
+        columns = ["account_id", "parent_id", "domain", "name"]
+        if not self.path.exists():
+            return pd.DataFrame(columns=columns, dtype="str")
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                f"SELECT {', '.join(columns)} FROM accounts "
+                "ORDER BY account_id, observed_at NULLS FIRST"
+            ).df()
+        return found.astype("str")
+
     def tables(self) -> Tables:
         """All that is stored. Raises DataError before the first ingest."""
         if not self.path.exists():

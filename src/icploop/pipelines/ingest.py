@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from icploop.domain.identity import Matches
 from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import RawTable, pull
 from icploop.io.sources.files import of_folder
 from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
+from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Settings
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many."""
+    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many.
+
+    `personal` says of each column that looks like a person's, and was not stored, why.
+    `identity` is the match of billing with the accounts, where there was billing.
+    """
 
     tables: dict[str, dict[str, int]]
     rules: dict[str, int]
     emptied: dict[str, int]
+    personal: tuple[str, ...] = ()
+    identity: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
-        return {"tables": self.tables, "quarantine": self.rules, "emptied_cells": self.emptied}
+        return {
+            "tables": self.tables,
+            "quarantine": self.rules,
+            "emptied_cells": self.emptied,
+            "refused_columns": list(self.personal),
+            "identity": self.identity,
+        }
 
 
 def ingest(home: Home, folder: Path | None = None) -> IngestReport:
@@ -49,18 +64,29 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
             raw += [(name, table) for table in pull(source, home.root, place)]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
+    raw, personal = company_data_only(raw, settings)
     warehouse = Warehouse(home.warehouse_file)
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
-    batches = []
-    for name, table in raw:
+    batches: list[Batch] = []
+    found: Matches | None = None
+    for name, given in raw:
+        table = given
+        if table.table == "revenue":
+            found = found or matches_of(raw, warehouse, batches, settings)
+            table = under_its_accounts(table, found)
         checked = _checked(table, settings, f"{name} ({table.origin})", known)
         if table.table == "accounts":
             known |= set(checked.rows["account_id"])
         batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
     stored = warehouse.store(batches)
-    return _report(batches, stored)
+    report = _report(batches, stored)
+    return replace(
+        report,
+        personal=tuple(personal),
+        identity=who_is_who(found, batches, warehouse) if found else None,
+    )
 
 
 def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icploop.domain.calendar import last_moment, seen_by
-from icploop.domain.outcomes import of_motion, outcomes, parent_of
+from icploop.domain.identity import families
+from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
 from icploop.domain.tables import Tables
@@ -339,7 +340,7 @@ def score_accounts(
     named = scores.assign(
         name=scores["account_id"].map(latest["name"]),
         domain=scores["account_id"].map(latest["domain"]),
-        parent=scores["account_id"].map(parent_of(seen.accounts)).fillna(scores["account_id"]),
+        parent=scores["account_id"].map(families(seen.accounts)).fillna(scores["account_id"]),
     )
     return named.sort_values(
         ["fit_score", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
