@@ -11,10 +11,19 @@ import difflib
 import hashlib
 import json
 import re
+from datetime import date
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from icploop.errors import UsageError
 
@@ -356,18 +365,23 @@ def _check_condition(condition: Condition, kinds: dict[str, Kind], place: str) -
         raise ValueError(f"{place}: `{name}` is a {kind}; give `{fits}`")
 
 
-class TableSource(_Frozen):
-    """How one canonical table is read: a file with renamed columns, or one SQL query.
+class MappedTable(_Frozen):
+    """How the columns of a source become those of one canonical table.
 
     `columns` maps canonical names to source names; `values` maps source values to canonical ones,
     by canonical column; `dates` is a strptime format for dates that are not ISO.
     """
 
-    file: str | None = None
-    query: str | None = None
     columns: dict[str, str] = {}
     words: dict[str, dict[str, str]] = Field(default={}, alias="values")
     dates: str | None = None
+
+
+class TableSource(MappedTable):
+    """How one canonical table is read: a file with renamed columns, or one SQL query."""
+
+    file: str | None = None
+    query: str | None = None
 
     @model_validator(mode="after")
     def _file_or_query(self) -> TableSource:
@@ -398,10 +412,88 @@ class SqlSource(_Frozen):
         return self
 
 
-Source = FilesSource | SqlSource
-SOURCE_KINDS: dict[str, type[FilesSource] | type[SqlSource]] = {
+def _safe_for_a_token(url: str) -> str:
+    """A token that travels in the clear is everybody's."""
+    if not re.match(r"https://[^/@]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/|$)", url):
+        raise ValueError("give an address that starts with https:// and holds no password")
+    return url.rstrip("/")
+
+
+class CrmTable(MappedTable):
+    """How fields of a CRM become columns; their names are written into addresses and queries."""
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> CrmTable:
+        for canonical, own in self.columns.items():
+            if not re.fullmatch(r"\w+", own, re.ASCII):
+                raise ValueError(f"columns.{canonical}: {own!r} is not the API name of a field")
+        return self
+
+
+Address = Annotated[str, AfterValidator(_safe_for_a_token)]
+
+
+class HubSpotSource(_Frozen):
+    """HubSpot's companies and deals; `token_env` names the variable with a private app's token.
+
+    In `columns` the source names are HubSpot's internal property names, and `id`; of a deal also
+    `company`, its primary one. They add to what is mapped by default.
+    """
+
+    kind: Literal["hubspot"]
+    token_env: str = "HUBSPOT_TOKEN"  # noqa: S105 - the name of a variable
+    base_url: Address = "https://api.hubapi.com"
+    tables: dict[Literal["accounts", "deals"], CrmTable]
+
+
+class SalesforceSource(_Frozen):
+    """Salesforce's accounts and opportunities; `base_url` is the organisation's own address.
+
+    `token_env` names the variable with an access token. In `columns` the source names are API names
+    of fields. `tracked` are fields of Account whose history Salesforce keeps, since `tracked_since`
+    at the latest: the day on which tracking was switched on, or 18 months ago if that is later.
+    """
+
+    kind: Literal["salesforce"]
+    token_env: str = "SALESFORCE_TOKEN"  # noqa: S105 - the name of a variable
+    base_url: Address
+    tables: dict[Literal["accounts", "deals"], CrmTable]
+    tracked: tuple[str, ...] = ()
+    tracked_since: date | None = None
+
+    @model_validator(mode="after")
+    def _tracked_since_some_day(self) -> SalesforceSource:
+        if self.tracked and self.tracked_since is None:
+            raise ValueError(
+                "tracked_since: say since which day Salesforce keeps the history of `tracked`"
+            )
+        return self
+
+
+class StripeSource(_Frozen):
+    """Stripe's invoices as MRR by month; `token_env` names the variable with a restricted key.
+
+    `currencies` says what one unit of a currency is worth in the company's currency (1 for that
+    itself); money in any other is refused. `account_id` says which account a customer is:
+    `customer` (its own id) or `metadata.<key>` of the customer.
+    """
+
+    kind: Literal["stripe"]
+    token_env: str = "STRIPE_API_KEY"  # noqa: S105 - the name of a variable
+    base_url: Address = "https://api.stripe.com"
+    account_id: Annotated[str, Field(pattern=r"^(customer|metadata\..+)$")] = "customer"
+    currencies: dict[Annotated[str, Field(pattern="^[a-z]{3}$")], Annotated[float, Field(gt=0)]] = (
+        Field(min_length=1)
+    )
+
+
+Source = FilesSource | SqlSource | HubSpotSource | SalesforceSource | StripeSource
+SOURCE_KINDS: dict[str, type[Source]] = {
     "files": FilesSource,
     "sql": SqlSource,
+    "hubspot": HubSpotSource,
+    "salesforce": SalesforceSource,
+    "stripe": StripeSource,
 }
 
 

@@ -9,7 +9,7 @@ from icploop.errors import DataError
 from icploop.io.sources import RawTable, pull
 from icploop.io.sources.files import of_folder
 from icploop.settings import parse_source
-from tests.unit.io_fixtures import files_source, tiny, write_csv
+from tests.unit.io_fixtures import NOWHERE, files_source, tiny, write_csv
 
 HEADER = "account_id,name,employees\n"
 
@@ -17,7 +17,9 @@ HEADER = "account_id,name,employees\n"
 def read(folder: Path, **tables: Any) -> list[RawTable]:
     """Pull a source of files whose settings are given as values."""
     text = yaml.safe_dump(files_source(str(folder), **tables))
-    return pull(parse_source(text, "conf/sources/files.yaml"), folder, "conf/sources/files.yaml")
+    return pull(
+        parse_source(text, "conf/sources/files.yaml"), folder, "conf/sources/files.yaml", NOWHERE
+    )
 
 
 def read_accounts(folder: Path, content: str | bytes, encoding: str = "utf-8") -> RawTable:

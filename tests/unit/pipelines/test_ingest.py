@@ -74,7 +74,13 @@ def tables_of(home: Home) -> Any:
 class TestGoodInput:
     def test_everything_is_stored(self, home: Home):
         report = ingest(home)
-        assert report.as_dict() == {"tables": GOOD, "quarantine": {}, "emptied_cells": {}}
+        history = {"since": None, "deals": 0, "earlier": 0, "always": 10}
+        assert report.as_dict() == {
+            "tables": GOOD,
+            "quarantine": {},
+            "emptied_cells": {},
+            "history": history,
+        }
 
     def test_parquet_gives_the_same_tables_as_csv(self, home: Home, tmp_path: Path):
         ingest(home)
