@@ -433,16 +433,21 @@ class CrmTable(MappedTable):
 Address = Annotated[str, AfterValidator(_safe_for_a_token)]
 
 
+Pace = Annotated[float, Field(gt=0, le=1000)]
+
+
 class HubSpotSource(_Frozen):
     """HubSpot's companies and deals; `token_env` names the variable with a private app's token.
 
     In `columns` the source names are HubSpot's internal property names, and `id`; of a deal also
-    `company`, its primary one. They add to what is mapped by default.
+    `company`, its primary one. They add to what is mapped by default. `calls_per_second` stays
+    below what HubSpot allows every portal.
     """
 
     kind: Literal["hubspot"]
     token_env: str = "HUBSPOT_TOKEN"  # noqa: S105 - the name of a variable
     base_url: Address = "https://api.hubapi.com"
+    calls_per_second: Pace = 9
     tables: dict[Literal["accounts", "deals"], CrmTable]
 
 
@@ -457,6 +462,7 @@ class SalesforceSource(_Frozen):
     kind: Literal["salesforce"]
     token_env: str = "SALESFORCE_TOKEN"  # noqa: S105 - the name of a variable
     base_url: Address
+    calls_per_second: Pace = 10
     tables: dict[Literal["accounts", "deals"], CrmTable]
     tracked: tuple[str, ...] = ()
     tracked_since: date | None = None
@@ -481,6 +487,7 @@ class StripeSource(_Frozen):
     kind: Literal["stripe"]
     token_env: str = "STRIPE_API_KEY"  # noqa: S105 - the name of a variable
     base_url: Address = "https://api.stripe.com"
+    calls_per_second: Pace = 20
     account_id: Annotated[str, Field(pattern=r"^(customer|metadata\..+)$")] = "customer"
     currencies: dict[Annotated[str, Field(pattern="^[a-z]{3}$")], Annotated[float, Field(gt=0)]] = (
         Field(min_length=1)

@@ -58,7 +58,7 @@ def pull(source: StripeSource, place: str, landing: Landing) -> list[RawTable]:
         source.base_url,
         token(source.token_env, place),
         place,
-        per_second=20,
+        per_second=source.calls_per_second,
         headers={"Stripe-Version": VERSION},
     )
     asked = [source.base_url, VERSION]
