@@ -26,7 +26,7 @@ Json = dict[str, Any]
 TOKEN = "t0p-s3cret-token"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What the real server would answer to a call that it does not accept."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -62,6 +62,16 @@ class Server:
     served: Counter[str] = field(default_factory=Counter)
     seen: list[str] = field(default_factory=list)
     url: str = ""
+    orders: dict[tuple[str, int], tuple[list[Any], dict[str, int]]] = field(default_factory=dict)
+
+    def ordered(self, name: str, things: dict[str, Json], key: Any) -> tuple[list[Any], Any]:
+        """Things in an order, and the place of each id: once for as many things as there are."""
+        known = self.orders.get((name, len(things)))
+        if known is None:
+            found = sorted(things.values(), key=key)
+            known = found, {thing["id"]: n for n, thing in enumerate(found)}
+            self.orders[name, len(things)] = known
+        return known
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Json) -> Json:
         raise NotImplementedError
@@ -81,7 +91,7 @@ class Server:
             thread.join()
 
 
-def _handler(fake: Server) -> type[BaseHTTPRequestHandler]:
+def _handler(fake: Server) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - four faults, one way
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -128,7 +138,7 @@ def _handler(fake: Server) -> type[BaseHTTPRequestHandler]:
             try:
                 asked = json.loads(body) if body else {}
                 return 200, fake.answer(self.command, url.path, parse_qs(url.query), asked)
-            except Refused as refused:
+            except RefusedError as refused:
                 return refused.status, {"message": str(refused)}
 
         def _send(self, status: int, said: Any, wait: str = "", half: bool = False) -> None:
@@ -158,7 +168,7 @@ class HubSpot(Server):
             return {"results": [self._association(given["id"]) for given in body["inputs"]]}
         found = re.fullmatch(r"/crm/v3/objects/(companies|deals)(/search|/batch/read)?", path)
         if found is None:
-            raise Refused(404, f"no {path}")
+            raise RefusedError(404, f"no {path}")
         thing, act = found[1], found[2]
         self.calls[f"{thing}{act or ''}"] += 1
         if act is None:
@@ -169,19 +179,20 @@ class HubSpot(Server):
         history = query.get("propertiesWithHistory", "")
         limit = int(query.get("limit", 10))
         if limit > (50 if history else 100):
-            raise Refused(400, f"limit {limit} is too large")
-        ids = sorted(self.records[thing], key=int)
-        rest = [id_ for id_ in ids if int(id_) >= int(query.get("after", "0"))]
+            raise RefusedError(400, f"limit {limit} is too large")
+        records, places = self.ordered(thing, self.records[thing], lambda r: int(r["id"]))
+        start = places[query["after"]] if "after" in query else 0
         shown = [
-            self._shown(thing, id_, query.get("properties", "").split(","), history.split(","))
-            for id_ in rest[:limit]
+            self._shown(thing, r["id"], query.get("properties", "").split(","), history.split(","))
+            for r in records[start : start + limit]
         ]
-        return {"results": shown} | _paging(rest[limit] if len(rest) > limit else None)
+        more = len(records) > start + limit
+        return {"results": shown} | _paging(records[start + limit]["id"] if more else None)
 
     def _search(self, thing: str, body: Json) -> Json:
         start, limit = int(body.get("after", 0)), body["limit"]
         if limit > 200 or start + limit > self.search_gives:
-            raise Refused(400, f"search gives 200 a page and {self.search_gives} in all")
+            raise RefusedError(400, f"search gives 200 a page and {self.search_gives} in all")
         tests = {"GTE": lambda a, b: a >= b, "GT": lambda a, b: a > b}
         ids = [
             id_
@@ -192,7 +203,7 @@ class HubSpot(Server):
             )
         ]
         if body["sorts"] != [{"propertyName": "hs_object_id", "direction": "ASCENDING"}]:
-            raise Refused(400, "this server sorts by id only")
+            raise RefusedError(400, "this server sorts by id only")
         ids.sort(key=int)
         shown = [{"id": id_, "properties": {}} for id_ in ids[start : start + limit]]
         more = str(start + limit) if len(ids) > start + limit else None
@@ -201,7 +212,7 @@ class HubSpot(Server):
     def _read(self, thing: str, body: Json) -> Json:
         history = body.get("propertiesWithHistory", [])
         if len(body["inputs"]) > (50 if history else 100):
-            raise Refused(400, "too many inputs")
+            raise RefusedError(400, "too many inputs")
         ids = [given["id"] for given in body["inputs"]]
         return {"results": [self._shown(thing, id_, body["properties"], history) for id_ in ids]}
 
@@ -262,10 +273,10 @@ class Stripe(Server):
                 if event["created"] >= since and event["type"] in query["types[]"]
             ]
             return _newest(found, plain)
-        newest = sorted(
-            self.things.get(parts[0], {}).values(), key=lambda t: (-t["created"], t["id"])
+        newest, places = self.ordered(
+            parts[0], self.things[parts[0]], lambda t: (-t["created"], t["id"])
         )
-        page = _newest(newest, plain)
+        page = _newest(newest, plain, places)
         return page | {"data": [self._shown(thing) for thing in page["data"]]}
 
     def _shown(self, thing: Json) -> Json:
@@ -276,15 +287,15 @@ class Stripe(Server):
         return thing | {"lines": {"data": data[:10], "has_more": len(data) > 10}}
 
 
-def _newest(found: list[Json], query: dict[str, str]) -> Json:
+def _newest(found: list[Json], query: dict[str, str], places: dict[str, int] | None = None) -> Json:
     limit = int(query.get("limit", 10))
     if limit > 100:
-        raise Refused(400, "limit is at most 100")
-    ids = [thing["id"] for thing in found]
+        raise RefusedError(400, "limit is at most 100")
+    places = places or {thing["id"]: n for n, thing in enumerate(found)}
     after = query.get("starting_after")
-    if after is not None and after not in ids:
-        raise Refused(400, f"no such object: {after}")
-    start = ids.index(after) + 1 if after else 0
+    if after is not None and after not in places:
+        raise RefusedError(400, f"no such object: {after}")
+    start = places[after] + 1 if after else 0
     more = len(found) > start + limit
     return {"object": "list", "data": found[start : start + limit], "has_more": more}
 
@@ -304,7 +315,7 @@ class Salesforce(Server):
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Json) -> Json:
         found = re.fullmatch(r"/services/data/v61\.0/query(?:/01g(\d+)-(\d+))?", path)
         if found is None:
-            raise Refused(404, f"no {path}")
+            raise RefusedError(404, f"no {path}")
         if found[1] is None:
             self.waiting.append(self._queried(query["q"][0]))
             number, start = len(self.waiting) - 1, 0
@@ -312,7 +323,7 @@ class Salesforce(Server):
             number, start = int(found[1]), int(found[2])
         rows = self.waiting[number]
         if start and start >= len(rows):
-            raise Refused(400, "INVALID_QUERY_LOCATOR")
+            raise RefusedError(400, "INVALID_QUERY_LOCATOR")
         end = start + self.at_once
         page = {"totalSize": len(rows), "done": end >= len(rows), "records": rows[start:end]}
         self.served["records"] += len(page["records"])
@@ -329,13 +340,13 @@ class Salesforce(Server):
             soql,
         )
         if found is None:
-            raise Refused(400, f"MALFORMED_QUERY: {soql}")
+            raise RefusedError(400, f"MALFORMED_QUERY: {soql}")
         fields, thing, by, at, last = found[1].split(", "), found[2], found[8], found[4], found[7]
         self.calls[thing] += 1
         rows = sorted(self.records[thing], key=lambda r: (r[by], r["Id"]))
         for name in fields:
             if rows and name not in rows[0]:
-                raise Refused(400, f"INVALID_FIELD: no such column '{name}' on '{thing}'")
+                raise RefusedError(400, f"INVALID_FIELD: no such column '{name}' on '{thing}'")
         if at:
             after = (datetime.fromisoformat(at), last)
             rows = [r for r in rows if (datetime.fromisoformat(r[by]), r["Id"]) > after]

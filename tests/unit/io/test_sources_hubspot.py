@@ -38,7 +38,10 @@ def test_accounts_have_a_row_for_each_moment_at_which_they_changed(
     assert len(rows) == 2 * 120
     first, later = rows[rows["account_id"] == "1000"].to_dict("records")
     size = hubspot.records["companies"]["1000"]["propertiesWithHistory"]["numberofemployees"]
-    assert (first["observed_at"], first["employees"]) == (pd.Timestamp(2023, 1, 1), size[1]["value"])
+    assert (first["observed_at"], first["employees"]) == (
+        pd.Timestamp(2023, 1, 1),
+        size[1]["value"],
+    )
     assert (later["observed_at"], later["employees"]) == (
         pd.Timestamp(2023, 1, 31),
         size[0]["value"],

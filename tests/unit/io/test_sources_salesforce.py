@@ -172,17 +172,10 @@ def test_reading_goes_on_after_the_server_forgot_its_locators(
         return sound(*asked)
 
     salesforce.answer = forgetful  # type: ignore[method-assign]
-    runs = 0
-    while True:
-        salesforce.served.clear()
-        try:
-            found = read(salesforce, tmp_path / "again")
-        except DataError as error:
-            assert "INVALID_QUERY_LOCATOR" in str(error)
-            runs += 1
-        else:
-            break
-    assert runs == 5
+    for _ in range(5):
+        with pytest.raises(DataError, match="INVALID_QUERY_LOCATOR"):
+            read(salesforce, tmp_path / "again")
+    found = read(salesforce, tmp_path / "again")
     for name, table in whole.items():
         pd.testing.assert_frame_equal(found[name].rows, table.rows)
 
@@ -201,7 +194,7 @@ def test_a_field_that_is_gone_is_named(salesforce: Salesforce, tmp_path: Path) -
     salesforce.records["Account"] = copy.deepcopy(salesforce.records["Account"])
     for record in salesforce.records["Account"]:
         del record["Industry"]
-    with pytest.raises(DataError, match="No such column|no such column 'Industry'"):
+    with pytest.raises(DataError, match="no such column 'Industry'"):
         read(salesforce, tmp_path)
 
 

@@ -66,8 +66,9 @@ def data(home: Home) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("servers", [300], indirect=True)
 def test_a_failing_and_killed_ingest_gives_the_tables_of_an_undisturbed_one(
-    servers: Company, tmp_path: Path
+    servers: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("icploop.io.sources.landing._TOGETHER", 500)
     undisturbed = home_of(servers, tmp_path / "undisturbed")
     report = ingest(undisturbed)
     counts = {name: counted["stored"] for name, counted in report.tables.items()}
@@ -133,7 +134,7 @@ def test_the_run_says_since_when_history_is_trustworthy(servers: Company, tmp_pa
 def test_what_is_refused_for_its_currency_is_in_quarantine(
     servers: Company, tmp_path: Path
 ) -> None:
-    hubspot, stripe = servers
+    _, stripe = servers
     for n, invoice in enumerate(stripe.things["invoices"].values()):
         if n % 10 == 0:
             invoice["lines"]["data"][0]["currency"] = "jpy"

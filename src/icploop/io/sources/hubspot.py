@@ -54,7 +54,9 @@ def pull(source: HubSpotSource, place: str, landing: Landing) -> list[RawTable]:
 
     Raises UsageError without a token, DataError for a server that does not answer as documented.
     """
-    api = Api(source.base_url, token(source.token_env, place), place, per_second=source.calls_per_second)
+    api = Api(
+        source.base_url, token(source.token_env, place), place, per_second=source.calls_per_second
+    )
     tables = []
     for name, table in source.tables.items():
         own = table.model_copy(update={"columns": _COLUMNS[name] | table.columns})

@@ -12,8 +12,8 @@ from icploop.settings import digest
 Where = dict[str, Any]
 Pages = Callable[[Where | None], Iterator["Page"]]
 
-# Opening the warehouse costs as much as a few hundred records.
-_TOGETHER = 500
+# Opening the warehouse costs as much as some hundred records; a kill costs so many at most.
+_TOGETHER = 2000
 
 
 @dataclass(frozen=True)

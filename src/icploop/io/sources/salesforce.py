@@ -53,7 +53,9 @@ def pull(source: SalesforceSource, place: str, landing: Landing) -> list[RawTabl
     A field that is not tracked gives its present value in a row without a date. Raises UsageError
     without a token, DataError for a server that does not answer as documented.
     """
-    api = Api(source.base_url, token(source.token_env, place), place, per_second=source.calls_per_second)
+    api = Api(
+        source.base_url, token(source.token_env, place), place, per_second=source.calls_per_second
+    )
 
     def read(query: _Query) -> list[Json]:
         asked = [source.base_url, query.thing, sorted(query.fields)]
