@@ -159,6 +159,18 @@ def test_a_second_run_moves_what_changed(salesforce: Salesforce, tmp_path: Path)
     assert of_one["employees"].tolist() == ["17", "99"]
 
 
+def test_what_is_saved_slowly_is_read_by_the_next_run(
+    salesforce: Salesforce, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    salesforce.records["Account"][3] |= {"SystemModstamp": _iso(now)}
+    read(salesforce, tmp_path)
+    late = account(900, SystemModstamp=_iso(now - timedelta(minutes=2)))
+    salesforce.records["Account"].append(late)
+    rows = read(salesforce, tmp_path)["accounts"].rows
+    assert late["Id"] in set(rows["account_id"])
+
+
 def test_reading_goes_on_after_the_server_forgot_its_locators(
     salesforce: Salesforce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,10 +151,12 @@ def _deals(current: list[Json], fields: tuple[str, ...]) -> pd.DataFrame:
 def _pages(api: Api, query: _Query, where: Where | None) -> Iterator[Page]:
     """Records after a moment and id, oldest first."""
     at, last = (where["at"], where["id"]) if where else (None, "")
+    settled = where.get("settled") if where else None
     path = f"/services/data/{_VERSION}/query"
     params = [("q", _soql(query, at, last))]
     while True:
         page = api.get(path, params, must_have="records")
+        settled = settled or (api.last_answered - _OVERLAP).isoformat()
         if "done" not in page or not (page["done"] or page.get("nextRecordsUrl")):
             raise DataError(f"{api.place}: {path} does not say where {query.thing} goes on")
         records = {
@@ -164,9 +166,9 @@ def _pages(api: Api, query: _Query, where: Where | None) -> Iterator[Page]:
             newest = page["records"][-1]
             at, last = newest[query.moment], newest["Id"]
         if page["done"]:
-            yield Page(records, _end(api, at, last))
+            yield Page(records, _end(at, last, settled))
             return
-        yield Page(records, {"at": at, "id": last})
+        yield Page(records, {"at": at, "id": last, "settled": settled})
         path, params = page["nextRecordsUrl"], []
 
 
@@ -180,14 +182,14 @@ def _soql(query: _Query, at: str | None, last: str) -> str:
     return f"SELECT {wanted} FROM {query.thing}{after} ORDER BY {query.moment}, Id"
 
 
-def _end(api: Api, at: str | None, last: str) -> Where:
-    """Where the next run begins: after the last record, but not in the minutes that may still fill.
+def _end(at: str | None, last: str, settled: str) -> Where:
+    """Where the next run begins: after the last record, but not in what may still fill.
 
-    An empty object begins anew, from the first record that it will ever have.
+    `settled` is the moment up to which all was saved when the reading began. An object that is
+    empty begins there too.
     """
-    settled = api.last_answered - _OVERLAP
-    if at is None or _moment(at) >= settled:
-        return {"at": settled.isoformat(), "id": ""}
+    if at is None or _moment(at) >= _moment(settled):
+        return {"at": settled, "id": ""}
     return {"at": at, "id": last}
 
 
