@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from icploop.domain.history import HistoryReach
     from icploop.domain.profile import Line, Refusal
     from icploop.domain.prose import Finding
     from icploop.modeling.rounds import Round
@@ -84,7 +85,8 @@ def ingest(report: IngestReport) -> str:
     if report.personal:
         lines += ["", "Not stored, because only company data are kept here:"]
         lines += [f"  {said}" for said in report.personal]
-    return "\n".join(lines + _who_is_who(report.identity))
+    lines += _who_is_who(report.identity)
+    return "\n".join([*lines, "", _history(report.history)])
 
 
 def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
@@ -107,6 +109,27 @@ def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
             "--json lists them."
         )
     return lines
+
+
+def _history(history: HistoryReach) -> str:
+    """Since when attributes are what they were, and what that means for earlier deals."""
+    if history.since:
+        said = f"Accounts are described as they were since {history.since} ({history.deals} deals)"
+        if history.earlier:
+            said += (
+                f"; for {history.earlier} earlier deals only what had been written down by then "
+                "is used"
+            )
+    elif history.earlier:
+        said = f"No day since which accounts are described as they were ({history.earlier} deals)"
+    else:
+        said = "Accounts have no history"
+    if history.always:
+        said += (
+            f"; attributes without observed_at count as known always ({history.always} deals): "
+            "nothing tells what was filled in later"
+        )
+    return said + "."
 
 
 def status(found: Status) -> str:

@@ -77,7 +77,8 @@ class TestGoodInput:
         told = report.as_dict()
         assert told.pop("identity")["billing"]["match_rate"] == 1.0
         clean = {"quarantine": {}, "emptied_cells": {}, "refused_columns": []}
-        assert told == {"tables": GOOD, **clean}
+        history = {"since": None, "deals": 0, "earlier": 0, "always": 10}
+        assert told == {"tables": GOOD, "history": history, **clean}
 
     def test_parquet_gives_the_same_tables_as_csv(self, home: Home, tmp_path: Path):
         ingest(home)
