@@ -8,7 +8,7 @@ OLIST ?= ../shared/data/olist
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test slow check bench bench-fit bench-gate ui lock clean
+.PHONY: help demo test slow check bench bench-fit bench-gate bench-score ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -28,7 +28,7 @@ check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-fit bench-gate ## measure against peers; writes benchmarks/results/
+bench: bench-fit bench-gate bench-score ## measure against peers; writes benchmarks/results/
 
 bench-fit: $(READY) ## the fit model against what companies do instead
 	$(BIN)/python -m benchmarks.fit
@@ -36,6 +36,9 @@ bench-fit: $(READY) ## the fit model against what companies do instead
 
 bench-gate: $(READY) ## the gate against the rules of others (half an hour)
 	$(BIN)/python -m benchmarks.gate
+
+bench-score: $(READY) ## scoring against the bare boosters, a million rows, then ten
+	$(BIN)/python -m benchmarks.score 1000000 10000000
 
 ui: $(READY) ## MLflow and Prefect of HOME_FOLDER in a browser, on 127.0.0.1, until Ctrl-C
 	$(BIN)/icp up --home $(HOME_FOLDER)

@@ -29,6 +29,7 @@ def retrain(
     as_of: date | None = None,
     force: bool = False,
     who: str = pipeline.SCHEDULE,
+    allowed_leaks: dict[str, str] | None = None,
 ) -> pipeline.RetrainReport:
     """Train and judge a challenger; the verdict and the ICP become artifacts."""
     day = as_of or datetime.now(UTC).date()
@@ -39,7 +40,9 @@ def retrain(
         update_progress_artifact(progress, 100 * len(done) / _STEPS, description=step)
         done.append(step)
 
-    report = pipeline.retrain(Home(home), motion, day, force=force, who=who, say=say)
+    report = pipeline.retrain(
+        Home(home), motion, day, force=force, who=who, allowed_leaks=allowed_leaks, say=say
+    )
     update_progress_artifact(progress, 100.0, description="Done")
     _artifacts_of(report)
     if report.waits:

@@ -21,10 +21,24 @@ def score(
     target: Path,
     as_of: date | None = None,
     which: str = "champion",
+    *,
+    with_reasons: bool = True,
+    engine: pipeline.Engine = "threads",
+    scheduler: str | None = None,
 ) -> pipeline.ScoreReport:
     """Score the accounts of a file; the size of each tier becomes a table artifact."""
     day = as_of or datetime.now(UTC).date()
-    report = pipeline.score_file(Home(home), motion, source, target, day, which)
+    report = pipeline.score_file(
+        Home(home),
+        motion,
+        source,
+        target,
+        day,
+        which,
+        with_reasons=with_reasons,
+        engine=engine,
+        scheduler=scheduler,
+    )
     create_table_artifact(
         [{"tier": tier, "accounts": count} for tier, count in sorted(report.tiers.items())],
         key="tiers",

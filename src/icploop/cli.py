@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +47,15 @@ Trainer = Annotated[
 By = Annotated[str, typer.Option("--by", help="Who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 Which = Annotated[str, typer.Option("--version", help="A version's number or alias.")]
+
+
+class Engine(StrEnum):
+    """Where a file is scored."""
+
+    THREADS = "threads"
+    DASK = "dask"
+
+
 Here = Path()
 _INTERRUPTED = 130
 
@@ -126,6 +136,24 @@ def status(
     _answer(as_json, report.as_dict(), lambda: console.status(report))
 
 
+@app.command(epilog="Example: icp health --out health.html")
+def health(
+    home: HomeOption = Here,
+    motion: Motion = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Write the page: .md or .html.")
+    ] = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the data are like: fill rates, drift, volumes, lateness, cost of empty fields."""
+    from icploop.pipelines.health import check_health
+
+    found = _home(home)
+    report = check_health(found, _motion(found, motion), _day(as_of), target)
+    _answer(as_json, report.as_dict(), lambda: report.text)
+
+
 @app.command(epilog="Example: icp watch --as-of 2025-12-31")
 def watch(
     home: HomeOption = Here,
@@ -150,14 +178,36 @@ def retrain(
     as_of: AsOf = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if no round is due.")] = False,
     by: Trainer = None,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-leak", help="A column to learn from even if it leaks; with --reason."
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why the leaking columns are allowed; on record.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Train a challenger, judge it, log it, register it."""
     from icploop import console
 
+    if bool(allow_leak) != bool(reason.strip()):
+        raise UsageError(
+            "--allow-leak and --reason go together: a column that leaks is only learned from with "
+            "a reason on record, such as --allow-leak region --reason 'known from the first call'"
+        )
     found, day = _home(home), _day(as_of)
+    allowed = dict.fromkeys(allow_leak or (), reason.strip())
     run = _runner("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
-    report = run(found, _motion(found, motion), day, force=force, who=by or _user())
+    report = run(
+        found,
+        _motion(found, motion),
+        day,
+        force=force,
+        who=by or _user(),
+        allowed_leaks=allowed,
+    )
     _answer(as_json, report.as_dict(), lambda: console.retrain(report))
 
 
@@ -251,6 +301,15 @@ def score(
     home: HomeOption = Here,
     motion: Motion = None,
     version: Which = "champion",
+    reasons: Annotated[
+        bool, typer.Option("--reasons/--no-reasons", help="Without reasons it is faster.")
+    ] = True,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Threads of this process, or a Dask cluster.")
+    ] = Engine.THREADS,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://host:8786.")
+    ] = None,
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
@@ -259,8 +318,28 @@ def score(
 
     found, day = _home(home), _day(as_of)
     run = _runner("icploop.pipelines.score:score_file", "flows.score:score")
-    report = run(found, _motion(found, motion), source, target, day, version)
+    where = {"engine": engine.value, "scheduler": scheduler}
+    chosen = _motion(found, motion)
+    report = run(found, chosen, source, target, day, version, with_reasons=reasons, **where)
     _answer(as_json, report.as_dict(), lambda: console.score(report))
+
+
+@app.command(epilog="Example: icp explain acme-42")
+def explain(
+    account: Annotated[str, typer.Argument(help="An account's id, or its domain or name.")],
+    home: HomeOption = Here,
+    motion: Motion = None,
+    version: Which = "champion",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Tell why an account is scored as it is, who is like it, and what is worth asking."""
+    from icploop import console
+    from icploop.pipelines.explain import explain as run
+
+    found, day = _home(home), _day(as_of)
+    report = run(found, _motion(found, motion), account, day, version)
+    _answer(as_json, report.as_dict(), lambda: console.explain(report))
 
 
 @app.command("list", epilog="Example: icp list --out targets.csv")

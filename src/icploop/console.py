@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from icploop.domain.history import HistoryReach
     from icploop.domain.profile import Line, Refusal
     from icploop.domain.prose import Finding
     from icploop.modeling.rounds import Round
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.diff import DiffReport
+    from icploop.pipelines.explain import ExplainReport
     from icploop.pipelines.ingest import IngestReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
     from icploop.pipelines.score import ListReport, ScoreReport
@@ -80,7 +82,54 @@ def ingest(report: IngestReport) -> str:
             "Cells of declared attributes that break a rule count as missing; so many, by rule:",
         ]
         lines += [f"  {n:>6}  {r}" for r, n in report.emptied.items()]
-    return "\n".join(lines)
+    if report.personal:
+        lines += ["", "Not stored, because only company data are kept here:"]
+        lines += [f"  {said}" for said in report.personal]
+    lines += _who_is_who(report.identity)
+    return "\n".join([*lines, "", _history(report.history)])
+
+
+def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
+    """How much of billing belongs to accounts, where not all does or other keys were needed."""
+    if identity is None or identity["billing"]["match_rate"] is None:
+        return []
+    billing, won = identity["billing"], identity["won_accounts"]
+    money = billing["money_matched"] + billing["money_unmatched"]
+    rules = ", ".join(f"{rule} {row['customers']}" for rule, row in billing["by_rule"].items())
+    lines = [
+        "",
+        f"Billing: {billing['match_rate']:.0%} of its customers are accounts ({rules}), with "
+        f"{billing['money_matched'] / money if money else 1:.0%} of {money:,.0f} billed.",
+        f"Deals: {won['billed']} won accounts are billed (ACV {won['acv_billed']:,.0f}), "
+        f"{won['never_billed']} are not (ACV {won['acv_never_billed']:,.0f}).",
+    ]
+    if identity["duplicates"]:
+        lines.append(
+            f"{len(identity['duplicates'])} accounts look like another one (same domain and name); "
+            "--json lists them."
+        )
+    return lines
+
+
+def _history(history: HistoryReach) -> str:
+    """Since when attributes are what they were, and what that means for earlier deals."""
+    if history.since:
+        said = f"Accounts are described as they were since {history.since} ({history.deals} deals)"
+        if history.earlier:
+            said += (
+                f"; for {history.earlier} earlier deals only what had been written down by then "
+                "is used"
+            )
+    elif history.earlier:
+        said = f"No day since which accounts are described as they were ({history.earlier} deals)"
+    else:
+        said = "Accounts have no history"
+    if history.always:
+        said += (
+            f"; attributes without observed_at count as known always ({history.always} deals): "
+            "nothing tells what was filled in later"
+        )
+    return said + "."
 
 
 def status(found: Status) -> str:
@@ -197,6 +246,43 @@ def score(report: ScoreReport) -> str:
         f"{count} cells of {name} could not be read and count as unknown"
         for name, count in report.unreadable.items()
     ]
+    return "\n".join(lines)
+
+
+def explain(report: ExplainReport) -> str:
+    """One account on one screen."""
+    s = report.scores
+    named = f"{report.name} ({report.account_id})" if report.name else report.account_id
+    lines = [
+        f"{named}: tier {s['tier']}, fit score {s['fit_score']:.0f} of 100, version "
+        f"{report.version}, as of {report.as_of}",
+        f"Expected NRR {_percent(s['expected_nrr'])}; accounts scored like it had "
+        f"{_percent(s['expected_nrr_low'])} to {_percent(s['expected_nrr_high'])}. Chance to stay "
+        f"{_percent(s['p_retained'])}. {_percent(s['coverage'])} of its fields are known.",
+        *([f"Unknown because: {s['note']}"] if s["note"] else []),
+    ]
+    lines = [row for line in lines for row in _wrapped(line)]
+    for title, reasons in (("For it", s["reasons_for"]), ("Against it", s["reasons_against"])):
+        lines += ["", f"{title}, in points of NRR against the average customer:"]
+        lines += [f"  {reason}" for reason in reasons.split("; ")] if reasons else ["  nothing"]
+    rows = [
+        (_cut(n.name or n.account_id, 30), n.won, f"{n.likeness:.0%}", n.outcome)
+        for n in report.neighbours
+    ]
+    if rows:
+        lines += ["", table(("most like it", "won", "alike", "what it did"), rows)]
+    asked = [
+        (
+            _cut(e.field, 30),
+            f"{e.spread:.1f}",
+            f"{e.low:.0%} to {e.high:.0%}",
+            f"{e.other_tier:.0%}",
+        )
+        for e in report.empty[:5]
+    ]
+    if asked:
+        heads = ("worth asking", "± points", "expected NRR", "other tier")
+        lines += ["", table(heads, asked)]
     return "\n".join(lines)
 
 

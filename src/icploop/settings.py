@@ -10,7 +10,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import re
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -174,12 +176,24 @@ class Capacity(_Frozen):
 
 
 class Tiers(_Frozen):
-    """Tier sizes as shares of the reference prospects, best first; D is the rest."""
+    """Tier sizes as shares of the reference prospects, best first; D is the rest.
+
+    A and B together hold what the team can pursue (`Capacity`), in the proportion stated here.
+    Accounts of whose attributes a smaller share than `min_coverage` is known are `unknown`.
+    """
 
     A: float = Field(default=0.05, gt=0, lt=1)
     B: float = Field(default=0.20, gt=0, lt=1)
     C: float = Field(default=0.35, gt=0, lt=1)
-    min_coverage: float = Field(default=0.3, ge=0, le=1)
+    min_coverage: float = Field(default=0.35, ge=0, le=1)
+
+    def holding(self, share: float) -> Tiers:
+        """The tiers whose A and B together hold a share of the market, C and D the rest."""
+        if math.isclose(self.A + self.B, share):
+            return self
+        inside, outside = share / (self.A + self.B), (1 - share) / (1 - self.A - self.B)
+        sizes = {"A": self.A * inside, "B": self.B * inside, "C": self.C * outside}
+        return self.model_copy(update=sizes)
 
     @model_validator(mode="after")
     def _leave_room_for_d(self) -> Tiers:
@@ -297,6 +311,25 @@ class Ingest(_Frozen):
     max_money: float = Field(default=1e9, gt=0)
 
 
+class Privacy(_Frozen):
+    """Columns that look like a person's and are stored all the same, by their names.
+
+    Only companies are judged here. Whoever allows a column answers for it: that it is not a
+    person's, or that its keeping is lawful.
+    """
+
+    allow: tuple[str, ...] = ()
+
+
+class Identity(_Frozen):
+    """What is said by hand of who is who: the account of an id that billing uses.
+
+    An id that stands for itself is never matched by domain or name.
+    """
+
+    aliases: dict[str, str] = {}
+
+
 Declarations = dict[str, Annotated[_Declared, BeforeValidator(_kind_alone)]]
 
 
@@ -322,6 +355,8 @@ class Settings(_Frozen):
     owners: Owners = Owners()
     notify: Notify = Notify()
     ingest: Ingest = Ingest()
+    privacy: Privacy = Privacy()
+    identity: Identity = Identity()
     seed: int = 0
 
     @property
@@ -344,7 +379,8 @@ class Settings(_Frozen):
 
     def judging_digest(self) -> str:
         """A hash of all that a verdict rests on: what may change without it is left out."""
-        beside: Any = {"company", "motions", "owners", "notify", "ingest", "trigger", "targets"}
+        ingesting = {"ingest", "privacy", "identity"}
+        beside: Any = {"company", "motions", "owners", "notify", "trigger", "targets"} | ingesting
         stated = self.model_dump(mode="json", exclude=beside | {"policy"})
         return digest([stated, self.policy.digest()])
 
@@ -403,18 +439,23 @@ def _check_condition(condition: Condition, kinds: dict[str, Kind], place: str) -
         raise ValueError(f"{place}: `{name}` is a {kind}; give `{fits}`")
 
 
-class TableSource(_Frozen):
-    """How one canonical table is read: a file with renamed columns, or one SQL query.
+class MappedTable(_Frozen):
+    """How the columns of a source become those of one canonical table.
 
     `columns` maps canonical names to source names; `values` maps source values to canonical ones,
     by canonical column; `dates` is a strptime format for dates that are not ISO.
     """
 
-    file: str | None = None
-    query: str | None = None
     columns: dict[str, str] = {}
     words: dict[str, dict[str, str]] = Field(default={}, alias="values")
     dates: str | None = None
+
+
+class TableSource(MappedTable):
+    """How one canonical table is read: a file with renamed columns, or one SQL query."""
+
+    file: str | None = None
+    query: str | None = None
 
     @model_validator(mode="after")
     def _file_or_query(self) -> TableSource:
@@ -445,13 +486,6 @@ class SqlSource(_Frozen):
         return self
 
 
-Source = FilesSource | SqlSource
-SOURCE_KINDS: dict[str, type[FilesSource] | type[SqlSource]] = {
-    "files": FilesSource,
-    "sql": SqlSource,
-}
-
-
 def _safe_address(address: str) -> str:
     """The address without a trailing slash, if a token may be sent there."""
     parts = urlsplit(address)
@@ -462,6 +496,89 @@ def _safe_address(address: str) -> str:
     if parts.scheme != "https" and not loopback:
         raise ValueError("use https: a token must not travel in the clear")
     return address.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_safe_address)]
+Pace = Annotated[float, Field(gt=0, le=1000)]
+
+
+class CrmTable(MappedTable):
+    """How fields of a CRM become columns; their names are written into addresses and queries."""
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> CrmTable:
+        for canonical, own in self.columns.items():
+            if not re.fullmatch(r"\w+", own, re.ASCII):
+                raise ValueError(f"columns.{canonical}: {own!r} is not the API name of a field")
+        return self
+
+
+class HubSpotSource(_Frozen):
+    """HubSpot's companies and deals; `token_env` names the variable with a private app's token.
+
+    In `columns` the source names are HubSpot's internal property names, and `id`; of a deal also
+    `company`, its primary one. They add to what is mapped by default. `calls_per_second` stays
+    below what HubSpot allows every portal.
+    """
+
+    kind: Literal["hubspot"]
+    token_env: str = "HUBSPOT_TOKEN"  # noqa: S105 - the name of a variable
+    base_url: Address = "https://api.hubapi.com"
+    calls_per_second: Pace = 9
+    tables: dict[Literal["accounts", "deals"], CrmTable]
+
+
+class SalesforceSource(_Frozen):
+    """Salesforce's accounts and opportunities; `base_url` is the organisation's own address.
+
+    `token_env` names the variable with an access token. In `columns` the source names are API names
+    of fields. `tracked` are fields of Account whose history Salesforce keeps, since `tracked_since`
+    at the latest: the day on which tracking was switched on, or 18 months ago if that is later.
+    """
+
+    kind: Literal["salesforce"]
+    token_env: str = "SALESFORCE_TOKEN"  # noqa: S105 - the name of a variable
+    base_url: Address
+    calls_per_second: Pace = 10
+    tables: dict[Literal["accounts", "deals"], CrmTable]
+    tracked: tuple[str, ...] = ()
+    tracked_since: date | None = None
+
+    @model_validator(mode="after")
+    def _tracked_since_some_day(self) -> SalesforceSource:
+        if self.tracked and self.tracked_since is None:
+            raise ValueError(
+                "tracked_since: say since which day Salesforce keeps the history of `tracked`"
+            )
+        return self
+
+
+class StripeSource(_Frozen):
+    """Stripe's invoices as MRR by month; `token_env` names the variable with a restricted key.
+
+    `currencies` says what one unit of a currency is worth in the company's currency (1 for that
+    itself); money in any other is refused. `account_id` says which account a customer is:
+    `customer` (its own id) or `metadata.<key>` of the customer.
+    """
+
+    kind: Literal["stripe"]
+    token_env: str = "STRIPE_API_KEY"  # noqa: S105 - the name of a variable
+    base_url: Address = "https://api.stripe.com"
+    calls_per_second: Pace = 20
+    account_id: Annotated[str, Field(pattern=r"^(customer|metadata\..+)$")] = "customer"
+    currencies: dict[Annotated[str, Field(pattern="^[a-z]{3}$")], Annotated[float, Field(gt=0)]] = (
+        Field(min_length=1)
+    )
+
+
+Source = FilesSource | SqlSource | HubSpotSource | SalesforceSource | StripeSource
+SOURCE_KINDS: dict[str, type[Source]] = {
+    "files": FilesSource,
+    "sql": SqlSource,
+    "hubspot": HubSpotSource,
+    "salesforce": SalesforceSource,
+    "stripe": StripeSource,
+}
 
 
 class _OurProperties(_Frozen):
@@ -528,7 +645,7 @@ class _AnyCrm(_Frozen):
     """
 
     token_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    base_url: Annotated[str, AfterValidator(_safe_address)]
+    base_url: Address
     calls_per_second: float = Field(default=5, gt=0, le=1000)
     reserve: float = Field(default=0.1, ge=0, lt=1)
     match: str
@@ -547,7 +664,7 @@ class HubspotCrm(_AnyCrm):
     """HubSpot's companies; `match` is the record id or a property with unique values."""
 
     kind: Literal["hubspot"]
-    base_url: Annotated[str, AfterValidator(_safe_address)] = "https://api.hubapi.com"
+    base_url: Address = "https://api.hubapi.com"
     match: str = Field(default="hs_object_id", pattern=r"^[a-z][a-z0-9_]*$")
     properties: HubspotProperties = HubspotProperties()
 

@@ -64,20 +64,44 @@ def test_the_challenger_is_judged_and_its_list_can_be_looked_at(home, tmp_path):
     assert len(target.read_text().splitlines()) == listed["listed"] + 1
 
 
-def test_adding_state_is_called_a_leak_and_too_good_to_be_true(home):
-    settings = home / "conf" / "icp.yaml"
-    honest = settings.read_text()
-    try:
-        settings.write_text(
-            honest.replace("  # pain_proof:\n  #   state", "  pain_proof:\n    state")
+@pytest.fixture(scope="module")
+def with_everything(tmp_path_factory):
+    """A home whose accounts carry every column of the data, declared as attributes."""
+    made = _home(tmp_path_factory.mktemp("everything") / "home", OLIST)
+    source = made / "conf" / "sources" / "files.yaml"
+    more = "a.state, a.city, a.zip3, a.has_company, a.has_gtin, a.average_stock, "
+    source.write_text(
+        source.read_text().replace(
+            "a.state", more + "a.declared_product_catalog_size, a.declared_monthly_revenue"
         )
-        report = _icp(home, "retrain", "--as-of", AS_OF, "--force")
-    finally:
-        settings.write_text(honest)
+    )
+    settings = made / "conf" / "icp.yaml"
+    kinds = {
+        "state": "category",
+        "city": "category",
+        "zip3": "category",
+        "has_company": "flag",
+        "has_gtin": "flag",
+        "average_stock": "category",
+        "declared_product_catalog_size": "number",
+        "declared_monthly_revenue": "number",
+    }
+    declared = "".join(f"    {name}: {kind}\n" for name, kind in kinds.items())
+    settings.write_text(
+        settings.read_text().replace(
+            "  # pain_proof:\n  #   state: category\n", "  pain_proof:\n" + declared
+        )
+    )
+    _icp(made, "ingest")
+    return made
+
+
+def test_the_location_columns_are_called_leaks_and_nothing_honest(with_everything):
+    report = _icp(with_everything, "retrain", "--as-of", AS_OF, "--force")
     assert report["verdict"] == "INVALID"
-    said = " ".join(report["reasons"])
-    assert "Leak: `state`" in said
-    assert "Suspicious" in said
+    leaks = [reason for reason in report["reasons"] if reason.startswith("Leak: ")]
+    assert {leak.split("`")[1] for leak in leaks} == {"state", "city", "zip3"}
+    assert any(reason.startswith("Suspicious") for reason in report["reasons"])
 
 
 def test_a_backtest_gives_the_same_numbers_twice_whatever_happens_after_its_day(home, tmp_path):

@@ -21,7 +21,12 @@ import yaml
 
 from icploop.cli import main
 from icploop.io.home import Home
+from icploop.io.sources import Landing
+from icploop.io.warehouse import Warehouse
 from icploop.settings import TABLES
+
+# For sources that keep nothing.
+NOWHERE = Landing(Warehouse(Path("no warehouse")), "none")
 
 SETTINGS: dict[str, Any] = {
     "company": "Tiny",

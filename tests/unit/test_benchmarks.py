@@ -1,6 +1,6 @@
 """Each benchmark runs, small: what is measured once a month must not rot in between."""
 
-from benchmarks import fit, gate
+from benchmarks import fit, gate, score
 from tests.companies import market
 
 
@@ -22,3 +22,12 @@ def test_rules_of_the_gate_benchmark_answer_on_a_pair_of_models() -> None:
     refused = {name: rule(backwards) for name, rule in gate.RULES.items()}
     assert all(promoted.values())
     assert [name for name, passed in refused.items() if passed] == ["always promote (calendar)"]
+
+
+def test_the_score_benchmark_scores_a_small_file(tmp_path) -> None:
+    version, source = score.model(customers=80), tmp_path / "accounts.parquet"
+    score.write_accounts(source, 500)
+    for way in ("bare boosters, side by side", "icp score --no-reasons", "icp score"):
+        rows, seconds = score.WAYS[way](version, source, 500)
+        assert rows == 500
+        assert seconds > 0

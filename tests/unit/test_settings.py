@@ -94,6 +94,12 @@ def test_the_shipped_source_is_a_folder_of_files() -> None:
     assert isinstance(shipped, FilesSource)
 
 
+@pytest.mark.parametrize("kind", ["hubspot", "salesforce", "stripe"])
+def test_the_example_of_each_server_is_a_source_of_its_kind(kind: str) -> None:
+    example = SHIPPED / "examples" / "sources" / f"{kind}.yaml"
+    assert parse_source(example.read_text(), example.name).kind == kind
+
+
 @pytest.mark.parametrize(("section", "key"), KEYS)
 def test_a_typo_in_any_key_of_a_section_names_the_key_that_was_meant(
     section: str, key: str

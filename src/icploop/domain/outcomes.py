@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from icploop.domain.calendar import month_number
+from icploop.domain.identity import families
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
 
@@ -39,7 +40,7 @@ class Kpis:
 def acquisitions(tables: Tables, motion: str) -> pd.DataFrame:
     """The deals that made an account a customer: the first won one of each account in `motion`.
 
-    Columns: account_id, deal_id, parent (the parent account, or the account itself), at (the
+    Columns: account_id, deal_id, parent (its family, or the account itself), at (the
     prediction point), closed_at, acv (money per year). An account that was billed before the
     month in which the deal was created was a customer already, so its deal is left out.
     """
@@ -71,12 +72,6 @@ def decided_deals(tables: Tables, motion: str) -> pd.DataFrame:
 def of_motion(deals: pd.DataFrame, motion: str) -> pd.Series:
     """Which deals belong to `motion`; deals without a motion belong to `default`."""
     return deals["motion"].fillna("default") == motion
-
-
-def parent_of(accounts: pd.DataFrame) -> pd.Series:
-    """The last known parent of each account that has one, by account_id."""
-    known = accounts[accounts["parent_id"].notna()]
-    return known.drop_duplicates("account_id", keep="last").set_index("account_id")["parent_id"]
 
 
 def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
@@ -139,7 +134,7 @@ def _of_strangers(deals: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     since = month_number(billed.groupby("account_id")["month"].min())
     named = deals.rename(columns={"created_at": "at"})
     fresh = named[~(number_of(named["account_id"], since) < month_number(named["at"]))]
-    parents = fresh["account_id"].map(parent_of(tables.accounts)).astype("str")
+    parents = fresh["account_id"].map(families(tables.accounts)).astype("str")
     return fresh.assign(parent=parents.fillna(fresh["account_id"]))
 
 

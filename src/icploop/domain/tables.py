@@ -197,7 +197,7 @@ def read_set(values: pd.Series) -> pd.Series:
         values = values.map(
             lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v
         )
-    return read_text(by_distinct(read_text(values), _sorted_members))
+    return read_text(by_distinct(read_text(values), set_in_order))
 
 
 def by_distinct(texts: pd.Series, function: Callable[[str], Any]) -> pd.Series:
@@ -206,7 +206,8 @@ def by_distinct(texts: pd.Series, function: Callable[[str], Any]) -> pd.Series:
     return texts.map(dict(zip(distinct, map(function, distinct), strict=True)))
 
 
-def _sorted_members(text: str) -> str:
+def set_in_order(text: str) -> str:
+    """A set as text `a|b|c`, sorted and without repeats, from `c|a;b`; empty without members."""
     return "|".join(sorted({part.strip() for part in re.split(r"[|;]", text)} - {""}))
 
 

@@ -7,33 +7,50 @@ appears under its name only when it is whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv as arrow_csv
 
 from icploop.errors import DataError, UsageError
 from icploop.io.sources.files import rejects, scan, unreadable
 
-_ROWS = 100_000
+# Rows that are read at a time, and that make a row group of what is written.
+_ROWS, _GROUP = 65_536, 131_072
+_BUFFER = 1 << 20
 # A spreadsheet takes these for the start of a formula (OWASP, CSV injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")
+_FORMULA = r"^[=+\-@\t\n]"
 
 
 def read_in_parts(path: Path) -> Iterator[pd.DataFrame]:
-    """The rows of a CSV (all text) or Parquet file in parts.
+    """Like `batches_of`, as frames."""
+    for batch in batches_of(path):
+        yield batch.to_pandas()
 
-    Raises DataError if it is unreadable, be it by one line, which may turn out at its end.
+
+def batches_of(
+    path: Path, wanted: Collection[str] | None = None, group: int | None = None
+) -> Generator[pa.RecordBatch, None, None]:
+    """The rows of a CSV (all text) or Parquet file in parts, with the `wanted` columns at least.
+
+    `group` reads one row group of a Parquet file only. Raises DataError if the file is unreadable,
+    be it by one line, which may turn out at its end.
     """
+    if path.suffix.lower() == ".parquet":
+        scan(path)
+        yield from _batches_of_parquet(path, wanted, group)
+        return
     with duckdb.connect() as db:
         try:
-            stream = db.execute(f"FROM {scan(path)}").to_arrow_reader(_ROWS)
-            for batch in stream:
-                yield pa.Table.from_batches([batch]).to_pandas()
+            yield from db.execute(f"FROM {scan(path)}").to_arrow_reader(_ROWS)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise unreadable(path, error) from error
         for line in rejects(db).itertuples():
@@ -43,9 +60,92 @@ def read_in_parts(path: Path) -> Iterator[pd.DataFrame]:
             )
 
 
+def columns_of(path: Path, first: pa.RecordBatch) -> list[str]:
+    """All columns of a file, of which a first part was read."""
+    if path.suffix.lower() == ".parquet":
+        return list(pq.read_schema(path).names)
+    return list(first.schema.names)
+
+
+def row_groups(path: Path) -> int:
+    """How many row groups a Parquet file has. Raises DataError where it is none."""
+    scan(path)
+    try:
+        return int(pq.ParquetFile(path).metadata.num_row_groups)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def _batches_of_parquet(
+    path: Path, wanted: Collection[str] | None, group: int | None
+) -> Iterator[pa.RecordBatch]:
+    try:
+        # Neither read ahead nor hold whole columns: a row group may be as large as the file.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+            names = file.schema_arrow.names
+            # Without any wanted column the first tells what is there instead.
+            columns = names if wanted is None else [n for n in names if n in wanted] or names[:1]
+            yield from file.iter_batches(
+                _ROWS,
+                row_groups=None if group is None else [group],
+                columns=columns,
+                use_threads=False,
+            )
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+
+
 @contextmanager
 def writer_to(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that appends frames to a CSV or Parquet file; the file appears when all are in."""
+    with _unfinished(path) as place:
+        make = _to_csv if path.suffix.lower() == ".csv" else _to_parquet
+        with make(place) as write:
+            yield write
+
+
+@contextmanager
+def batches_to(path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """Like `writer_to`, for batches. The file is the same however its rows were cut into batches.
+
+    Numbers in a CSV have six digits that count.
+    """
+    with _unfinished(path) as place, ExitStack() as files:
+        waiting: list[pa.RecordBatch] = []
+        writers: list[pq.ParquetWriter | arrow_csv.CSVWriter] = []
+
+        def pour(least: int) -> None:
+            table = pa.Table.from_batches(waiting)
+            waiting.clear()
+            while table.num_rows >= least and table.num_rows:
+                group = table.slice(0, _GROUP).combine_chunks()
+                table = table.slice(_GROUP)
+                if path.suffix.lower() == ".csv":
+                    group = _for_csv(group)
+                if not writers:
+                    writers.append(files.enter_context(_opened(place, path, group.schema)))
+                writers[0].write_table(group)
+            waiting.extend(table.to_batches())
+
+        def write(batch: pa.RecordBatch) -> None:
+            waiting.append(batch)
+            if sum(map(len, waiting)) >= _GROUP:
+                pour(_GROUP)
+
+        yield write
+        if waiting:
+            pour(1)
+
+
+def _opened(place: Path, path: Path, schema: pa.Schema) -> pq.ParquetWriter | arrow_csv.CSVWriter:
+    if path.suffix.lower() == ".csv":
+        return arrow_csv.CSVWriter(place, schema)
+    return pq.ParquetWriter(place, schema)
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """A place for a file that moves to `path` when the block ends without a fault."""
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"{path}: the output must end in .csv or .parquet")
     try:
@@ -54,16 +154,14 @@ def writer_to(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
         raise UsageError(f"{path} cannot be written: {error}; give another place") from error
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path} cannot be written there; give another place")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    make = _to_csv if path.suffix.lower() == ".csv" else _to_parquet
+    place = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with make(unfinished) as write:
-            yield write
-        if not unfinished.exists():
+        yield place
+        if not place.exists():
             raise DataError(f"{path}: there were no rows to write")
-        unfinished.replace(path)
+        place.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
 
 
 def defused(frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,6 +187,32 @@ def _harmless(value: object) -> object:
     # The CSV writer puts a cell with a line feed into quotes, but not one with a return.
     lines = value.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{lines}" if lines.startswith(_FORMULA_STARTS) else lines
+
+
+def _for_csv(table: pa.Table) -> pa.Table:
+    """The table as a CSV holds it: harmless text, and numbers with six digits that count."""
+    columns = []
+    for column in table.columns:
+        if pa.types.is_floating(column.type):
+            columns.append(pa.array(_six_digits(column.to_numpy()), from_pandas=True))
+        elif pa.types.is_string(column.type):
+            lines = pc.replace_substring(column, "\r\n", "\n")
+            lines = pc.replace_substring(lines, "\r", "\n")
+            formula = pc.match_substring_regex(lines, _FORMULA)
+            behind = pc.binary_join_element_wise("'", lines, "")
+            columns.append(pc.if_else(formula, behind, lines))
+        else:
+            columns.append(column)
+    return pa.table(columns, names=table.column_names)
+
+
+def _six_digits(values: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = 5 - np.floor(np.log10(np.abs(values)))
+        larger, smaller = 10.0 ** np.clip(places, 0, 300), 10.0 ** np.clip(-places, 0, 300)
+        # Powers of ten below one are not exact, so it is divided by whole ones.
+        rounded = np.rint(values * larger / smaller) * smaller / larger
+    return np.where(np.isfinite(rounded), rounded, values)
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""The warehouse: one DuckDB file with the four tables, the quarantine and the ledger.
+"""The warehouse: one DuckDB file with the four tables, the quarantine, the ledger and the landing.
+
+The landing is where pages of sources that are read over HTTP wait, with how far each was read.
 
 DuckDB lets one process write to a file, so a connection is held only as long as one act takes, and
 who comes meanwhile waits a little.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -49,6 +51,22 @@ class Batch:
     quarantine: pd.DataFrame
 
 
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far one thing of a source has been read.
+
+    `asked` names what was asked for (which columns, of whom): when it changes, all is read again.
+    `where` is the source's own account of it, as JSON-like values; None before the first page.
+    """
+
+    asked: str
+    where: dict[str, Any] | None
+    fresh: bool = False
+
+
 @dataclass(frozen=True)
 class Warehouse:
     """The warehouse at `path`; it is created by the first ingest."""
@@ -84,6 +102,19 @@ class Warehouse:
             _create(db)
             return db.execute("SELECT DISTINCT account_id FROM accounts").df()["account_id"]
 
+    def account_names(self) -> pd.DataFrame:
+        """Parent, domain and name of every stored account row, oldest first."""
+        columns = ["account_id", "parent_id", "domain", "name"]
+        if not self.path.exists():
+            return pd.DataFrame(columns=columns, dtype="str")
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                f"SELECT {', '.join(columns)} FROM accounts "
+                "ORDER BY account_id, observed_at NULLS FIRST"
+            ).df()
+        return found.astype("str")
+
     def tables(self) -> Tables:
         """All that is stored. Raises DataError before the first ingest."""
         if not self.path.exists():
@@ -92,6 +123,17 @@ class Warehouse:
             _create(db)
             frames = {name: _typed(db.execute(f"FROM {name}").df(), name) for name in TABLES}
         return Tables(**frames)
+
+    def observations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """When deals were created and accounts observed, and nothing else of either.
+
+        Deals: account_id, created_at. Accounts: account_id, observed_at.
+        """
+        with self._connection() as db:
+            _create(db)
+            deals = db.execute("SELECT account_id, created_at FROM deals").df()
+            accounts = db.execute("SELECT account_id, observed_at FROM accounts").df()
+        return deals, accounts
 
     def quarantine(self) -> pd.DataFrame:
         """The rows and cells in quarantine, with the rule that they broke and their source row."""
@@ -194,6 +236,62 @@ class Warehouse:
             ).df()
         return found.astype({"as_of": "datetime64[us]", "account_id": "str"})
 
+    def land(
+        self, source: str, thing: str, records: Mapping[str, Record], position: Position
+    ) -> None:
+        """Keep a source's records of one thing by their id, and how far that thing has been read.
+
+        Both or neither: after a kill, reading goes on where it stopped. A record replaces the one
+        with the same id. A position that starts anew (`fresh`) empties the landing of the thing.
+        """
+        with self._connection() as db:
+            _create(db)
+            db.execute("BEGIN")
+            if position.fresh:
+                db.execute("DELETE FROM landing WHERE source = ? AND thing = ?", [source, thing])
+            if records:
+                texts = [json.dumps(record, separators=(",", ":")) for record in records.values()]
+                db.register("landed", pd.DataFrame({"id": list(records), "record": texts}))
+                db.execute(
+                    "DELETE FROM landing l USING landed n "
+                    "WHERE l.source = ? AND l.thing = ? AND l.id = n.id",
+                    [source, thing],
+                )
+                db.execute(
+                    "INSERT INTO landing SELECT ?, ?, id, record FROM landed", [source, thing]
+                )
+                db.unregister("landed")
+            db.execute("DELETE FROM cursors WHERE source = ? AND thing = ?", [source, thing])
+            where = json.dumps(position.where)
+            db.execute(
+                "INSERT INTO cursors VALUES (?, ?, ?, ?)", [source, thing, position.asked, where]
+            )
+            db.execute("COMMIT")
+
+    def position(self, source: str, thing: str) -> Position | None:
+        """How far a thing of a source has been read; None before its first page."""
+        if not self.path.exists():
+            return None
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                "SELECT asked, position FROM cursors WHERE source = ? AND thing = ?",
+                [source, thing],
+            ).fetchone()
+        return Position(found[0], json.loads(found[1])) if found else None
+
+    def landed(self, source: str, thing: str) -> list[Record]:
+        """The records of a thing that wait, in the order of their ids."""
+        if not self.path.exists():
+            return []
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                "SELECT record FROM landing WHERE source = ? AND thing = ? ORDER BY id",
+                [source, thing],
+            ).fetchall()
+        return [json.loads(record) for (record,) in found]
+
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
@@ -250,6 +348,14 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         "CREATE TABLE IF NOT EXISTS listings (lineage VARCHAR, version VARCHAR, as_of DATE, "
         "account_id VARCHAR, propensity DOUBLE, listed BOOLEAN)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS landing (source VARCHAR, thing VARCHAR, id VARCHAR, "
+        "record VARCHAR)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS cursors (source VARCHAR, thing VARCHAR, asked VARCHAR, "
+        "position VARCHAR)"
     )
 
 

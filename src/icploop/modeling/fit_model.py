@@ -26,6 +26,7 @@ from icploop.modeling.folds import folds_by_parent
 from icploop.modeling.mixture import Mixture, Quantity, mix
 from icploop.modeling.partial_pooling import Line, Task, pooled_lines
 from icploop.modeling.rivals import HypothesisScore
+from icploop.modeling.support import Support
 from icploop.modeling.targets import MOST_LOG_GROWTH, churn_of, growth_of
 from icploop.settings import HypothesisLine, Kind, Outcome
 
@@ -41,7 +42,7 @@ _PACE_SPREAD = 0.25
 # How far the realised level may be believed to differ from the model's own.
 _LEVEL_SPREAD = 0.15
 # Nodes and weights that integrate along the way from the average account to another.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class FitModel(BaseEstimator):
         # Subsampling depends on the order of rows, and the result must not.
         ordered = features.loc[known.index]
         self.encoding_ = Encoding.learn(ordered, self.kinds)
+        self.support_ = Support.learn(ordered, self.kinds)
         linear, tree = self._columns(ordered)
         self.center_ = linear.mean()
         weight = known.get("weight", pd.Series(1.0, known.index)).to_numpy(dtype="float64")
@@ -157,10 +159,10 @@ class FitModel(BaseEstimator):
             added[name] = self._added(mixture, linear, tree)
             end = mixture.predict(linear.to_numpy(), tree.to_numpy())
             total = added[name].to_numpy().sum(axis=1)
-            paths[name] = (end - total)[:, None] + np.outer(total, (_NODES + 1) / 2)
+            paths[name] = (end - total)[:, None] + np.outer(total, (NODES + 1) / 2)
         nrr = self.level_.expected_nrr(paths[HAZARD], paths[GROWTH])
-        slope_of_hazard = -self.level_.hazard * (np.exp(paths[HAZARD]) * nrr) @ (_WEIGHTS / 2)
-        slope_of_growth = self.level_.pace * self.level_.years * nrr @ (_WEIGHTS / 2)
+        slope_of_hazard = -self.level_.hazard * (np.exp(paths[HAZARD]) * nrr) @ (WEIGHTS / 2)
+        slope_of_growth = self.level_.pace * self.level_.years * nrr @ (WEIGHTS / 2)
         return added[HAZARD].mul(slope_of_hazard, axis=0) + added[GROWTH].mul(
             slope_of_growth, axis=0
         )
@@ -194,6 +196,7 @@ class FitModel(BaseEstimator):
             "outcome": (self.outcome or Outcome()).model_dump(),
             "hypothesis": [line.model_dump() for line in self.hypothesis],
             "encoding": self.encoding_.as_dict(),
+            "support": self.support_.as_dict(),
             "center": self.center_.to_dict(),
             "level": asdict(self.level_),
             "mixtures": {
@@ -228,6 +231,7 @@ class FitModel(BaseEstimator):
             seed=document["seed"],
         )
         model.encoding_ = encoding
+        model.support_ = Support.from_dict(document["support"])
         model.center_ = pd.Series(document["center"], dtype="float64")
         model.level_ = Level(**document["level"])
         model.mixtures_ = {
@@ -264,6 +268,10 @@ class FitModel(BaseEstimator):
                 quantity, task, line, said, tree.to_numpy(), likely, fold, self.seed * 100
             )
         return mixtures, predicted
+
+    def tree_columns(self, features: pd.DataFrame) -> np.ndarray:
+        """The matrix that the boosters see (rows of `features`)."""
+        return np.asarray(self._columns(features)[1].to_numpy())
 
     def _columns(self, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The linear and the tree columns, each with the stated hypothesis where there is one."""

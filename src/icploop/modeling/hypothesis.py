@@ -7,12 +7,16 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
 from icploop.domain.tiers import percentile_against, tier_of
+from icploop.modeling.coding import Coded, coded_frame
 from icploop.modeling.features import coverage
+from icploop.modeling.reasons import doubts
 from icploop.modeling.rivals import HypothesisScore
+from icploop.modeling.support import Support
 from icploop.modeling.version import SCORE_COLUMNS
 from icploop.settings import Attribute, HypothesisLine, Tiers
 
@@ -67,11 +71,38 @@ class HypothesisIcp:
                 "reasons_against": self._reasons(features, -1),
                 "coverage": known,
                 "scored_at": at.isoformat(),
+                "note": doubts(
+                    coded_frame(features, self.attributes),
+                    self.attributes,
+                    Support({}, {}),
+                    self.tiers.min_coverage,
+                )
+                .to_pandas()
+                .to_numpy(),
             },
             index=features.index,
         )
         unknown = [column for column in SCORE_COLUMNS if column not in scores]
         return scores.assign(**dict.fromkeys(unknown, np.nan))[SCORE_COLUMNS]
+
+    def score_coded(
+        self,
+        account_ids: pa.Array,
+        coded: Coded,
+        at: date,
+        version: str,
+        *,
+        with_reasons: bool = True,
+    ) -> pa.RecordBatch:
+        """Like `score_features`, from codes; without reasons their columns are empty."""
+        features = coded.frame([a.name for a in self.attributes])
+        scores = self.score_features(account_ids.to_pandas(), features, at, version)
+        if not with_reasons:
+            scores = scores.assign(reasons_for="", reasons_against="")
+        nothing = [column for column in scores if scores[column].isna().all()]
+        return pa.RecordBatch.from_pandas(
+            scores.astype(dict.fromkeys(nothing, "float64")), preserve_index=False
+        ).replace_schema_metadata(None)
 
     def _reasons(self, features: pd.DataFrame, sign: int) -> pd.Series:
         attributes = {a.name: a for a in self.attributes}

@@ -24,12 +24,14 @@ from icploop.domain.gate import (
     decide,
     too_few,
 )
+from icploop.domain.identity import families
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
+from icploop.errors import UsageError
 from icploop.modeling.advantage import advantage
 from icploop.modeling.comparison import Skill, compare, reading
 from icploop.modeling.evidence import (
@@ -45,11 +47,12 @@ from icploop.modeling.evidence import (
 )
 from icploop.modeling.features import attributes_at
 from icploop.modeling.guards import broken, deal_changes, missing_slices
-from icploop.modeling.leaks import filled_by_outcome, too_good
+from icploop.modeling.leaks import Sales, find_leaks, shared_parents, too_good
 from icploop.modeling.profile_learning import Customers, learn_profile
 from icploop.modeling.rivals import AverageCustomer, HypothesisScore
 from icploop.modeling.scorecard import learn_scorecard, worth_asking_about
 from icploop.modeling.selection import LISTING_COLUMNS, Selection, selection
+from icploop.modeling.tier_outcomes import out_of_order
 from icploop.modeling.troubles import troubles
 from icploop.modeling.version import Bands, IcpVersion
 from icploop.settings import TABLES, Attribute, Settings, digest
@@ -68,7 +71,8 @@ class Round:
     """A judged round. Without enough to learn from there is no version and no comparison.
 
     `market` has a row for each reference prospect (index account_id) as the version sees it:
-    points, fit_score, tier, and whether the page selects it.
+    points, fit_score, tier, and whether the page selects it. `allowed_leaks` are the columns that
+    the operator allowed in spite of a leak, with the reason of each.
     """
 
     motion: str
@@ -83,6 +87,7 @@ class Round:
     evidence: Evidence | None = None
     market: pd.DataFrame | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    allowed_leaks: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_round(
@@ -95,16 +100,25 @@ def run_round(
     looks: Looks | None = None,
     elders: Mapping[str, IcpVersion] | None = None,
     listings: pd.DataFrame | None = None,
+    allowed_leaks: Mapping[str, str] | None = None,
 ) -> Round:
     """Train and judge a challenger as of a day. `tables` may hold later rows; they are not seen.
 
     `looks` says what earlier rounds have looked at, and `elders` holds versions besides the
     champion that a challenger may not fall behind, by name. `listings` are the target lists so far
-    (`modeling/selection.py`), which may have decided who became a customer.
+    (`modeling/selection.py`), which may have decided who became a customer. `allowed_leaks` names
+    columns that are learned from even if they leak, with the reason of each. Raises UsageError for
+    an allowed column that is not declared.
     """
+    allowed = dict(allowed_leaks or {})
+    if strangers := sorted(set(allowed) - {a.name for a in settings.attributes}):
+        raise UsageError(
+            f"`{strangers[0]}` is to be allowed as a leak, but conf/icp.yaml does not declare it; "
+            f"declared: {', '.join(a.name for a in settings.attributes)}"
+        )
     # On matrices of this size BLAS threads cost more than they bring.
     with threadpool_limits(1):
-        return _judged(
+        judged = _judged(
             seen_by(tables, as_of),
             settings,
             motion,
@@ -113,7 +127,9 @@ def run_round(
             looks or Looks(),
             elders or {},
             pd.DataFrame(columns=LISTING_COLUMNS) if listings is None else listings,
+            allowed,
         )
+    return replace(judged, allowed_leaks=allowed)
 
 
 def _judged(
@@ -125,6 +141,7 @@ def _judged(
     looks: Looks,
     elders: Mapping[str, IcpVersion],
     listings: pd.DataFrame,
+    allowed: Mapping[str, str],
 ) -> Round:
     snapshot, policy = snapshot_hash(seen), settings.policy.digest()
     closed = len(closed_deals(seen, motion, settings.trigger))
@@ -145,12 +162,8 @@ def _judged(
     capacity = capacity_share(settings, seen, motion)
     reference = _market(seen, usable, motion, as_of)
     evidence = gather(challenger, reference, features, customers, deals, champion, elders, capacity)
-    distrust = [
-        str(leak) for leak in filled_by_outcome(evidence.matured_features, evidence.matured)
-    ]
-    distrust += too_good(
-        evidence.expected.loc[evidence.matured.index, "expected_nrr"], evidence.matured["retained"]
-    )
+    distrust, minded = _leaking(seen, evidence, deals, usable, settings, allowed)
+    said += minded
     distrust += missing_slices(evidence, settings.policy)
     rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
     comparison = replace(
@@ -170,6 +183,7 @@ def _judged(
     said += [f"Mind that {change}." for change in changes]
     if alarm := looks.used_up(list(evidence.holdout), settings.policy):
         said.append(alarm)
+    said += _tiers_out_of_order(evidence, version, settings)
     if not evidence.skill.is_shown:
         said.append(_no_skill(evidence.skill))
     if not version.deal_model.knows_p_win:
@@ -188,6 +202,34 @@ def _judged(
         market=market,
         notes=tuple(said),
     )
+
+
+def _leaking(
+    seen: Tables,
+    evidence: Evidence,
+    deals: ClosedDeals,
+    usable: tuple[Attribute, ...],
+    settings: Settings,
+    allowed: Mapping[str, str],
+) -> tuple[list[str], list[str]]:
+    """Why the comparison cannot be trusted as far as columns go, and what to mind besides."""
+    sales = Sales(
+        evidence.matured_features, evidence.matured, deals.features, deals.rows, seen.accounts
+    )
+    found = find_leaks(sales, usable, settings.seed)
+    refused, notes = found.but_for(allowed)
+    parents = evidence.customers["parent"]
+    known = families(seen.accounts).reindex(parents.index)
+    apart, minded = shared_parents(parents, known, settings.seed)
+    suspicious = too_good(
+        evidence.expected.loc[evidence.matured.index, "expected_nrr"], evidence.matured["retained"]
+    )
+    notes += [*found.notes, *([minded] if minded else [])]
+    reasons = [str(leak) for leak in [*refused, *apart]]
+    # What an allowed column knows is in every score.
+    if len(refused) < len(found.leaks):
+        return reasons, notes + suspicious
+    return reasons + suspicious, notes
 
 
 def _followed(seen: Tables, sold: pd.DataFrame, settings: Settings, as_of: date) -> pd.DataFrame:
@@ -389,6 +431,13 @@ def _scored_deals(
         theirs = average.predict(features)
     ours = version.judged_score(features)
     return rows.assign(challenger=ours.to_numpy(), rival=theirs.to_numpy())
+
+
+def _tiers_out_of_order(evidence: Evidence, version: IcpVersion, settings: Settings) -> list[str]:
+    unseen = evidence.scores[CHALLENGER].loc[evidence.matured.index]
+    fit_score = pd.Series(percentile_against(version.reference, unseen.to_numpy()), unseen.index)
+    tier = version.tier(evidence.matured_features, fit_score)
+    return out_of_order(tier, evidence.matured, settings.policy.draws, settings.seed)
 
 
 def _version(

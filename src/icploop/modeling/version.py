@@ -8,23 +8,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import xgboost as xgb
 
 from icploop.domain.calendar import last_moment
-from icploop.domain.predicate import in_words
-from icploop.domain.profile import Profile, kinds_of
+from icploop.domain.profile import Profile
 from icploop.domain.tiers import percentile_against, tier_of
 from icploop.errors import DataError
+from icploop.modeling.coding import Coded, coded_frame
 from icploop.modeling.comparison import kpi_interval
 from icploop.modeling.deal_model import DealModel
-from icploop.modeling.features import attributes_in, coverage
+from icploop.modeling.features import attributes_in
 from icploop.modeling.fit_model import STATED, FitModel
 from icploop.modeling.objectives import ValueTerms, objective_score
-from icploop.modeling.rivals import HypothesisScore
+from icploop.modeling.reasons import doubts, reasons
+from icploop.modeling.scorer import Scorer
 from icploop.settings import Attribute, Objective, Outcome, Tiers, lineage_of
 
 SCORE_COLUMNS = [
@@ -41,11 +44,9 @@ SCORE_COLUMNS = [
     "reasons_against",
     "coverage",
     "scored_at",
+    "note",
 ]
 _BANDS = 5
-_REASONS = 3
-# Less than a twentieth of a point of NRR is no reason.
-_SMALLEST_REASON = 0.0005
 
 
 @dataclass(frozen=True)
@@ -147,42 +148,92 @@ class IcpVersion:
         self, account_ids: pd.Series, features: pd.DataFrame, at: date, version: str
     ) -> pd.DataFrame:
         """Like `score`, from a ready attribute frame with the same index as `account_ids`."""
-        predicted = self._predicted(features)
-        expected = predicted["expected_nrr"].to_numpy()
+        coded = coded_frame(features, self.attributes)
+        ids = pa.array(account_ids.astype("str"), pa.string(), from_pandas=True)
+        scores = self.score_coded(ids, coded, at, version)
+        frame = pa.Table.from_batches([scores]).to_pandas()
+        return frame.set_index(features.index)
+
+    def score_coded(
+        self,
+        account_ids: pa.Array,
+        coded: Coded,
+        at: date,
+        version: str,
+        *,
+        with_reasons: bool = True,
+    ) -> pa.RecordBatch:
+        """Like `score`, from codes; without reasons their columns are empty, and it is faster.
+
+        Any thread may call it, and an account's scores are the same bytes whatever is scored with
+        it.
+        """
+        scorer = self.scorer
+        said = scorer.predict(coded)
+        predicted = pd.DataFrame(said.columns)
+        expected = said.columns["expected_nrr"]
         ranked = objective_score(predicted, self.objective, self.terms).to_numpy()
         low, high = self.bands.interval(expected)
-        fit_score = pd.Series(percentile_against(self.reference, ranked), index=features.index)
-        reasons_for, reasons_against = self._reasons(features)
-        scores = pd.DataFrame(
+        fit_score = percentile_against(self.reference, ranked)
+        favour = against = pa.nulls(coded.rows, pa.string())
+        if with_reasons:
+            stated = {STATED: scorer.stated(coded)} if self.fit_model.hypothesis else {}
+            points = scorer.contributions(said)
+            favour, against = reasons(points, scorer.attributes, coded, self.attributes, stated)
+        columns: dict[str, Any] = {
+            "account_id": account_ids,
+            "icp_version": pa.repeat(version, coded.rows),
+            "fit_score": np.round(fit_score, 2),
+            "expected_nrr": expected,
+            "expected_nrr_low": low,
+            "expected_nrr_high": high,
+            "p_retained": said.columns["p_retained"],
+            "p_win": said.columns["p_win"],
+            "tier": pa.array(self._tier(coded, fit_score), pa.string()),
+            "reasons_for": favour,
+            "reasons_against": against,
+            "coverage": coded.known(self._names) / max(len(self._names), 1),
+            "scored_at": pa.repeat(at.isoformat(), coded.rows),
+            "note": doubts(
+                coded, self.attributes, self.fit_model.support_, self.tiers.min_coverage
+            ),
+        }
+        if self.terms:
+            columns["expected_value"] = self.terms.expected(predicted).to_numpy()
+        return pa.record_batch(
             {
-                "account_id": account_ids.astype("str"),
-                "icp_version": version,
-                "fit_score": fit_score.round(2),
-                "expected_nrr": expected,
-                "expected_nrr_low": low,
-                "expected_nrr_high": high,
-                "p_retained": predicted["p_retained"],
-                "p_win": predicted["p_win"],
-                "expected_value": self.terms.expected(predicted) if self.terms else np.nan,
-                "tier": self.tier(features, fit_score),
-                "reasons_for": reasons_for,
-                "reasons_against": reasons_against,
-                "coverage": coverage(features),
-                "scored_at": at.isoformat(),
-            },
-            index=features.index,
+                name: pa.array(column, from_pandas=True)
+                if isinstance(column, np.ndarray)
+                else column
+                for name, column in columns.items()
+            }
         )
-        return scores[self.score_columns]
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The models, ready to score."""
+        return Scorer(self.fit_model, self.deal_model)
+
+    @property
+    def _names(self) -> list[str]:
+        return [a.name for a in self.attributes]
 
     def tier(self, features: pd.DataFrame, fit_score: pd.Series) -> pd.Series:
         """The tier of each account of an attribute frame, given its fit score (0..100)."""
+        coded = coded_frame(features, self.attributes)
+        return self._tier(coded, fit_score.to_numpy()).set_axis(fit_score.index)
+
+    def _tier(self, coded: Coded, fit_score: np.ndarray) -> pd.Series:
         rules = self.profile.rules
+        predicates = [*(predicate for predicate, _, _ in rules.lines), *rules.anti]
+        features = coded.frame(list(dict.fromkeys(p.attribute for p in predicates)))
         return tier_of(
-            fit_score,
-            coverage(features),
+            pd.Series(fit_score),
+            pd.Series(coded.known(self._names) / max(len(self._names), 1)),
             is_anti=rules.is_anti(features),
             meets=rules.meets(features),
             tiers=self.tiers,
+            supported=self.fit_model.support_.holds(coded),
         )
 
     def parts(self) -> dict[str, bytes]:
@@ -254,27 +305,6 @@ class IcpVersion:
         columns = {str(name): of_deals[name].to_numpy() for name in of_deals}
         return self.fit_model.predict(features).assign(**columns)
 
-    def _reasons(self, features: pd.DataFrame) -> tuple[list[str], list[str]]:
-        contributions = self.fit_model.contributions(features)
-        kinds = kinds_of(self.attributes)
-        shown = features.reindex(columns=contributions.columns)
-        for name in contributions.columns.intersection(list(kinds)):
-            shown[name] = _shown(features[name], kinds[name])
-        if STATED in shown:
-            stated = HypothesisScore(self.fit_model.hypothesis).predict(features)
-            shown[STATED] = stated.map("{:+g} points".format)
-        points, values = contributions.to_numpy(), shown.to_numpy()
-        names = contributions.columns.to_numpy()
-        order = np.argsort(points, axis=1, kind="stable")
-        worst, best = order[:, :_REASONS], order[:, ::-1][:, :_REASONS]
-        favour = [
-            _sentence(names, v, p, o, 1) for v, p, o in zip(values, points, best, strict=True)
-        ]
-        against = [
-            _sentence(names, v, p, o, -1) for v, p, o in zip(values, points, worst, strict=True)
-        ]
-        return favour, against
-
 
 def content_hash(parts: Mapping[str, bytes]) -> str:
     """The SHA-256 of a version's pieces: what an approval binds to."""
@@ -282,29 +312,6 @@ def content_hash(parts: Mapping[str, bytes]) -> str:
     for name in sorted(parts):
         total.update(name.encode() + b"\0" + hashlib.sha256(parts[name]).digest())
     return total.hexdigest()
-
-
-def _sentence(
-    names: np.ndarray, values: np.ndarray, points: np.ndarray, order: np.ndarray, sign: int
-) -> str:
-    return "; ".join(
-        f"{names[i]} = {values[i]}: {100 * points[i]:+.1f}"
-        for i in order
-        if sign * points[i] >= _SMALLEST_REASON
-    )
-
-
-def _shown(values: pd.Series, kind: str) -> pd.Series:
-    """Feature values as a person would write them; a missing one as `unknown`."""
-    if kind == "flag":
-        return values.map({1.0: "yes", 0.0: "no"}).astype("object").fillna("unknown")
-    if kind == "number":
-        return values.map(lambda v: "unknown" if pd.isna(v) else in_words(v)).astype("object")
-    if kind == "date":
-        return values.map(lambda v: "unknown" if pd.isna(v) else f"{v:.0f} days ago").astype(
-            "object"
-        )
-    return values.astype("object").fillna("unknown")
 
 
 def _npy(values: np.ndarray) -> bytes:

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from icploop.domain.history import HistoryReach, reach
+from icploop.domain.identity import Matches
 from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.io.sources import RawTable, pull
+from icploop.io.sources import Landing, RawTable, pull
 from icploop.io.sources.files import of_folder
 from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
+from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Settings
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many."""
+    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many.
+
+    `history` says since when the warehouse knows what accounts looked like. `personal` says of each
+    column that looks like a person's, and was not stored, why. `identity` is the match of billing
+    with the accounts, where there was billing.
+    """
 
     tables: dict[str, dict[str, int]]
     rules: dict[str, int]
     emptied: dict[str, int]
+    history: HistoryReach
+    personal: tuple[str, ...] = ()
+    identity: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
-        return {"tables": self.tables, "quarantine": self.rules, "emptied_cells": self.emptied}
+        since = self.history.since.isoformat() if self.history.since else None
+        return {
+            "tables": self.tables,
+            "quarantine": self.rules,
+            "emptied_cells": self.emptied,
+            "refused_columns": list(self.personal),
+            "identity": self.identity,
+            "history": asdict(self.history) | {"since": since},
+        }
 
 
 def ingest(home: Home, folder: Path | None = None) -> IngestReport:
@@ -37,30 +57,46 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
 
     All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Raises
     DataError, with nothing changed, for an unreadable file, a missing required column, or more than
-    `ingest.max_bad_share` of a table in quarantine.
+    `ingest.max_bad_share` of a table in quarantine. What was read page by page from a server stays
+    in the landing even then: the next run goes on there.
     """
     settings = home.settings()
+    warehouse = Warehouse(home.warehouse_file)
     raw: list[tuple[str, RawTable]] = []
     if folder is not None:
-        raw += [("folder", table) for table in pull(of_folder(folder), home.root, str(folder))]
+        landing = Landing(warehouse, "folder")
+        tables = pull(of_folder(folder), home.root, str(folder), landing)
+        raw += [("folder", table) for table in tables]
     else:
         for name, source in home.sources().items():
             place = f"conf/sources/{name}.yaml"
-            raw += [(name, table) for table in pull(source, home.root, place)]
+            tables = pull(source, home.root, place, Landing(warehouse, name))
+            raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
-    warehouse = Warehouse(home.warehouse_file)
+    raw, personal = company_data_only(raw, settings)
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
-    batches = []
-    for name, table in raw:
+    batches: list[Batch] = []
+    found: Matches | None = None
+    for name, given in raw:
+        table = given
+        if table.table == "revenue":
+            found = found or matches_of(raw, warehouse, batches, settings)
+            table = under_its_accounts(table, found)
         checked = _checked(table, settings, f"{name} ({table.origin})", known)
         if table.table == "accounts":
             known |= set(checked.rows["account_id"])
         batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
     stored = warehouse.store(batches)
-    return _report(batches, stored)
+    return _report(
+        batches,
+        stored,
+        reach(*warehouse.observations()),
+        personal=tuple(personal),
+        identity=who_is_who(found, batches, warehouse) if found else None,
+    )
 
 
 def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:
@@ -123,13 +159,19 @@ def _quarantine_lines(table: RawTable, checked: CheckedTable) -> pd.DataFrame:
     return pd.concat([lines, unreadable], ignore_index=True)
 
 
-def _report(batches: list[Batch], stored: dict[str, dict[str, int]]) -> IngestReport:
+def _report(
+    batches: list[Batch],
+    stored: dict[str, dict[str, int]],
+    history: HistoryReach,
+    personal: tuple[str, ...],
+    identity: dict[str, Any] | None,
+) -> IngestReport:
     lines = pd.concat([batch.quarantine for batch in batches], ignore_index=True)
     for name, counts in stored.items():
         own = lines[(lines["table_name"] == name) & (lines["kept"] == False)]  # noqa: E712
         counts["quarantined"] = len(own[["source", "row"]].drop_duplicates())
     refused, emptied = lines[lines["kept"] == False], lines[lines["kept"] == True]  # noqa: E712
-    return IngestReport(stored, _by_rule(refused), _by_rule(emptied))
+    return IngestReport(stored, _by_rule(refused), _by_rule(emptied), history, personal, identity)
 
 
 def _by_rule(lines: pd.DataFrame) -> dict[str, int]:

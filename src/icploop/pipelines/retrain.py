@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -40,6 +40,7 @@ from icploop.modeling.insights import Insights, insights_of
 from icploop.modeling.rounds import Round, run_round
 from icploop.modeling.version import IcpVersion, content_hash
 from icploop.pipelines.decide import AUTO
+from icploop.pipelines.health import with_health
 from icploop.pipelines.notify import send_notices
 from icploop.pipelines.promote import finish, tell
 from icploop.pipelines.versions import load_version
@@ -102,6 +103,7 @@ class RetrainReport:
             "weighted": asdict(comparison.weighted) if comparison and comparison.weighted else None,
             "needed_matured": r.decision.needed_matured,
             "notes": list(r.notes),
+            "allowed_leaks": dict(r.allowed_leaks),
             "snapshot_hash": r.snapshot_hash,
             "run_id": self.run_id,
         }
@@ -139,7 +141,8 @@ def retrain_if_due(
         if not due.is_due:
             tell(home, settings, settings.lineage(motion), as_of)
             return WatchReport(due, None)
-        return WatchReport(due, _retrained(home, settings, motion, as_of, due.reason, who, say))
+        judged = _retrained(home, settings, motion, as_of, due.reason, who, {}, say)
+        return WatchReport(due, judged)
 
 
 def retrain(
@@ -149,12 +152,15 @@ def retrain(
     *,
     force: bool = False,
     who: str = SCHEDULE,
+    allowed_leaks: Mapping[str, str] | None = None,
     say: Say = lambda _: None,
 ) -> RetrainReport:
     """Train a challenger, judge it, log it, register it. `who` trains it.
 
-    Raises RefusedError when no round is due yet and `force` is not given (each look at the holdout
-    costs some of its honesty), and while another act on the lineage is running.
+    `allowed_leaks` are columns that are learned from even if they leak, with the reason of each,
+    which goes on record. Raises RefusedError when no round is due yet and `force` is not given
+    (each look at the holdout costs some of its honesty), and while another act on the lineage is
+    running.
     """
     settings = home.settings()
     with one_at_a_time(home, settings.lineage(motion)):
@@ -166,16 +172,23 @@ def retrain(
                 "use --force to train all the same"
             )
         trigger = due.reason if due.is_due else "forced"
-        return _retrained(home, settings, motion, as_of, trigger, who, say)
+        return _retrained(home, settings, motion, as_of, trigger, who, allowed_leaks or {}, say)
 
 
 def _retrained(
-    home: Home, settings: Settings, motion: str, as_of: date, trigger: str, who: str, say: Say
+    home: Home,
+    settings: Settings,
+    motion: str,
+    as_of: date,
+    trigger: str,
+    who: str,
+    allowed_leaks: Mapping[str, str],
+    say: Say,
 ) -> RetrainReport:
     """The round; where a store stops answering on the way, that goes on record if it can."""
     lineage = settings.lineage(motion)
     try:
-        return _round(home, settings, motion, as_of, trigger, who, say)
+        return _round(home, settings, motion, as_of, trigger, who, allowed_leaks, say)
     except UnavailableError as error:
         _put_on_record(home, settings, lineage, as_of, str(error))
         raise
@@ -194,7 +207,14 @@ def _put_on_record(home: Home, settings: Settings, lineage: str, as_of: date, fa
 
 
 def _round(
-    home: Home, settings: Settings, motion: str, as_of: date, trigger: str, who: str, say: Say
+    home: Home,
+    settings: Settings,
+    motion: str,
+    as_of: date,
+    trigger: str,
+    who: str,
+    allowed_leaks: Mapping[str, str],
+    say: Say,
 ) -> RetrainReport:
     lineage = settings.lineage(motion)
     warehouse = Warehouse(home.warehouse_file)
@@ -210,6 +230,7 @@ def _round(
         looks=looks_of(ledger),
         elders=_elders(home, motion, ledger),
         listings=warehouse.listings(lineage),
+        allowed_leaks=allowed_leaks,
     )
     say("logging to MLflow")
     report = record(
@@ -272,6 +293,7 @@ def record(
             judged.snapshot_hash,
             settings.judging_digest(),
             champion,
+            dict(judged.allowed_leaks),
         ]
     )
     report, content = _log(home, settings, seen, judged, champion, key)
@@ -285,6 +307,7 @@ def record(
         "content_hash": content,
         "settings_hash": settings.judging_digest(),
         "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
+        **_allowed(judged),
     }
     warehouse.append(
         LedgerRow("trigger", lineage, judged.as_of, who=who, reason=trigger),
@@ -311,7 +334,7 @@ def _log(
     version = judged.version
     left = _left_behind(home, lineage, key)
     if version is None or judged.evidence is None:
-        run = _run(settings, judged, champion, key)
+        run = with_health(_run(settings, judged, champion, key), home, settings, seen, judged)
         run_id = log_run(run, experiment, home)
         return RetrainReport(judged, None, champion, run_id, ""), None
     content = content_hash(version.parts())
@@ -327,7 +350,7 @@ def _log(
         settings.seed,
     )
     text = page(version, settings, judged, insights)
-    run = _run(settings, judged, champion, key)
+    run = with_health(_run(settings, judged, champion, key), home, settings, seen, judged)
     run_id = log_run(_with_page(run, settings, judged, version, text, insights), experiment, home)
     registered = registry.register(
         home,
@@ -376,7 +399,13 @@ def _tags(judged: Round, champion: str | None) -> dict[str, str]:
         "judged_against": champion or "none",
         "snapshot_hash": judged.snapshot_hash,
         "policy_hash": judged.policy_hash,
+        **{name: json.dumps(why, ensure_ascii=False) for name, why in _allowed(judged).items()},
     }
+
+
+def _allowed(judged: Round) -> dict[str, dict[str, str]]:
+    """The leaks that were allowed, for the record; nothing where none was."""
+    return {"allowed_leaks": dict(judged.allowed_leaks)} if judged.allowed_leaks else {}
 
 
 def _with_page(

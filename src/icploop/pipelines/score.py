@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icploop.domain.calendar import last_moment, seen_by
-from icploop.domain.outcomes import of_motion, outcomes, parent_of
+from icploop.domain.identity import families
+from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
-from icploop.domain.tables import Tables, read_text
-from icploop.errors import DataError
+from icploop.domain.tables import Tables
+from icploop.errors import DataError, UsageError
 from icploop.io import registry
-from icploop.io.frames import read_in_parts, writer_to
+from icploop.io.cluster import dask_client, on_dask, on_threads, processors
+from icploop.io.frames import batches_of, batches_to, columns_of, row_groups, writer_to
 from icploop.io.home import Home
+from icploop.io.on_workers import score_group, score_sent
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.features import attributes_at, attributes_in
+from icploop.modeling.batches import ID, Job, ScoredBatch, score_batch
+from icploop.modeling.features import attributes_at
 from icploop.modeling.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
 from icploop.modeling.rivals import HypothesisScore
 from icploop.modeling.rounds import capacity_share, prospects
@@ -33,8 +41,11 @@ from icploop.pipelines.versions import load_version, standing
 from icploop.settings import Settings
 
 Progress = Callable[[int], None]
+Engine = Literal["threads", "dask"]
 # Who could stand on a published list, and with which chance.
 _DRAW = "draw.parquet"
+# A percentile against fewer prospects would be coarse.
+_FEWEST_PROSPECTS = 100
 
 
 @dataclass(frozen=True)
@@ -98,40 +109,127 @@ def score_file(
     as_of: date,
     which: str = registry.CHAMPION,
     progress: Progress = lambda _: None,
+    *,
+    with_reasons: bool = True,
+    engine: Engine = "threads",
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> ScoreReport:
     """Score the accounts of a CSV or Parquet file, part by part, with the champion or another.
 
     Before there can be a champion, because too few customers have matured, it is the stated
     hypothesis that scores, and the report's note says so.
 
-    The file has account_id and any of the declared attributes. Raises RefusedError without a
-    champion and DataError for a file that cannot be read or has no account_id.
+    The file has account_id and any of the declared attributes. Without reasons their columns are
+    empty, and it takes half the time. `engine` says where: on threads of this process, or on a Dask
+    cluster, at the address `scheduler` or started here; on as many `workers` as there are
+    processors. The scores are the same bytes in any case. Raises RefusedError without a champion
+    and DataError for a file that cannot be read or has no account_id.
     """
+    if scheduler and engine != "dask":
+        raise UsageError("--scheduler names a Dask scheduler: give --engine dask too")
     version, number, note = _version(home, motion, which, as_of)
+    report = score_with(
+        version,
+        Job(as_of, number, with_reasons),
+        source,
+        target,
+        progress,
+        engine=engine,
+        scheduler=scheduler,
+        workers=workers,
+    )
+    return replace(report, note=note)
+
+
+def score_with(
+    version: IcpVersion | HypothesisIcp,
+    job: Job,
+    source: Path,
+    target: Path,
+    progress: Progress = lambda _: None,
+    *,
+    engine: Engine = "threads",
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> ScoreReport:
+    """Like `score_file`, with a version that is at hand."""
+    wanted = {ID, *(a.name for a in version.attributes)}
+    batches = batches_of(source, wanted)
+    with batches_to(target) as write, closing(batches):
+        first = next(batches, None)
+        columns = _columns(first, source)
+        if first is None:
+            return _nothing(target)
+        everything = chain([first], batches)
+        many = workers or processors()
+        with ExitStack() as stack:
+            if engine == "dask":
+                client = stack.enter_context(dask_client(scheduler, many))
+                parts = _on_dask(client, version, job, source, wanted, everything)
+            else:
+                # Whatever is made ready once is made ready before threads could do so twice.
+                score_batch(first.slice(0, 1), version, job)
+                parts = on_threads(partial(score_batch, version=version, job=job), everything, many)
+            return _written(parts, write, job, source, target, columns, version, progress)
+
+
+def _written(
+    parts: Iterator[ScoredBatch],
+    write: Callable[[pa.RecordBatch], None],
+    job: Job,
+    source: Path,
+    target: Path,
+    columns: set[str],
+    version: IcpVersion | HypothesisIcp,
+    progress: Progress,
+) -> ScoreReport:
     tiers: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()
-    absent: tuple[str, ...] = ()
     rows = 0
-    with writer_to(target) as write:
-        for part in read_in_parts(source):
-            if "account_id" not in part.columns:
-                raise DataError(
-                    f"{source} has no column `account_id` (found: {', '.join(part.columns)}); "
-                    "rename the column that names the account"
-                )
-            part["account_id"] = read_text(part["account_id"])
-            if part["account_id"].isna().any():
-                row = rows + int(part["account_id"].isna().to_numpy().argmax()) + 1
-                raise DataError(f"{source}: row {row} has no account_id; every account needs one")
-            features = attributes_in(part, last_moment(as_of), version.attributes)
-            scores = version.score_features(part["account_id"], features, as_of, number)
-            write(scores)
-            rows += len(scores)
-            tiers.update(scores["tier"])
-            unreadable.update(_unreadable(part, features))
-            absent = tuple(name for name in features.columns if name not in part.columns)
-            progress(rows)
-    return ScoreReport(number, rows, dict(tiers), dict(unreadable), absent, str(target), note)
+    for part in parts:
+        if part.scores is None:
+            row = rows + (part.without_id or 0) + 1
+            raise DataError(f"{source}: row {row} has no account_id; every account needs one")
+        write(part.scores)
+        rows += part.rows
+        counts = part.scores.column("tier").value_counts().to_pylist()
+        tiers.update({count["values"]: count["counts"] for count in counts})
+        unreadable.update(part.unreadable)
+        progress(rows)
+    absent = tuple(a.name for a in version.attributes if a.name not in columns)
+    return ScoreReport(job.number, rows, dict(tiers), dict(unreadable), absent, str(target))
+
+
+def _on_dask(
+    client: Any,
+    version: IcpVersion | HypothesisIcp,
+    job: Job,
+    source: Path,
+    wanted: set[str],
+    batches: Iterator[pa.RecordBatch],
+) -> Iterator[ScoredBatch]:
+    """Workers read row groups of a Parquet file themselves; of a CSV they are sent the rows."""
+    shared = (version, job, source.resolve(), wanted)
+    if source.suffix.lower() == ".parquet":
+        return on_dask(client, score_group, range(row_groups(source)), shared)
+    return on_dask(client, score_sent, batches, shared)
+
+
+def _columns(first: pa.RecordBatch | None, source: Path) -> set[str]:
+    """The file's columns. Raises DataError without a column account_id."""
+    found = [] if first is None else first.schema.names
+    if first is not None and ID not in found:
+        there = ", ".join(columns_of(source, first))
+        raise DataError(
+            f"{source} has no column `{ID}` (found: {there}); rename the column that names the "
+            "account"
+        )
+    return set(found)
+
+
+def _nothing(target: Path) -> ScoreReport:
+    raise DataError(f"{target}: there were no rows to write")
 
 
 def target_list(
@@ -242,20 +340,18 @@ def score_accounts(
     named = scores.assign(
         name=scores["account_id"].map(latest["name"]),
         domain=scores["account_id"].map(latest["domain"]),
-        parent=scores["account_id"].map(parent_of(seen.accounts)).fillna(scores["account_id"]),
+        parent=scores["account_id"].map(families(seen.accounts)).fillna(scores["account_id"]),
     )
     return named.sort_values(
         ["fit_score", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
     )
 
 
-def _unreadable(given: pd.DataFrame, features: pd.DataFrame) -> dict[str, int]:
-    """How many cells of each attribute are filled in but could not be read by its kind."""
-    counts = {
-        name: int((read_text(given[name]).notna() & features[name].isna()).sum())
-        for name in features.columns.intersection(given.columns)
-    }
-    return {name: count for name, count in counts.items() if count}
+def version_of_day(
+    home: Home, motion: str, which: str, as_of: date
+) -> tuple[IcpVersion | HypothesisIcp, str, str]:
+    """What scores on a day, the name it goes by, and what must be said about it."""
+    return _version(home, motion, which, as_of)
 
 
 def _version(
@@ -275,7 +371,28 @@ def _version(
                 _mode(matured, settings),
             )
     version, number = load_version(home, motion, which)
-    return version, number, ""
+    return _of_today(version, home, motion, as_of), number, ""
+
+
+def _of_today(version: IcpVersion, home: Home, motion: str, as_of: date) -> IcpVersion:
+    """The version with the market of the day as its reference, and tiers that follow capacity.
+
+    Against the market of the day it was trained on, a tier would grow or shrink when the market
+    shifts. Too few prospects are no market: then it stays as it is.
+    """
+    settings = home.settings()
+    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    ids = prospects(seen, motion).to_numpy()
+    if len(ids) < _FEWEST_PROSPECTS:
+        return version
+    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)}, index=ids)
+    features = attributes_at(seen.accounts, moments, version.attributes)
+    share = capacity_share(settings, seen, motion)
+    return replace(
+        version,
+        reference=np.sort(version.ranked(features).to_numpy()),
+        tiers=version.tiers.holding(share),
+    )
 
 
 def _hypothesis(seen: Tables, settings: Settings, motion: str, as_of: date) -> HypothesisIcp:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icploop.domain.calendar import month_number, month_start, seen_by
-from icploop.domain.outcomes import acquisitions, kpis, outcomes, parent_of
+from icploop.domain.outcomes import acquisitions, kpis, outcomes
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
 from tests.companies import bills, company, deal, tables
@@ -166,7 +166,6 @@ def test_the_parent_is_the_last_one_known_or_the_account_itself() -> None:
         ],
         deals=[deal("a", "2023-01-01", "2023-01-02"), deal("b", "2023-01-01", "2023-01-02")],
     )
-    assert parent_of(given.accounts).to_dict() == {"a": "Q"}
     assert acquisitions(given, "default")["parent"].tolist() == ["Q", "b"]
 
 

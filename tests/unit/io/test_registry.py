@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
@@ -62,6 +63,17 @@ class TestAVersion:
         model = mlflow.pyfunc.load_model(f"models:/icp-{MOTION}/1")
         example = model.metadata.load_input_example()
         assert len(model.predict(example)) == len(example) == 3
+
+    def test_its_signature_is_enforced_and_its_columns_are_those_of_a_scored_file(self, home: Home):
+        connect(home)
+        model = mlflow.pyfunc.load_model(f"models:/icp-{MOTION}/1")
+        example = model.metadata.load_input_example()
+        more = example.assign(shoe_size=42)
+        assert model.predict(more).columns.tolist() == SCORE_COLUMNS
+        with pytest.raises(MlflowException, match="account_id"):
+            model.predict(example.drop(columns="account_id"))
+        with pytest.raises(MlflowException, match="Incompatible input types"):
+            model.predict(example.assign(employees="many"))
 
     def test_nothing_in_it_is_a_pickle_and_the_code_goes_along(self, home: Home):
         connect(home)

@@ -9,7 +9,7 @@ from icploop.errors import DataError
 from icploop.io.sources import RawTable, pull
 from icploop.io.sources.files import of_folder
 from icploop.settings import parse_source
-from tests.unit.io_fixtures import files_source, tiny, write_csv
+from tests.unit.io_fixtures import NOWHERE, files_source, tiny, write_csv
 
 HEADER = "account_id,name,employees\n"
 
@@ -17,7 +17,9 @@ HEADER = "account_id,name,employees\n"
 def read(folder: Path, **tables: Any) -> list[RawTable]:
     """Pull a source of files whose settings are given as values."""
     text = yaml.safe_dump(files_source(str(folder), **tables))
-    return pull(parse_source(text, "conf/sources/files.yaml"), folder, "conf/sources/files.yaml")
+    return pull(
+        parse_source(text, "conf/sources/files.yaml"), folder, "conf/sources/files.yaml", NOWHERE
+    )
 
 
 def read_accounts(folder: Path, content: str | bytes, encoding: str = "utf-8") -> RawTable:
@@ -294,3 +296,41 @@ class TestFolder:
         (tmp_path / "x").write_text("")
         with pytest.raises(DataError, match="x is not a folder"):
             of_folder(tmp_path / "x")
+
+
+def test_json_in_lines_or_as_a_list_gives_the_same_as_csv(tmp_path: Path) -> None:
+    frame = tiny()["accounts"]
+    rows = frame.assign(tech=frame["tech"].str.split("|"))
+    write_csv(tmp_path, {"accounts": frame})
+    rows.to_json(tmp_path / "lines.jsonl", orient="records", lines=True)
+    rows.to_json(tmp_path / "list.json", orient="records")
+    (expected,) = read(tmp_path, accounts={"file": "accounts.csv"})
+    for name in ("lines.jsonl", "list.json"):
+        (found,) = read(tmp_path, accounts={"file": name})
+        pd.testing.assert_frame_equal(found.rows, expected.rows)
+    (asked,) = read(tmp_path, accounts={"query": "SELECT * FROM lines"})
+    pd.testing.assert_frame_equal(asked.rows, expected.rows)
+
+
+def test_a_json_value_is_read_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"account_id": "007", "size": 250, "at": "2024-01-02", "paying": true, "city": null}\n'
+        '{"account_id": "8", "size": 2.5, "tags": [], "owner": {"team": "west"}}\n'
+    )
+    (found,) = read(tmp_path, accounts={"file": "a.jsonl"})
+    first, second = found.rows.astype("object").where(found.rows.notna(), None).to_dict("records")
+    assert [first[c] for c in ("account_id", "size", "at", "paying", "city")] == [
+        "007",
+        "250",
+        "2024-01-02",
+        "true",
+        None,
+    ]
+    assert second["size"] == "2.5"
+    assert second["owner"] == '{"team":"west"}'
+
+
+def test_a_json_file_that_breaks_off_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"account_id": "1"}\n{"account_id": ')
+    with pytest.raises(DataError, match=r"a\.jsonl cannot be read"):
+        read(tmp_path, accounts={"file": "a.jsonl"})

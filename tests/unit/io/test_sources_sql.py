@@ -14,7 +14,7 @@ from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
 from icploop.settings import parse_source
 from tests.postgres import postgres_server
-from tests.unit.io_fixtures import contents, icp, inbox, new_home, require, tiny, write_csv
+from tests.unit.io_fixtures import NOWHERE, contents, icp, inbox, new_home, require, tiny, write_csv
 
 PLACE = "conf/sources/db.yaml"
 QUERIES = {name: {"query": f"SELECT * FROM {name} ORDER BY 1"} for name in tiny()}
@@ -26,7 +26,7 @@ def sql_source(**tables: Any) -> dict[str, Any]:
 
 def read(**tables: Any) -> list[RawTable]:
     source = parse_source(yaml.safe_dump(sql_source(**tables)), PLACE)
-    return pull(source, Path(), PLACE)
+    return pull(source, Path(), PLACE, NOWHERE)
 
 
 def fill(url: str) -> None:

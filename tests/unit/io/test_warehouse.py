@@ -270,7 +270,10 @@ class TestWhenItCannotBeOpened:
         with pytest.raises(DataError, match="does not exist; run `icp ingest` first"):
             warehouse.tables()
 
-    def test_a_lock_held_by_another_process_is_refused_with_the_remedy(self, warehouse: Warehouse):
+    def test_a_lock_held_by_another_process_is_refused_with_the_remedy(
+        self, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("icploop.io.warehouse._PATIENCE_SECONDS", 0.3)
         warehouse.store([batch("accounts", [account()])])
         with held(warehouse.path):
             for act in (warehouse.tables, warehouse.account_ids, lambda: warehouse.store([])):

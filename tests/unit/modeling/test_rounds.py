@@ -11,7 +11,7 @@ from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.gate import Prospective
 from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
-from icploop.errors import DataError
+from icploop.errors import DataError, UsageError
 from icploop.modeling import mixture
 from icploop.modeling.evidence import AVERAGE, CHALLENGER, CHAMPION, HYPOTHESIS, PAGE, RANDOM
 from icploop.modeling.features import attributes_at
@@ -239,6 +239,25 @@ def test_a_leak_makes_the_round_invalid_and_names_the_column() -> None:
     )
     assert found.decision.verdict == "INVALID"
     assert any("`renewed`" in reason for reason in found.decision.reasons)
+    assert found.allowed_leaks == {}
+
+
+def test_an_allowed_leak_is_learned_from_and_told() -> None:
+    last_bill = QUICK.revenue.groupby("account_id")["month"].max()
+    stayed = QUICK.accounts["account_id"].map(last_bill) >= pd.Timestamp(2023, 12, 1)
+    leaking = with_attribute(QUICK, "renewed", np.where(stayed, "1", None))
+    stated = settings(dimensions=declaring("renewed", "flag"))
+    found = run_round(
+        leaking, stated, "default", AS_OF, None, allowed_leaks={"renewed": "we ask before"}
+    )
+    assert found.decision.verdict != "INVALID"
+    assert found.allowed_leaks == {"renewed": "we ask before"}
+    assert any(n.startswith("Allowed, because we ask before: Leak:") for n in found.notes)
+
+
+def test_only_a_declared_column_can_be_allowed() -> None:
+    with pytest.raises(UsageError, match="`renewal` is to be allowed"):
+        run_round(QUICK, settings(), "default", AS_OF, None, allowed_leaks={"renewal": "why"})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -248,6 +249,26 @@ class TestDoubtfulAttributes:
         told = doubtful[1].as_dict()
         assert told["verdict"] == "INVALID"
         assert any(r.startswith("Leak: `office` is filled in for 100%") for r in told["reasons"])
+
+    def test_it_may_be_allowed_with_a_reason_that_stands_on_record(
+        self, doubtful: tuple[Home, RetrainReport], tmp_path: Path
+    ):
+        home = copied(doubtful[0], tmp_path / "allowed")
+        words = ("retrain", "--as-of", DAY, "--force", "--allow-leak", "office", "--json")
+        with nothing_changes(home):
+            refused = icp(*words, home=home)
+        assert refused.status == 2
+        assert "--allow-leak and --reason go together" in refused.json["error"]
+        answer = icp(*words, "--reason", "known from the first call", home=home)
+        assert answer.status == 0
+        on_record = {"office": "known from the first call"}
+        assert answer.json["verdict"] != "INVALID"
+        assert answer.json["allowed_leaks"] == on_record
+        assert any(n.startswith("Allowed, because known from") for n in answer.json["notes"])
+        (*_, last) = Warehouse(home.warehouse_file).ledger(MOTION)
+        assert last.details["allowed_leaks"] == on_record
+        run, _ = round_of(home, answer.json["run_id"])
+        assert json.loads(run.data.tags["allowed_leaks"]) == on_record
 
     def test_one_that_comes_after_the_sale_or_says_nothing_is_left_out_with_a_note(
         self, doubtful: tuple[Home, RetrainReport]

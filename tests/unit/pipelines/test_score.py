@@ -74,8 +74,8 @@ class TestScoring:
         assert (scores["expected_nrr_low"] <= expected).all()
         assert (expected <= scores["expected_nrr_high"]).all()
         assert scores["coverage"].tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]
-        assert scores.loc["x1", "reasons_for"].startswith("industry = health: +")
-        assert scores.loc["x3", "reasons_against"].startswith("industry = gaming: -")
+        assert scores.loc["x1", "reasons_for"].startswith("industry is health: +")
+        assert scores.loc["x3", "reasons_against"].startswith("industry is gaming: -")
 
     def test_csv_and_parquet_give_the_same_scores(self, home: Home, tmp_path: Path):
         from_csv, from_parquet = (scored(home, tmp_path, leads(), k) for k in ("csv", "parquet"))
@@ -312,7 +312,7 @@ class TestTheTargetList:
     def test_it_is_shown_with_names_and_reasons(self, home: Home, tmp_path: Path):
         answer = icp("list", "--out", tmp_path / "t.csv", "--as-of", DAY, home=home)
         assert answer.out.startswith(f"71 accounts in {tmp_path / 't.csv'} (version 1)")
-        assert "industry = health: +" in answer.out
+        assert "industry is health: +" in answer.out
         assert "nan" not in answer.out.lower()
 
 

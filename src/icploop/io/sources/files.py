@@ -1,8 +1,9 @@
-"""A folder of CSV or Parquet files.
+"""A folder of CSV, Parquet or JSON files.
 
-CSV cells are read as text, so that a type is never guessed from rows that come later and `00123`
-keeps its zeros. A query sees every file of the folder, and every subfolder of one kind of files,
-as a table of that name; in a query over CSV files numbers need a CAST.
+CSV and JSON cells are read as text, so that a type is never guessed from rows that come later and
+`00123` keeps its zeros; a list in JSON is read as a set, `a|b`. A query sees every file of the
+folder, and every subfolder of one kind of files, as a table of that name; in a query over CSV or
+JSON files numbers need a CAST.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from icploop.errors import DataError
 from icploop.io.sources.raw import RawTable, mapped
 from icploop.settings import TABLES, FilesSource, TableName, TableSource
 
-_KINDS = (".csv", ".parquet")
+_KINDS = (".csv", ".parquet", ".json", ".jsonl")
 _REJECT_RULE = "the line has as many cells as the header"
 
 
@@ -39,7 +40,7 @@ def of_folder(folder: Path) -> FilesSource:
     """The source that a folder of files with canonical names and columns amounts to."""
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is not a folder; `icp ingest --from` wants one with CSV or Parquet"
+            f"{folder} is not a folder; `icp ingest --from` wants one with CSV, Parquet or JSON"
         )
     found: dict[TableName, TableSource] = {}
     for name in TABLES:
@@ -50,8 +51,8 @@ def of_folder(folder: Path) -> FilesSource:
             found[name] = TableSource(file=paths[0].name)
     if not found:
         raise DataError(
-            f"{folder} has none of {', '.join(f'{name}.csv' for name in TABLES)} (or .parquet); "
-            "rename the files, or map them in conf/sources/files.yaml"
+            f"{folder} has none of {', '.join(f'{name}.csv' for name in TABLES)} (or "
+            ".parquet, .json, .jsonl); rename the files, or map them in conf/sources/files.yaml"
         )
     return FilesSource(kind="files", folder=str(folder.resolve()), tables=found)
 
@@ -115,17 +116,25 @@ def scan(path: Path) -> str:
     name = _text(str(path), chr(39))
     if path.suffix.lower() == ".parquet":
         return f"read_parquet('{name}')"
+    if path.suffix.lower() in (".json", ".jsonl"):
+        # One level deep: a cell is JSON, of which only lists and single values mean something.
+        return (
+            "(SELECT CASE json_type(COLUMNS(*)) "
+            "WHEN 'ARRAY' THEN array_to_string(COLUMNS(*) ->> '$[*]', '|') "
+            "ELSE COLUMNS(*) ->> '$' END "
+            f"FROM read_json('{name}', maximum_depth = 1, sample_size = -1))"
+        )
     if path.suffix.lower() == ".csv":
         return (
             f"read_csv('{name}', all_varchar = true, header = true, "
             f"encoding = '{_encoding(path)}', store_rejects = true)"
         )
-    raise DataError(f"{path} is neither .csv nor .parquet")
+    raise DataError(f"{path} is neither .csv nor .parquet, .json or .jsonl")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
     """The fault to raise when a file turned out to be broken while it was read."""
-    how = " as UTF-8" if path.suffix.lower() == ".csv" else ""
+    how = "" if path.suffix.lower() == ".parquet" else " as UTF-8"
     return DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; export it again{how}")
 
 

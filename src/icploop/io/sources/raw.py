@@ -8,7 +8,7 @@ import pandas as pd
 
 from icploop.domain.tables import read_text
 from icploop.errors import DataError
-from icploop.settings import TableName, TableSource
+from icploop.settings import MappedTable, TableName
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RawTable:
     )
 
 
-def mapped(rows: pd.DataFrame, table: TableName, source: TableSource, place: str) -> pd.DataFrame:
+def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str) -> pd.DataFrame:
     """Rename columns and values as the settings say.
 
     Raises DataError for a mapped column that is absent, or a name that stands for two columns.

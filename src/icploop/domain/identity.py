@@ -1,0 +1,213 @@
+"""Who is who: billing's customers among the CRM's accounts, families of companies, duplicates.
+
+Keys are exact once they are normalised: an id, a web domain, a name without its legal form. What
+two accounts could claim is left alone and listed, because a wrong match moves money silently.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+# A name this short is an abbreviation that others have too.
+_SHORTEST_NAME = 4
+# What so many accounts share is a platform's domain, and no family's.
+_MOST_OF_A_FAMILY = 20
+_FREE_DOMAINS = """
+aol.com gmail.com gmx.de gmx.net googlemail.com hotmail.com icloud.com live.com mail.com mail.ru
+msn.com outlook.com proton.me protonmail.com qq.com t-online.de web.de yahoo.com yandex.ru
+"""
+_FREE = frozenset(_FREE_DOMAINS.split())
+_LEGAL_FORMS = """
+ab ag aps as asa bv co company corp corporation eood gmbh gmbhcokg inc incorporated kft kg kk
+limited llc llp lp ltd ltda nv oy oyj plc pte pty pvt sa sarl sas se sl sp spa srl sro ug zoo
+"""
+_LEGAL = frozenset(_LEGAL_FORMS.split())
+
+
+def domain_key(text: str) -> str:
+    """`https://www.Acme.example/de` and `sales@acme.example` are `acme.example`; empty if free."""
+    bare = re.sub(r"^\s*(?:[a-z]+://)?(?:[^@/\s]*@)?(?:www\d?\.)?", "", text.strip().lower())
+    host = re.split(r"[/:?#\s]", bare)[0].rstrip(".")
+    return "" if host in _FREE or "." not in host else host
+
+
+def name_key(text: str) -> str:
+    """`Ácme Systems, Inc.` is `acmesystems`: no accents, no marks, no legal form at the end."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain.replace("&", " and ").replace(".", ""))
+    while len(words) > 1 and words[-1] in _LEGAL:
+        words.pop()
+    key = "".join(words)
+    return key if len(key) >= _SHORTEST_NAME else ""
+
+
+def id_key(text: str) -> str:
+    """` AC-001 ` is `ac-001`."""
+    return text.strip().lower()
+
+
+def families(accounts: pd.DataFrame) -> pd.Series:
+    """The family of each account, by account_id: parents of parents, and owners of one domain.
+
+    A family bears the name of the parent at its top, or of its first account. Nothing is stored, so
+    a parent_id that is mended mends the family.
+    """
+    last = _last_known(accounts)
+    ids = last.index
+    parents = last["parent_id"].dropna()
+    links = list(zip(parents.index, parents, strict=True))
+    domains = _keys(last["domain"], domain_key)
+    shared = domains[domains.duplicated(keep=False)]
+    for _, members in shared.groupby(shared):
+        if len(members) <= _MOST_OF_A_FAMILY:
+            links += [(members.index[0], other) for other in members.index[1:]]
+    names = pd.Index(dict.fromkeys([*ids, *(parent for _, parent in links)]))
+    ends = [names.get_indexer([link[side] for link in links]) for side in (0, 1)]
+    graph = coo_array((np.ones(len(links)), (ends[0], ends[1])), shape=(len(names), len(names)))
+    _, family = connected_components(graph, directed=False)
+    # The top: a member that is named as a parent and has none itself; else the first by id.
+    has_parent = names.isin(parents.index)
+    is_parent = names.isin(parents)
+    order = pd.DataFrame({"family": family, "name": names, "under": ~(is_parent & ~has_parent)})
+    top = order.sort_values(["under", "name"]).drop_duplicates("family").set_index("family")["name"]
+    return pd.Series(top.loc[family].to_numpy(), index=names).loc[ids]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which of billing's customers are which accounts.
+
+    `found` has a row for each id that billing uses: billed_as, account_id (missing where there is
+    none), rule (id, alias, domain, name, ambiguous, none), and mrr, all money billed to it.
+    """
+
+    found: pd.DataFrame
+
+    @property
+    def account_of(self) -> dict[str, str]:
+        """The account of each id that has one under another id."""
+        known = self.found[self.found["account_id"].notna()]
+        pairs = zip(known["billed_as"], known["account_id"], strict=True)
+        return {ours: theirs for ours, theirs in pairs if ours != theirs}
+
+    def as_dict(self) -> dict[str, Any]:
+        """How many, and how much money, by rule; and those that were matched by another key."""
+        by_rule = self.found.groupby("rule")["mrr"].agg(["size", "sum"])
+        matched = self.found["account_id"].notna()
+        other = self.found[matched & (self.found["rule"] != "id")]
+        return {
+            "match_rate": float(matched.mean()) if len(matched) else None,
+            "money_matched": float(self.found.loc[matched, "mrr"].sum()),
+            "money_unmatched": float(self.found.loc[~matched, "mrr"].sum()),
+            "by_rule": {
+                str(rule): {"customers": int(row["size"]), "money": float(row["sum"])}
+                for rule, row in by_rule.iterrows()
+            },
+            "matched": other[["billed_as", "account_id", "rule"]].to_dict("records"),
+            "unmatched": sorted(self.found.loc[~matched, "billed_as"]),
+        }
+
+
+def match(
+    billed: pd.DataFrame, accounts: pd.DataFrame, aliases: dict[str, str] | None = None
+) -> Matches:
+    """Find the account of each customer that is billed.
+
+    `billed` has account_id, mrr, and perhaps domain and name; `accounts` account_id, domain, name.
+    `aliases` say by hand which account an id is; one that maps an id to itself keeps it unmatched
+    by other keys. A key counts only where a single account, and a single customer, bears it.
+    """
+    stated = aliases or {}
+    last = _last_known(accounts)
+    known = set(last.index)
+    row_of, ids = pd.factorize(billed["account_id"].astype("str"))
+    money = billed["mrr"].to_numpy(dtype="float64", na_value=0.0)
+    named = row_of >= 0
+    total = np.bincount(row_of[named], np.nan_to_num(money[named]), len(ids))
+    customers = pd.DataFrame({"mrr": total}, index=pd.Index(ids, dtype="str")).sort_index()
+    # Of customers that are accounts by their id nothing else is asked.
+    is_stranger = np.array([name not in known for name in ids], dtype=bool)
+    rest = billed[named & is_stranger[row_of]] if len(ids) else billed
+    rest = rest.reindex(columns=["account_id", "domain", "name"]).astype("str")
+    customers = customers.join(rest.groupby("account_id")[["domain", "name"]].last())
+    keys = [
+        ("id", _keys(_of_itself(customers.index), id_key), _keys(_of_itself(last.index), id_key)),
+        ("domain", _keys(customers["domain"], domain_key), _keys(last["domain"], domain_key)),
+        ("name", _keys(customers["name"], name_key), _keys(last["name"], name_key)),
+    ]
+    by_key = [(rule, *_claims(ours, theirs)) for rule, ours, theirs in keys]
+    rows: list[tuple[str, str | None, str, float]] = []
+    for customer, mrr in customers["mrr"].items():
+        name = str(customer)
+        account: str | None = name
+        rule = "id"
+        if name in stated:
+            account, rule = (stated[name] if stated[name] in known else None), "alias"
+        elif name not in known:
+            account, rule = _first_claim(name, by_key)
+        rows.append((name, account, rule, float(mrr)))
+    found = pd.DataFrame(rows, columns=["billed_as", "account_id", "rule", "mrr"])
+    # Two customers of one account: the rows of their months would push each other out.
+    by_another = (found["billed_as"] != found["account_id"]) & (found["rule"] != "alias")
+    again = found["account_id"].notna() & found["account_id"].duplicated(keep=False) & by_another
+    found.loc[again, ["account_id", "rule"]] = [None, "ambiguous"]
+    return Matches(found.astype({"billed_as": "str", "account_id": "str", "mrr": "float64"}))
+
+
+def duplicates(accounts: pd.DataFrame) -> pd.DataFrame:
+    """Accounts that look like another one: same domain and same name; account_id, same_as.
+
+    `same_as` is the first of them by id. They are listed and kept in one family; nothing is merged.
+    """
+    last = _last_known(accounts)
+    keys = pd.DataFrame(
+        {"domain": _keys(last["domain"], domain_key), "name": _keys(last["name"], name_key)}
+    ).dropna()
+    keys = keys.rename_axis("account_id").reset_index()
+    keys["same_as"] = keys.groupby(["domain", "name"])["account_id"].transform("min")
+    found = keys[keys["account_id"] != keys["same_as"]]
+    return found[["account_id", "same_as"]].sort_values("account_id", ignore_index=True)
+
+
+def _claims(ours: pd.Series, theirs: pd.Series) -> tuple[dict[str, str], set[str]]:
+    """The account of each customer whose key nobody else bears, and whose key several bear."""
+    shared = set(theirs[theirs.duplicated(keep=False)]) | set(ours[ours.duplicated(keep=False)])
+    there = {str(key): str(account) for account, key in theirs.items()}
+    met = {str(customer): str(key) for customer, key in ours.items() if key in there}
+    alone = {customer: there[key] for customer, key in met.items() if key not in shared}
+    return alone, set(met) - set(alone)
+
+
+def _first_claim(
+    customer: str, by_key: list[tuple[str, dict[str, str], set[str]]]
+) -> tuple[str | None, str]:
+    """Where one key is several accounts', the next one may decide."""
+    for rule, alone, _ in by_key:
+        if customer in alone:
+            return alone[customer], rule
+    return None, "ambiguous" if any(customer in shared for *_, shared in by_key) else "none"
+
+
+def _of_itself(ids: pd.Index) -> pd.Series:
+    return pd.Series(ids, index=ids, dtype="str")
+
+
+def _keys(values: pd.Series, key: Any) -> pd.Series:
+    """The keys of those that have one."""
+    found = values.dropna().astype("str").map(key)
+    return found[found != ""]
+
+
+def _last_known(accounts: pd.DataFrame) -> pd.DataFrame:
+    """The last value given of each account's parent, domain and name, in the order of ids."""
+    columns = ["account_id", "parent_id", "domain", "name"]
+    plain = accounts.reindex(columns=columns).astype("str")
+    return plain.groupby("account_id", sort=True).last()

@@ -1,0 +1,60 @@
+"""Before anything is checked or stored: columns that look like a person's stay outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from icploop.domain.privacy import PersonalColumn, by_name, personal_columns
+from icploop.domain.tables import CONTRACTS
+from icploop.errors import DataError, UsageError
+from icploop.io.sources import RawTable
+from icploop.settings import Settings
+
+_LINE = "(not kept: the table has columns that look like a person's)"
+
+
+def company_data_only(
+    raw: list[tuple[str, RawTable]], settings: Settings
+) -> tuple[list[tuple[str, RawTable]], list[str]]:
+    """The tables without columns that look like a person's, and a sentence for each such column.
+
+    Raises UsageError where a declared attribute is named like one, and DataError where a canonical
+    column or a declared attribute holds what a person's column holds: neither can be left out.
+    """
+    allowed = settings.privacy.allow
+    declared = {a.name for a in settings.attributes}
+    for name in sorted(declared - set(allowed)):
+        if rule := by_name(name):
+            raise UsageError(
+                f"conf/icp.yaml declares `{name}`, which {rule}; {_remedy(name, 'declaration')}"
+            )
+    kept, said = [], []
+    for source, table in raw:
+        found = personal_columns(table.rows, allowed)
+        place = f"{source} ({table.origin})"
+        for one in found:
+            fixed = set(CONTRACTS[table.table].columns)
+            fixed |= declared if table.table == "accounts" else set()
+            if one.column in fixed:
+                raise DataError(
+                    f"{place}: `{table.table}` {one}. Nothing was changed; "
+                    f"{_remedy(one.column, 'column')}"
+                )
+            said.append(f"{table.table}.{one.column} {one.rule}; {_remedy(one.column, 'column')}")
+        kept.append((source, _without(table, found)))
+    return kept, list(dict.fromkeys(said))
+
+
+def _without(table: RawTable, found: list[PersonalColumn]) -> RawTable:
+    if not found:
+        return table
+    rows = table.rows.drop(columns=[c for c in table.rows if str(c) in {f.column for f in found}])
+    # A line that could not be split stands in quarantine as a whole.
+    return replace(table, rows=rows, unreadable=table.unreadable.assign(value=_LINE))
+
+
+def _remedy(column: str, what: str) -> str:
+    return (
+        f"take the {what} out, or answer for it by `privacy: {{allow: [{column}]}}` in "
+        "conf/icp.yaml"
+    )

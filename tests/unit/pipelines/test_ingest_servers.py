@@ -1,0 +1,144 @@
+"""HubSpot and Stripe together, as a company has them: killed, failing, and read again."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from icploop.errors import IcpError
+from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
+from icploop.pipelines.ingest import ingest
+from tests.crm import HUBSPOT, STRIPE, changed, company
+from tests.servers import TOKEN, Faults, HubSpot, Stripe
+from tests.unit.io_fixtures import contents, new_home
+
+SETTINGS = {
+    "company": "Tiny",
+    "dimensions": {"firmographic": {"employees": "number", "industry": "category"}},
+}
+Company = tuple[HubSpot, Stripe]
+
+
+@pytest.fixture(params=[100])
+def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Company]:
+    """Both servers of a company with so many accounts."""
+    for name in ("HUBSPOT_TOKEN", "STRIPE_API_KEY"):
+        monkeypatch.setenv(name, TOKEN)
+    hubspot, stripe = company(request.param, months=8)
+    with ExitStack() as running:
+        for fake in (hubspot, stripe):
+            running.enter_context(fake.running())
+        yield hubspot, stripe
+
+
+def home_of(servers: Company, root: Path) -> Home:
+    hubspot, stripe = servers
+    return new_home(
+        root,
+        SETTINGS,
+        hubspot=HUBSPOT | {"base_url": hubspot.url},
+        stripe=STRIPE | {"base_url": stripe.url},
+    )
+
+
+def in_a_child(act: Callable[[], object]) -> int:
+    """Start a process of its own, which a server may kill, and return its id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+        except IcpError:
+            os._exit(3)
+        os._exit(0)
+    return child
+
+
+def data(home: Home) -> dict[str, list[str]]:
+    """All that the warehouse holds, but for the moments at which the servers were asked."""
+    return {name: rows for name, rows in contents(home).items() if name != "cursors"}
+
+
+@pytest.mark.parametrize("servers", [300], indirect=True)
+def test_a_failing_and_killed_ingest_gives_the_tables_of_an_undisturbed_one(
+    servers: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icploop.io.sources.landing._TOGETHER", 500)
+    undisturbed = home_of(servers, tmp_path / "undisturbed")
+    report = ingest(undisturbed)
+    counts = {name: counted["stored"] for name, counted in report.tables.items()}
+    assert counts == {"accounts": 600, "deals": 300, "revenue": 225 * 8}
+    assert not report.rules
+
+    disturbed = home_of(servers, tmp_path / "disturbed")
+    undisturbed_calls = servers[1].calls["all"]
+    ends = []
+    for n, (fake, after) in enumerate([(0, 4), (0, 12), (1, 7), (1, 9), (1, 6)]):
+        for server in servers:
+            server.calls.clear()
+            server.faults = Faults(one_in=20, seed=n)
+        servers[fake].faults.kill_at = after
+        victim = in_a_child(lambda: ingest(disturbed))
+        servers[fake].faults.victim = victim
+        ends.append(os.waitpid(victim, 0)[1])
+    assert ends == [signal.SIGKILL] * 5
+    for server in servers:
+        server.calls.clear()
+        server.faults = Faults(one_in=20, seed=9)
+    ingest(disturbed)
+    assert data(disturbed) == data(undisturbed)
+    # The last run went on where the killed ones had come to.
+    assert servers[1].calls["all"] < undisturbed_calls / 2
+
+
+def test_a_second_run_moves_only_what_changed(servers: Company, tmp_path: Path) -> None:
+    home = home_of(servers, tmp_path / "home")
+    ingest(home)
+    before = data(home)
+    hubspot, stripe = servers
+    for fake in servers:
+        fake.served.clear()
+        fake.calls.clear()
+    ingest(home)
+    assert data(home) == before
+    assert hubspot.calls["all"] == stripe.calls["all"] == 2
+    assert not hubspot.served
+    assert not stripe.served
+
+    changed(hubspot.records["companies"]["1001"], "industry", "SPACE", datetime.now(UTC))
+    voided = stripe.things["invoices"]["in_000001_07"]
+    voided["status"] = "void"
+    stripe.happened("invoice.voided", dict(voided), int(time.time()))
+    report = ingest(home)
+    assert (hubspot.served, stripe.served) == ({"companies": 1}, {"invoice": 1})
+    assert report.tables["accounts"]["stored"] == 201
+    after = Warehouse(home.warehouse_file).tables()
+    of_one = after.revenue[after.revenue["account_id"] == "1001"].sort_values("month")
+    assert (of_one["mrr"] > 0).tolist() == [True] * 7 + [False]
+
+
+def test_the_run_says_since_when_history_is_trustworthy(servers: Company, tmp_path: Path) -> None:
+    hubspot, _ = servers
+    for deal in hubspot.records["deals"].values():
+        if int(deal["id"]) < 5040:
+            deal["properties"]["createdate"] = "2022-06-01T00:00:00.000Z"
+    history = ingest(home_of(servers, tmp_path / "home")).as_dict()["history"]
+    assert history == {"since": "2023-01-04", "deals": 60, "earlier": 40, "always": 0}
+
+
+def test_what_is_refused_for_its_currency_is_in_quarantine(
+    servers: Company, tmp_path: Path
+) -> None:
+    _, stripe = servers
+    for n, invoice in enumerate(stripe.things["invoices"].values()):
+        if n % 10 == 0:
+            invoice["lines"]["data"][0]["currency"] = "jpy"
+    home = home_of(servers, tmp_path / "home")
+    report = ingest(home)
+    assert report.rules == {"revenue: the currency has a rate under currencies": 60}
+    assert Warehouse(home.warehouse_file).quarantine()["record"].str.endswith("jpy").all()
