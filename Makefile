@@ -8,9 +8,11 @@ OLIST ?= ../shared/data/olist
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test slow check bench bench-fit bench-gate bench-score ui lock clean
+.PHONY: help setup demo test slow check bench bench-fit bench-gate bench-score ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(READY) ## set up .venv, with icp in it
 
 demo: $(READY) ## set up and run the whole loop on a simulated company
 	rm -rf $(HOME_FOLDER)

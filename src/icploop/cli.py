@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icploop.errors import IcpError, UsageError
+from icploop.errors import DataError, IcpError, UsageError
 
 if TYPE_CHECKING:
     from icploop.io.home import Home
@@ -131,7 +131,7 @@ def status(
     if log:
         ledger = ledger_report(found)
         _answer(as_json, ledger.as_dict(), lambda: console.ledger(ledger))
-        return
+        raise typer.Exit(0 if ledger.is_sound else DataError.exit_status)
     report = run(found, _motion(found, motion), _day(as_of))
     _answer(as_json, report.as_dict(), lambda: console.status(report))
 

@@ -177,7 +177,7 @@ def ledger(found: LedgerReport) -> str:
     if found.first_broken is not None:
         lines.append(f"NOT SOUND: row {found.first_broken} is not as it was written.")
     lines += [f"NOT SOUND: {missing}." for missing in found.missing]
-    if found.first_broken is None and not found.missing:
+    if found.is_sound:
         lines.append(f"The ledger is sound: {len(found.rows)} rows.")
     return "\n".join(lines)
 

@@ -56,13 +56,18 @@ class LedgerReport:
     first_broken: int | None
     missing: tuple[str, ...]
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether every row is as it was written, and none is missing."""
+        return self.first_broken is None and not self.missing
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
         return {
             "rows": [
                 {"number": s.number, "at": s.at, **asdict(s.row), "seal": s.seal} for s in self.rows
             ],
-            "sound": self.first_broken is None and not self.missing,
+            "sound": self.is_sound,
             "first_broken": self.first_broken,
             "missing": list(self.missing),
         }

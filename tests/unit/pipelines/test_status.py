@@ -1,6 +1,7 @@
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from icploop.errors import DataError
@@ -67,3 +68,26 @@ def test_rows_in_quarantine_are_counted_once_however_many_rules_they_break(own: 
 def test_before_the_first_ingest_it_says_what_to_run(tmp_path: Path):
     with pytest.raises(DataError, match="run `icp ingest` first"):
         status(tiny_home(tmp_path), MOTION, DAY)
+
+
+class TestTheLedger:
+    def test_every_decision_is_listed_and_the_chain_is_sound(self, trained: Trained):
+        answer = icp("status", "--log", "--json", home=trained.home)
+        assert answer.status == 0
+        events = [row["event"] for row in answer.json["rows"]]
+        assert events == ["trigger", "verdict", "approval", "promotion"]
+        assert answer.json["sound"] is True
+        assert "The ledger is sound: 4 rows" in icp("status", "--log", home=trained.home).out
+
+    def test_a_row_that_was_altered_is_named(self, own: Home):
+        with duckdb.connect(str(own.warehouse_file)) as store:
+            store.execute("UPDATE ledger SET reason = 'because' WHERE event = 'approval'")
+        answer = icp("status", "--log", home=own)
+        assert (answer.status, "NOT SOUND: row 3" in answer.out) == (3, True)
+
+    def test_rows_that_were_cut_off_are_missed_by_what_mlflow_saw(self, own: Home):
+        with duckdb.connect(str(own.warehouse_file)) as store:
+            store.execute("DELETE FROM ledger WHERE event = 'promotion'")
+        answer = icp("status", "--log", home=own)
+        assert answer.status == 3
+        assert "MLflow saw row 4 of default; the ledger ends at 3" in answer.out
