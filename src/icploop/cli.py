@@ -360,6 +360,19 @@ def list_targets(
     _answer(as_json, report.as_dict(), lambda: console.target_list(report))
 
 
+@app.command(epilog="Example: icp check")
+def check(
+    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Hold the target lists against today's scores and against what came of them."""
+    from icploop import console
+    from icploop.pipelines.check import check_lists
+
+    found = _home(home)
+    report = check_lists(found, _motion(found, motion), _day(as_of))
+    _answer(as_json, report.as_dict(), lambda: console.check(report))
+
+
 @app.command("write-back", epilog="Example: icp write-back --in targets.csv")
 def write_back(
     source: Annotated[Path, typer.Option("--in", help="What `icp score` or `icp list` wrote.")],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from icploop.modeling.rounds import Round
     from icploop.modeling.what_if import Consequences
     from icploop.pipelines.backtest import BacktestReport
+    from icploop.pipelines.check import CheckReport
     from icploop.pipelines.decide import (
         PromotionReport,
         RejectionReport,
@@ -296,9 +297,41 @@ def target_list(report: ListReport) -> str:
             "Left out:",
             *left_out,
             f"  listed in {report.excluded_out}",
+            *report.warnings,
             "",
             first_targets(report.head),
         ]
+    )
+
+
+def check(report: CheckReport) -> str:
+    """Who is missing from the last list, who is doubtful on it, and what came of all lists."""
+    lines = [f"The list of {report.list_of}, held against today's scores:"]
+    for accounts, what in (
+        (report.missing, "of tier A or B are not on it"),
+        (report.doubtful, "on it should not be"),
+    ):
+        lines.append(f"{len(accounts):>6}  accounts {what}")
+        lines += [
+            f"          {row.account_id}  {row.name if isinstance(row.name, str) else ''}  "
+            f"tier {row.tier}: {row.why}"
+            for row in accounts.head(5).itertuples(index=False)
+        ]
+    if report.outcomes.empty:
+        return "\n".join([*lines, "No deal that began under a list has been decided yet."])
+    lines += ["", "What came of deals that began under a list:"]
+    lines += [_came(row) for row in report.outcomes.to_dict("records")]
+    return "\n".join(lines)
+
+
+def _came(row: dict[Any, Any]) -> str:
+    group = f"tier {row['group']}" if row["by"] == "tier" else row["group"]
+    told = f"{group:<20} {row['deals']:>5} decided, {row['won']} won, {row['matured']} matured"
+    if row["nrr"] != row["nrr"]:
+        return told
+    return told + (
+        f": NRR {row['nrr']:.0%} ({row['low']:.0%} to {row['high']:.0%}), "
+        f"expected {row['expected']:.0%}"
     )
 
 

@@ -207,12 +207,20 @@ class Targets(_Frozen):
 
     `explore` is the share of the list's places that is drawn at random from outside, and
     `hold_back` the share of the best that is left off at random: without them nobody can tell later
-    what accounts that no list chose would have done, or what the list itself did.
+    what accounts that no list chose would have done, or what the list itself did. A list shorter
+    or longer than `band` is told: what a team of usual size can work in a quarter.
     """
 
     open_deals: Literal["leave_out", "keep"] = "leave_out"
     explore: float = Field(default=0.03, ge=0, le=0.5)
     hold_back: float = Field(default=0.0, ge=0, le=0.5)
+    band: tuple[int, int] = (800, 1500)
+
+    @model_validator(mode="after")
+    def _band_is_a_range(self) -> Targets:
+        if not 0 <= self.band[0] <= self.band[1]:
+            raise ValueError(f"band {list(self.band)}: give the shortest list and the longest")
+        return self
 
 
 # What each named policy asks for; numbers that are stated beside the name count more.

@@ -97,11 +97,13 @@ def _batches_of_parquet(
 
 @contextmanager
 def writer_to(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """A function that appends frames to a CSV or Parquet file; the file appears when all are in."""
-    with _unfinished(path) as place:
-        make = _to_csv if path.suffix.lower() == ".csv" else _to_parquet
-        with make(place) as write:
-            yield write
+    """A function that appends frames to a CSV, Parquet or JSON file; it appears when all are in.
+
+    JSON is one list of records, which is held in memory until then.
+    """
+    makers = {".csv": _to_csv, ".parquet": _to_parquet, ".json": _to_json}
+    with _unfinished(path, tuple(makers)) as place, makers[path.suffix.lower()](place) as write:
+        yield write
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def batches_to(path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
 
     Numbers in a CSV have six digits that count.
     """
-    with _unfinished(path) as place, ExitStack() as files:
+    with _unfinished(path, (".csv", ".parquet")) as place, ExitStack() as files:
         waiting: list[pa.RecordBatch] = []
         writers: list[pq.ParquetWriter | arrow_csv.CSVWriter] = []
 
@@ -144,10 +146,10 @@ def _opened(place: Path, path: Path, schema: pa.Schema) -> pq.ParquetWriter | ar
 
 
 @contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
+def _unfinished(path: Path, kinds: tuple[str, ...]) -> Iterator[Path]:
     """A place for a file that moves to `path` when the block ends without a fault."""
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise UsageError(f"{path}: the output must end in .csv or .parquet")
+    if path.suffix.lower() not in kinds:
+        raise UsageError(f"{path}: the output must end in {' or '.join(kinds)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -239,6 +241,14 @@ def _to_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     finally:
         for writer in writers:
             writer.close()
+
+
+@contextmanager
+def _to_json(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    frames: list[pd.DataFrame] = []
+    yield frames.append
+    if frames:
+        pd.concat(frames).to_json(path, orient="records", date_format="iso", indent=1)
 
 
 def text_to(path: Path, text: str) -> None:

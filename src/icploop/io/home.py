@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from icploop.domain.overrides import Override, parse_overrides
 from icploop.errors import UsageError
 from icploop.settings import (
     CrmSettings,
@@ -38,6 +39,11 @@ class Home:
     def crm_file(self) -> Path:
         """`conf/crm.yaml`, where scores are to be written back."""
         return self.root / "conf" / "crm.yaml"
+
+    @property
+    def overrides_file(self) -> Path:
+        """`conf/overrides.csv`, what people decided against the score."""
+        return self.root / "conf" / "overrides.csv"
 
     @property
     def crm_folder(self) -> Path:
@@ -78,6 +84,12 @@ class Home:
                 "`token_env: NAME_OF_A_VARIABLE`, as docs/crm.md shows"
             )
         return parse_crm(self._read(self.crm_file), "conf/crm.yaml")
+
+    def overrides(self) -> tuple[Override, ...]:
+        """What people decided against the score; nothing where there is no file."""
+        if not self.overrides_file.exists():
+            return ()
+        return parse_overrides(self._read(self.overrides_file), "conf/overrides.csv")
 
     def _read(self, path: Path) -> str:
         try:

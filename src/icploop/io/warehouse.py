@@ -38,6 +38,8 @@ QUARANTINE_COLUMNS = [
 
 # Other processes hold the file for moments only.
 _PATIENCE_SECONDS = 10.0
+# What is kept of an account that could stand on a list, besides the list's day.
+LISTING = ("account_id", "propensity", "listed", "chosen_by", "tier", "expected_nrr")
 _TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
 
 
@@ -208,14 +210,14 @@ class Warehouse:
             db.execute("INSERT OR IGNORE INTO notices VALUES (?, ?)", [lineage, key])
 
     def log_list(self, lineage: str, version: str, as_of: date, listing: pd.DataFrame) -> None:
-        """Keep who could stand on a target list, with what chance, and who did.
+        """Keep who could stand on a target list, with what chance, who did, and what was expected.
 
-        `listing` has the columns account_id, propensity (0..1) and listed. A list of the same day
-        is replaced: it is the last one that sales got.
+        `listing` has the columns of LISTING. A list of the same day is replaced: it is the last one
+        that sales got.
         """
         with self._connection() as db:
             _create(db)
-            rows = listing[["account_id", "propensity", "listed"]]
+            rows = listing.reindex(columns=list(LISTING))
             db.register("incoming", rows.assign(lineage=lineage, version=version, as_of=as_of))
             db.execute("BEGIN")
             db.execute("DELETE FROM listings WHERE lineage = ? AND as_of = ?", [lineage, as_of])
@@ -224,13 +226,13 @@ class Warehouse:
             db.unregister("incoming")
 
     def listings(self, lineage: str) -> pd.DataFrame:
-        """Every logged list of a lineage: as_of, account_id, propensity, listed."""
+        """Every logged list of a lineage: as_of and the columns of LISTING."""
         if not self.path.exists():
-            return pd.DataFrame(columns=["as_of", "account_id", "propensity", "listed"])
+            return pd.DataFrame(columns=["as_of", *LISTING])
         with self._connection() as db:
             _create(db)
             found = db.execute(
-                "SELECT as_of, account_id, propensity, listed FROM listings WHERE lineage = ? "
+                f"SELECT as_of, {', '.join(LISTING)} FROM listings WHERE lineage = ? "
                 "ORDER BY as_of, account_id",
                 [lineage],
             ).df()
@@ -349,6 +351,9 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
         "CREATE TABLE IF NOT EXISTS listings (lineage VARCHAR, version VARCHAR, as_of DATE, "
         "account_id VARCHAR, propensity DOUBLE, listed BOOLEAN)"
     )
+    # Lists that were logged before these were kept do not have them.
+    for later in ("chosen_by VARCHAR", "tier VARCHAR", "expected_nrr DOUBLE"):
+        db.execute(f"ALTER TABLE listings ADD COLUMN IF NOT EXISTS {later}")
     db.execute(
         "CREATE TABLE IF NOT EXISTS landing (source VARCHAR, thing VARCHAR, id VARCHAR, "
         "record VARCHAR)"

@@ -9,6 +9,7 @@ from icploop.settings import Targets, digest
 
 BY_SCORE, AT_RANDOM = "fit score", "exploration"
 HELD_BACK, BEYOND = "held back at random", "beyond capacity"
+OVERRIDDEN = "override"
 
 
 def draw_up(
@@ -37,4 +38,14 @@ def draw_up(
         chosen_by=pd.Series(chosen_by, index=candidates.index, dtype="str"),
         propensity=np.where(best, chance_inside, chance_outside),
         listed=np.isin(chosen_by, [BY_SCORE, AT_RANDOM]),
+    )
+
+
+def by_decision(accounts: pd.DataFrame, included: pd.Series) -> pd.DataFrame:
+    """Accounts on which people decided, with the columns of `draw_up`: on the list, or not."""
+    on_it = included[accounts.index]
+    return accounts.assign(
+        chosen_by=pd.Series(OVERRIDDEN, index=accounts.index, dtype="str"),
+        propensity=on_it.astype("float64"),
+        listed=on_it.astype("bool"),
     )

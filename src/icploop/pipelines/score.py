@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.identity import families
 from icploop.domain.outcomes import of_motion, outcomes
+from icploop.domain.overrides import EXCLUDE, INCLUDE, Override, in_force
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
 from icploop.domain.tables import Tables
@@ -29,21 +30,22 @@ from icploop.io.cluster import dask_client, on_dask, on_threads, processors
 from icploop.io.frames import batches_of, batches_to, columns_of, row_groups, writer_to
 from icploop.io.home import Home
 from icploop.io.on_workers import score_group, score_sent
-from icploop.io.warehouse import Warehouse
+from icploop.io.warehouse import LISTING, Warehouse
 from icploop.modeling.batches import ID, Job, ScoredBatch, score_batch
 from icploop.modeling.features import attributes_at
 from icploop.modeling.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
 from icploop.modeling.rivals import HypothesisScore
 from icploop.modeling.rounds import capacity_share, prospects
-from icploop.modeling.target_list import draw_up
+from icploop.modeling.target_list import OVERRIDDEN, by_decision, draw_up
 from icploop.modeling.version import IcpVersion
 from icploop.pipelines.versions import load_version, standing
-from icploop.settings import Settings
+from icploop.settings import Settings, Targets
 
 Progress = Callable[[int], None]
 Engine = Literal["threads", "dask"]
 # Who could stand on a published list, and with which chance.
 _DRAW = "draw.parquet"
+CUSTOMER = "customer, now or before"
 # A percentile against fewer prospects would be coarse.
 _FEWEST_PROSPECTS = 100
 
@@ -88,6 +90,7 @@ class ListReport:
     excluded_out: str
     head: pd.DataFrame
     note: str = ""
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -98,6 +101,7 @@ class ListReport:
             "out": self.out,
             "excluded_out": self.excluded_out,
             "note": self.note,
+            "warnings": list(self.warnings),
         }
 
 
@@ -244,6 +248,9 @@ def target_list(
     as many as capacity allows. A share of the places is drawn at random from the rest
     (`targets.explore`, marked in the column chosen_by), and of the champion's list it is kept with
     which chance each account could stand there, so that later rounds can be judged fairly.
+
+    What people decided in conf/overrides.csv goes before score, tier, open deal and parent, as long
+    as it has not expired; a customer stays off the list all the same.
     """
     drawn = _drawn_up(home, motion, as_of, which)
     excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
@@ -259,6 +266,7 @@ def target_list(
         str(excluded_out),
         drawn.listed.head(10),
         drawn.note,
+        (*_of_usual_length(len(drawn.listed), home.settings().targets), *drawn.warnings),
     )
 
 
@@ -273,6 +281,7 @@ class DrawnList:
     excluded: pd.DataFrame
     draw: pd.DataFrame
     score_columns: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def write_release(home: Home, motion: str, folder: Path, as_of: date, which: str) -> DrawnList:
@@ -282,8 +291,17 @@ def write_release(home: Home, motion: str, folder: Path, as_of: date, which: str
         write(drawn.scores[["account_id", "name", "domain", *drawn.score_columns[1:]]])
     _write_list(drawn, folder / "targets.csv", folder / "targets-excluded.csv")
     with writer_to(folder / _DRAW) as write:
-        write(drawn.draw[["account_id", "propensity", "listed"]])
+        write(drawn.draw[list(LISTING)])
     return drawn
+
+
+def what_would_be_listed(home: Home, motion: str, as_of: date, which: str) -> pd.DataFrame:
+    """Scores of every account, best first, with `why` it would not be listed; missing if it would.
+
+    Nothing is written or kept.
+    """
+    drawn = _drawn_up(home, motion, as_of, which)
+    return drawn.scores.assign(why=drawn.excluded["excluded_because"])
 
 
 def list_again(home: Home, lineage: str, folder: Path, version: str, as_of: date) -> None:
@@ -300,10 +318,10 @@ def log_list(home: Home, motion: str, drawn: DrawnList, as_of: date) -> None:
 
 
 def _write_list(drawn: DrawnList, target: Path, excluded_out: Path) -> None:
-    columns = ["rank", "account_id", "name", "domain", "chosen_by", *drawn.score_columns[1:]]
+    chosen = ["rank", "account_id", "name", "domain", "chosen_by", "override"]
     with writer_to(target) as write:
-        write(drawn.listed[columns])
-    why = ["account_id", "name", "domain", "tier", "fit_score", "excluded_because"]
+        write(drawn.listed[[*chosen, *drawn.score_columns[1:]]])
+    why = ["account_id", "name", "domain", "tier", "fit_score", "excluded_because", "override"]
     with writer_to(excluded_out) as write:
         write(drawn.excluded[why])
 
@@ -315,16 +333,62 @@ def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
     working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
-    left_out = _exclusions(scores, set(market), working)
+    stated = home.overrides()
+    overrides = in_force(stated, as_of)
+    scores["override"] = scores["account_id"].map({a: str(o) for a, o in overrides.items()})
+    decision = scores["account_id"].map({a: o.decision for a, o in overrides.items()})
+    left_out = _exclusions(scores, set(market), working, decision)
     size = round(capacity_share(settings, seen, motion) * len(market))
     size = settings.capacity.accounts or max(size, 1)
     seed = [settings.seed, settings.lineage(motion), as_of.isoformat()]
-    draw = draw_up(scores[left_out.isna()], size, settings.targets, seed)
+    included = (decision == INCLUDE) & left_out.isna()
+    free = scores[left_out.isna() & ~included]
+    draw = pd.concat(
+        [
+            by_decision(scores[included | (left_out == OVERRIDDEN)], included),
+            draw_up(free, max(size - int(included.sum()), 0), settings.targets, seed),
+        ]
+    ).sort_index()
     listed = draw[draw["listed"]].copy()
     listed.insert(0, "rank", range(1, len(listed) + 1))
     left_out = left_out.fillna(draw.loc[~draw["listed"], "chosen_by"])
     excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
-    return DrawnList(number, note, scores, listed, excluded, draw, tuple(version.score_columns))
+    columns = tuple(version.score_columns)
+    warnings = tuple(_unused(stated, overrides, scores, left_out))
+    return DrawnList(number, note, scores, listed, excluded, draw, columns, warnings)
+
+
+def _of_usual_length(listed: int, targets: Targets) -> Iterator[str]:
+    shortest, longest = targets.band
+    if not shortest <= listed <= longest:
+        yield (
+            f"The list has {listed} accounts, {'fewer' if listed < shortest else 'more'} than the "
+            f"{shortest} to {longest} of targets.band; its length follows capacity"
+        )
+
+
+def _unused(
+    stated: Collection[Override],
+    overrides: Mapping[str, Override],
+    scores: pd.DataFrame,
+    left_out: pd.Series,
+) -> Iterator[str]:
+    """What conf/overrides.csv says without effect."""
+    if expired := [known.account_id for known in stated if known.account_id not in overrides]:
+        yield f"Expired in conf/overrides.csv: {_some(expired)}"
+    known_ids = set(scores["account_id"])
+    if unknown := [account for account in overrides if account not in known_ids]:
+        yield f"No account is named as conf/overrides.csv says: {_some(unknown)}"
+    wanted = scores["account_id"].isin(
+        [account for account, said in overrides.items() if said.decision == INCLUDE]
+    )
+    if refused := scores.loc[wanted & left_out.notna(), "account_id"].tolist():
+        yield f"Customers stay off the list, whatever conf/overrides.csv says: {_some(refused)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def score_accounts(
@@ -425,21 +489,26 @@ def _with_open_deal(seen: Tables, motion: str) -> set[str]:
     return set(deals.loc[deals["outcome"] == "open", "account_id"])
 
 
-def _exclusions(scores: pd.DataFrame, market: set[str], working: set[str]) -> pd.Series:
+def _exclusions(
+    scores: pd.DataFrame, market: set[str], working: set[str], decision: pd.Series
+) -> pd.Series:
     """Why each account is not on the list; missing where it may be."""
+    included = decision == INCLUDE
     customers = set(scores["account_id"]) - market
     customer_parents = set(scores.loc[scores["account_id"].isin(customers), "parent"])
     ids = scores["account_id"]
     why = pd.Series(None, index=scores.index, dtype="str")
     for reason, applies in (
-        ("customer, now or before", ids.isin(customers)),
-        ("open deal", ids.isin(working)),
-        ("anti-ICP", scores["tier"] == "anti"),
-        ("too little is known", scores["tier"] == "unknown"),
-        ("its parent is a customer", scores["parent"].isin(customer_parents)),
+        (CUSTOMER, ids.isin(customers)),
+        (OVERRIDDEN, decision == EXCLUDE),
+        ("open deal", ids.isin(working) & ~included),
+        ("anti-ICP", (scores["tier"] == "anti") & ~included),
+        ("too little is known", (scores["tier"] == "unknown") & ~included),
+        ("its parent is a customer", scores["parent"].isin(customer_parents) & ~included),
     ):
         why = why.mask(why.isna() & applies, reason)
-    # Scores come best first, so the first account of a parent is its best.
-    still_in = scores[why.isna()]
-    sibling = still_in[still_in["parent"].duplicated()].index
+    # Scores come best first, so the first account of a parent is its best; who was decided for
+    # comes before.
+    still_in = scores.loc[(~included[why.isna()]).sort_values(kind="stable").index]
+    sibling = still_in.index[still_in["parent"].duplicated() & ~included[still_in.index]]
     return why.mask(scores.index.isin(sibling), "another account of its parent is listed")

@@ -1,4 +1,5 @@
 import csv
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,18 @@ class TestTheTargetList:
         assert "beyond capacity" not in report.excluded
         assert report.listed > 150
 
+    def test_a_length_outside_the_band_is_told(self, listed: Any, own: Home, tmp_path: Path):
+        report, *_ = listed
+        assert "71 accounts, fewer than the 800 to 1500 of targets.band" in report.warnings[0]
+        _settings(own, targets={"band": [71, 71]})
+        assert target_list(own, MOTION, tmp_path / "t.csv", DAY).warnings == ()
+
+    def test_as_json_it_is_a_list_of_records(self, own: Home, tmp_path: Path):
+        report = target_list(own, MOTION, tmp_path / "t.json", DAY)
+        records = json.loads((tmp_path / "t.json").read_text())
+        assert [record["rank"] for record in records] == list(range(1, report.listed + 1))
+        assert Path(report.excluded_out).name == "t-excluded.json"
+
     def test_it_sees_what_the_day_could_see(self, home: Home, tmp_path: Path):
         before_the_move = date(2024, 11, 1)
         report = target_list(home, MOTION, tmp_path / "t.csv", before_the_move)
@@ -316,9 +329,13 @@ class TestTheTargetList:
         assert "nan" not in answer.out.lower()
 
 
-def _capacity(home: Home, **capacity: Any) -> None:
+def _settings(home: Home, **changed: Any) -> None:
     settings = yaml.safe_load(home.settings_file.read_text())
-    home.settings_file.write_text(yaml.safe_dump(settings | {"capacity": capacity}))
+    home.settings_file.write_text(yaml.safe_dump(settings | changed))
+
+
+def _capacity(home: Home, **capacity: Any) -> None:
+    _settings(home, capacity=capacity)
 
 
 HYPOTHESIS = [
@@ -375,3 +392,81 @@ class TestHypothesisMode:
         (home.root / "conf" / "icp.yaml").write_text(yaml.safe_dump(settings))
         with pytest.raises(RefusedError, match="No ICP version"):
             target_list(home, MOTION, tmp_path / "list.csv", DAY)
+
+
+class TestOverrides:
+    """p5 is anti-ICP, o1 has an open deal, p4 is unknown, w2 is a customer, p1 or p2 is listed."""
+
+    def listed_with(self, own: Home, tmp_path: Path, *lines: str) -> tuple[ListReport, Any, Any]:
+        header = "account_id,decision,owner,reason,expires"
+        own.overrides_file.write_text("\n".join([header, *lines]))
+        report = target_list(own, MOTION, tmp_path / "t.csv", DAY)
+        targets = pd.read_csv(report.out).set_index("account_id")
+        left_out = pd.read_csv(report.excluded_out).set_index("account_id")
+        return report, targets, left_out
+
+    def test_an_included_account_stands_there_whatever_its_score(self, own: Home, tmp_path: Path):
+        lines = [f"{account},include,Ada,strategic,2025-12-31" for account in ("p5", "o1", "p4")]
+        report, targets, _ = self.listed_with(own, tmp_path, *lines)
+        assert (targets.loc[["p5", "o1", "p4"], "chosen_by"] == "override").all()
+        assert targets.loc["p5", "override"] == "Ada: strategic (until 2025-12-31)"
+        assert report.listed == len(targets) == 71
+
+    def test_an_excluded_account_is_left_out_with_the_reason(
+        self, own: Home, tmp_path: Path, listed: Any
+    ):
+        best = listed[1]["account_id"].iloc[0]
+        _, targets, left_out = self.listed_with(
+            own, tmp_path, f"{best},exclude,Bo,lawsuit,2025-12-31"
+        )
+        assert best not in targets.index
+        assert left_out.loc[best, "excluded_because"] == "override"
+        assert left_out.loc[best, "override"] == "Bo: lawsuit (until 2025-12-31)"
+
+    def test_what_people_chose_was_no_chance(self, own: Home, tmp_path: Path, listed: Any):
+        best = listed[1]["account_id"].iloc[0]
+        lines = [f"p5,include,Ada,x,{DAY}", f"{best},exclude,Ada,x,{DAY}"]
+        self.listed_with(own, tmp_path, *lines)
+        kept = Warehouse(own.warehouse_file).listings(MOTION)
+        of_day = kept[kept["as_of"] == pd.Timestamp(DAY)].set_index("account_id")
+        assert of_day.loc[["p5", best], "propensity"].tolist() == [1, 0]
+        assert of_day.loc[["p5", best], "chosen_by"].tolist() == ["override"] * 2
+        assert of_day.loc["p5", "tier"] == "anti"
+        assert of_day["expected_nrr"].notna().all()
+
+    def test_of_one_parent_the_included_account_is_listed(self, own: Home, tmp_path: Path):
+        for account, sibling in (("p1", "p2"), ("p2", "p1")):
+            line = f"{account},include,Ada,x,2025-12-31"
+            _, targets, _ = self.listed_with(own, tmp_path, line)
+            assert account in targets.index
+            assert sibling not in targets.index
+
+    def test_what_has_no_effect_is_told(self, own: Home, tmp_path: Path):
+        lines = [
+            "p5,include,Ada,x,2025-01-30",
+            "nobody,include,Ada,x,2025-12-31",
+            "w2,include,Ada,x,2025-12-31",
+        ]
+        report, targets, left_out = self.listed_with(own, tmp_path, *lines)
+        assert report.warnings[1:] == (
+            "Expired in conf/overrides.csv: p5",
+            "No account is named as conf/overrides.csv says: nobody",
+            "Customers stay off the list, whatever conf/overrides.csv says: w2",
+        )
+        assert left_out.loc["p5", "excluded_because"] == "anti-ICP"
+        assert "w2" not in targets.index
+
+    def test_more_included_than_there_are_places_are_all_listed(self, own: Home, tmp_path: Path):
+        _capacity(own, accounts=2)
+        lines = [f"{account},include,Ada,x,2025-12-31" for account in ("p5", "o1", "p4")]
+        _, targets, _ = self.listed_with(own, tmp_path, *lines)
+        assert sorted(targets.index) == ["o1", "p4", "p5"]
+
+    def test_a_wrong_line_stops_the_list_with_its_number(self, own: Home, tmp_path: Path):
+        own.overrides_file.write_text("account_id,decision,owner,reason,expires\np5,include,,x,y")
+        answer = icp("list", "--out", tmp_path / "t.csv", "--as-of", DAY, home=own)
+        assert (answer.status, "conf/overrides.csv, line 2: owner is empty" in answer.err) == (
+            2,
+            True,
+        )
+        assert not (tmp_path / "t.csv").exists()

@@ -1,0 +1,97 @@
+"""Check: who is missing from the list, who is doubtful on it, and what came of all lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from icploop.domain.calendar import seen_by
+from icploop.domain.outcomes import decided_deals, outcomes
+from icploop.errors import DataError
+from icploop.io import registry
+from icploop.io.home import Home
+from icploop.io.warehouse import Warehouse
+from icploop.modeling.list_check import what_came_of
+from icploop.modeling.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
+from icploop.pipelines.score import CUSTOMER, what_would_be_listed
+
+_ON_A_LIST = ("A", "B")
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The last list against what is known today, and all lists against their outcomes.
+
+    `missing` are accounts of tier A or B that are not on the list (why), `doubtful` accounts on it
+    that are worse than that today or may not be pursued any more (why); both have account_id, name,
+    tier and why. `outcomes` is described in modeling/list_check.py.
+    """
+
+    motion: str
+    list_of: date
+    missing: pd.DataFrame
+    doubtful: pd.DataFrame
+    outcomes: pd.DataFrame
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values; unknown numbers are null."""
+        tables = ("missing", "doubtful", "outcomes")
+        return {
+            "motion": self.motion,
+            "list_of": self.list_of.isoformat(),
+            **{
+                name: getattr(self, name)
+                .astype("object")
+                .where(lambda t: t.notna(), None)
+                .to_dict("records")
+                for name in tables
+            },
+        }
+
+
+def check_lists(home: Home, motion: str, as_of: date) -> CheckReport:
+    """Hold the lists against what came. Raises DataError before there was one."""
+    settings = home.settings()
+    warehouse = Warehouse(home.warehouse_file)
+    listings = warehouse.listings(settings.lineage(motion))
+    listings = listings[listings["as_of"] <= pd.Timestamp(as_of)]
+    if listings.empty:
+        raise DataError(
+            f"No target list of `{motion}` was drawn up by {as_of}; write one with `icp list`"
+        )
+    newest = listings["as_of"].max()
+    last = listings[(listings["as_of"] == newest) & listings["listed"]]
+    # Whom chance or people chose is there whatever the score says.
+    by_score = ~last["chosen_by"].isin([AT_RANDOM, OVERRIDDEN])
+    today = what_would_be_listed(home, motion, as_of, registry.CHAMPION)
+    seen = seen_by(warehouse.tables(), as_of)
+    return CheckReport(
+        motion,
+        newest.date(),
+        *_against_today(today, set(last["account_id"]), set(last.loc[by_score, "account_id"])),
+        what_came_of(
+            listings,
+            decided_deals(seen, motion),
+            outcomes(seen, motion, settings.outcome),
+            settings.policy.draws,
+            settings.seed,
+        ),
+    )
+
+
+def _against_today(
+    today: pd.DataFrame, listed: set[str], by_score: set[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Who is missing from a list and who is doubtful on it, by today's scores, best first."""
+    fits = today["tier"].isin(_ON_A_LIST)
+    columns = ["account_id", "name", "tier", "why"]
+    missing = today[fits & ~today["account_id"].isin(listed) & (today["why"] != CUSTOMER)]
+    may_be = today["why"].isna() | today["why"].isin([BEYOND, HELD_BACK])
+    doubtful = today[today["account_id"].isin(by_score) & ~(fits & may_be)]
+    return (
+        missing.assign(why=missing["why"].fillna("would be listed today"))[columns],
+        doubtful.assign(why=doubtful["why"].fillna("tier " + doubtful["tier"]))[columns],
+    )
