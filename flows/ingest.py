@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from prefect import flow
@@ -12,9 +13,11 @@ from icploop.pipelines import ingest as pipeline
 
 
 @flow(name="ingest", flow_run_name="{home.name}", description=pipeline.ingest.__doc__)
-def ingest(home: Path, folder: Path | None = None) -> pipeline.IngestReport:
+def ingest(
+    home: Path, folder: Path | None = None, as_of: date | None = None
+) -> pipeline.IngestReport:
     """Pull every source, validate, quarantine, store; the counts become a table artifact."""
-    report = pipeline.ingest(Home(home), folder)
+    report = pipeline.ingest(Home(home), folder, as_of or datetime.now(UTC).date())
     create_table_artifact(
         [{"table": name, **counts} for name, counts in report.tables.items()],
         key="ingest",

@@ -108,9 +108,8 @@ def ingest(
     """Pull every source, validate, quarantine, store."""
     from icploop import console
 
-    _day(as_of)
     run = _runner("icploop.pipelines.ingest:ingest", "flows.ingest:ingest")
-    report = run(_home(home), folder)
+    report = run(_home(home), folder, _day(as_of))
     _answer(as_json, report.as_dict(), lambda: console.ingest(report))
 
 

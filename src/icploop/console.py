@@ -87,7 +87,13 @@ def ingest(report: IngestReport) -> str:
         lines += ["", "Not stored, because only company data are kept here:"]
         lines += [f"  {said}" for said in report.personal]
     lines += _who_is_who(report.identity)
-    return "\n".join([*lines, "", _history(report.history)])
+    lines += ["", _history(report.history)]
+    if report.forgotten:
+        lines.append(
+            f"{report.forgotten} earlier states of accounts were forgotten, because they were read "
+            "under another mapping: what the sources say now counts as known always."
+        )
+    return "\n".join(lines)
 
 
 def _who_is_who(identity: dict[str, Any] | None) -> list[str]:

@@ -7,6 +7,8 @@ from datetime import date
 
 import pandas as pd
 
+from icploop.domain.calendar import last_moment
+
 CHANGE_COLUMNS = ["id", "at", "field", "value"]
 
 # So many of the deals must have found their account described when they were created.
@@ -66,15 +68,22 @@ def undone(
     return pd.concat([begun[CHANGE_COLUMNS], known[CHANGE_COLUMNS]], ignore_index=True)
 
 
-def reach(deals: pd.DataFrame, accounts: pd.DataFrame) -> HistoryReach:
+def reach(
+    deals: pd.DataFrame, accounts: pd.DataFrame, snapshots_since: date | None = None
+) -> HistoryReach:
     """Since when the history of accounts is trustworthy.
 
     The earliest day from which on 90 of 100 deals found a dated row of their account when they were
-    created. A deal created before that day whose account has no earlier row has no attributes:
-    what was filled in later is not used for it.
+    created, or an undated one whose changes are kept since `snapshots_since`. A deal created before
+    that day whose account has no earlier row has no attributes: what was filled in later is not
+    used for it.
     """
-    dated = accounts.dropna(subset=["observed_at"])
-    first = dated.groupby("account_id")["observed_at"].min().rename("first_seen")
+    # A deal of the day on which snapshots began may be older than what they began with.
+    seen = accounts.assign(first_seen=accounts["observed_at"])
+    if snapshots_since is not None:
+        seen["first_seen"] = seen["first_seen"].fillna(last_moment(snapshots_since))
+    seen = seen.assign(undated=accounts["observed_at"].isna()).dropna(subset=["first_seen"])
+    first = seen.groupby("account_id").agg({"first_seen": "min", "undated": "any"})
     told = deals.merge(first, on="account_id").sort_values("created_at", ignore_index=True)
     always = len(deals) - len(told)
     found = (told["first_seen"] <= told["created_at"]).astype("float64")
@@ -82,7 +91,10 @@ def reach(deals: pd.DataFrame, accounts: pd.DataFrame) -> HistoryReach:
     share = found[::-1].expanding().mean()[::-1]
     enough = share[(share >= _TRUSTED_SHARE) & (found == 1)]
     if enough.empty:
-        return HistoryReach(None, 0, len(told), always)
+        undated = int(told["undated"].sum())
+        return HistoryReach(None, 0, len(told) - undated, always + undated)
     since = told.loc[enough.index[0], "created_at"].normalize()
-    later = int((told["created_at"] >= since).sum())
-    return HistoryReach(since.date(), later, len(told) - later, always)
+    later = told["created_at"] >= since
+    undated = int((told["undated"] & ~later).sum())
+    earlier = int((~later).sum()) - undated
+    return HistoryReach(since.date(), int(later.sum()), earlier, always + undated)

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from icploop.domain.calendar import last_moment
 from icploop.domain.ledger import GENESIS, LedgerRow, Sealed, seal_of
 from icploop.domain.tables import CONTRACTS, Tables, read_text
 from icploop.errors import DataError, RefusedError, UnavailableError
@@ -44,13 +45,26 @@ _TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """The day on which a source was read whose accounts have no `observed_at`, and its settings."""
+
+    day: date
+    mapping: str
+
+
+@dataclass(frozen=True)
 class Batch:
-    """What one source brought for one table: good rows, and quarantine lines."""
+    """What one source brought for one table: good rows, and quarantine lines.
+
+    With a `snapshot`, accounts without `observed_at` keep what they were before: what differs from
+    it is stored as of the end of that day. Without one they are overwritten.
+    """
 
     table: TableName
     source: str
     rows: pd.DataFrame
     quarantine: pd.DataFrame
+    snapshot: Snapshot | None = None
 
 
 Record = dict[str, Any]
@@ -96,6 +110,19 @@ class Warehouse:
                 for batch in batches
             }
 
+    def forgotten_by(self, source: str, mapping: str) -> int:
+        """How many snapshots of a source another mapping would make forgotten."""
+        if not self.path.exists():
+            return 0
+        with self._connection() as db:
+            _create(db)
+            found = db.execute(
+                "SELECT count(*) FROM snapshots JOIN baselines USING (source) "
+                "WHERE source = ? AND mapping <> ?",
+                [source, mapping],
+            ).fetchone()
+        return int(found[0]) if found else 0
+
     def account_ids(self) -> pd.Series:
         """The accounts that are stored already."""
         if not self.path.exists():
@@ -126,16 +153,18 @@ class Warehouse:
             frames = {name: _typed(db.execute(f"FROM {name}").df(), name) for name in TABLES}
         return Tables(**frames)
 
-    def observations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def observations(self) -> tuple[pd.DataFrame, pd.DataFrame, date | None]:
         """When deals were created and accounts observed, and nothing else of either.
 
-        Deals: account_id, created_at. Accounts: account_id, observed_at.
+        Deals: account_id, created_at. Accounts: account_id, observed_at. And the day since which
+        changes of undated accounts are kept; None where they are not.
         """
         with self._connection() as db:
             _create(db)
             deals = db.execute("SELECT account_id, created_at FROM deals").df()
             accounts = db.execute("SELECT account_id, observed_at FROM accounts").df()
-        return deals, accounts
+            since = db.execute("SELECT max(day) FROM baselines").fetchone()
+        return deals, accounts, since[0] if since else None
 
     def quarantine(self) -> pd.DataFrame:
         """The rows and cells in quarantine, with the rule that they broke and their source row."""
@@ -359,6 +388,14 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
         "record VARCHAR)"
     )
     db.execute(
+        "CREATE TABLE IF NOT EXISTS baselines (source VARCHAR PRIMARY KEY, mapping VARCHAR, "
+        "day DATE)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS snapshots (source VARCHAR, account_id VARCHAR, "
+        "observed_at TIMESTAMP, PRIMARY KEY (source, account_id, observed_at))"
+    )
+    db.execute(
         "CREATE TABLE IF NOT EXISTS cursors (source VARCHAR, thing VARCHAR, asked VARCHAR, "
         "position VARCHAR)"
     )
@@ -389,6 +426,9 @@ def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     incoming = _for_storage(batch.rows, batch.table)
     db.register("incoming", incoming)
     _widen(db, batch.table)
+    if batch.snapshot and batch.rows["observed_at"].isna().any():
+        incoming = _as_history(db, batch.source, batch.snapshot, incoming)
+        db.register("incoming", incoming)
     key = CONTRACTS[batch.table].key
     if key:
         same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
@@ -405,6 +445,57 @@ def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
         db.register("refused", quarantine.astype({"row": "int64", "kept": "bool"}))
         db.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused")
         db.unregister("refused")
+
+
+def _as_history(
+    db: duckdb.DuckDBPyConnection, source: str, snapshot: Snapshot, incoming: pd.DataFrame
+) -> pd.DataFrame:
+    """Undated rows of accounts as history: what differs from what is known is dated.
+
+    What a source brings first, or on the same day, or under another mapping, counts as known
+    always: until then nothing was learned from it, or it was read wrongly.
+    """
+    known = db.execute("SELECT mapping, day FROM baselines WHERE source = ?", [source]).fetchone()
+    if known is None or known[0] != snapshot.mapping or known[1] == snapshot.day:
+        db.execute(
+            "DELETE FROM accounts a USING snapshots s WHERE s.source = ? "
+            "AND a.account_id = s.account_id AND a.observed_at = s.observed_at",
+            [source],
+        )
+        db.execute("DELETE FROM snapshots WHERE source = ?", [source])
+        values = [source, snapshot.mapping, snapshot.day]
+        db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", values)
+        return incoming
+    fresh, changed = _fresh_and_changed(db)
+    undated, account = incoming["observed_at"].isna(), incoming["account_id"]
+    dated = incoming[undated & account.isin(changed)].assign(observed_at=last_moment(snapshot.day))
+    db.register("dated", dated)
+    db.execute(
+        "INSERT OR IGNORE INTO snapshots SELECT ?, account_id, observed_at FROM dated", [source]
+    )
+    db.unregister("dated")
+    return pd.concat([incoming[~undated | account.isin(fresh)], dated])
+
+
+def _fresh_and_changed(db: duckdb.DuckDBPyConnection) -> tuple[set[str], set[str]]:
+    """Accounts of undated incoming rows that are not stored, and those that are and differ.
+
+    An empty cell says nothing, as everywhere among the rows of an account.
+    """
+    names = [c for c in _columns_of(db, "incoming") if c not in ("account_id", "observed_at")]
+    columns = [f'"{_quoted(name)}"' for name in names]
+    moment = "coalesce(observed_at, TIMESTAMP '0001-01-01')"
+    latest = ", ".join(f"arg_max({c}, {moment}) AS {c}" for c in columns)
+    differs = " OR ".join(
+        f"(i.{c} IS NOT NULL AND i.{c}::VARCHAR IS DISTINCT FROM s.{c}::VARCHAR)" for c in columns
+    )
+    found = db.execute(
+        f"WITH s AS (SELECT account_id, {latest} FROM accounts GROUP BY account_id) "
+        f"SELECT i.account_id, s.account_id IS NULL, {differs or 'false'} "
+        "FROM incoming i LEFT JOIN s USING (account_id) WHERE i.observed_at IS NULL"
+    ).fetchall()
+    fresh = {account for account, is_new, _ in found if is_new}
+    return fresh, {account for account, is_new, other in found if other and not is_new}
 
 
 def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: TableName) -> None:

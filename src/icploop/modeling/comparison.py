@@ -76,7 +76,7 @@ def pursued(scores: pd.Series, capacity: float) -> pd.Series:
     amounts to on average.
     """
     weights = np.ones((1, len(scores)))
-    return pd.Series(_shares(scores.to_numpy(), weights, capacity)[0], index=scores.index)
+    return pd.Series(shares_pursued(scores.to_numpy(), weights, capacity)[0], index=scores.index)
 
 
 def at_capacity(judged: pd.DataFrame, scores: pd.Series, capacity: float) -> Kpis:
@@ -218,7 +218,7 @@ def _bootstrap_weights(parents: pd.Series, draws: int, seed: int) -> np.ndarray:
     return counts[:, position].astype("float64")
 
 
-def _shares(scores: np.ndarray, weights: np.ndarray, capacity: float) -> np.ndarray:
+def shares_pursued(scores: np.ndarray, weights: np.ndarray, capacity: float) -> np.ndarray:
     """The pursued share of each account in each draw, (draws, accounts)."""
     levels, level_of = np.unique(-scores, return_inverse=True)
     order = np.argsort(level_of, kind="stable")
@@ -233,7 +233,7 @@ def _shares(scores: np.ndarray, weights: np.ndarray, capacity: float) -> np.ndar
 def _metrics(
     judged: pd.DataFrame, scores: pd.Series, weights: np.ndarray, capacity: float
 ) -> dict[str, np.ndarray]:
-    counted = weights * _shares(scores.to_numpy(), weights, capacity)
+    counted = weights * shares_pursued(scores.to_numpy(), weights, capacity)
     start, end = judged["start_mrr"].to_numpy(), judged["end_mrr"].to_numpy()
     won = judged["won"].to_numpy() if "won" in judged else np.ones(len(judged))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -17,7 +17,7 @@ from scipy.stats import chi2_contingency
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables
-from icploop.modeling.comparison import pursued
+from icploop.modeling.comparison import shares_pursued
 from icploop.modeling.features import attributes_at
 from icploop.settings import Attribute, Kind
 
@@ -283,11 +283,9 @@ def _lost(
 ) -> np.ndarray:
     """Expected NRR that choosing by `hidden` loses: as seen, then in bootstrap draws."""
     n = len(known)
-    found = []
-    for draw in range(_DRAWS + 1):
-        rows = np.arange(n) if draw == 0 else rng.integers(0, n, n)
-        true = known[rows]
-        ours = pursued(pd.Series(true), capacity).to_numpy()
-        blind = pursued(pd.Series(hidden[rows]), capacity).to_numpy()
-        found.append((true @ ours) / ours.sum() - (true @ blind) / blind.sum())
-    return np.array(found)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS)
+    weights = np.vstack([np.ones(n), drawn])
+    ours = weights * shares_pursued(known, weights, capacity)
+    blind = weights * shares_pursued(hidden, weights, capacity)
+    lost: np.ndarray = ours @ known / ours.sum(axis=1) - blind @ known / blind.sum(axis=1)
+    return lost

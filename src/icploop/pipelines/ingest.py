@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import Landing, RawTable, pull
 from icploop.io.sources.files import of_folder
-from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Snapshot, Warehouse
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
-from icploop.settings import Settings
+from icploop.settings import Settings, digest
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class IngestReport:
 
     `history` says since when the warehouse knows what accounts looked like. `personal` says of each
     column that looks like a person's, and was not stored, why. `identity` is the match of billing
-    with the accounts, where there was billing.
+    with the accounts, where there was billing. `forgotten` counts the snapshots of accounts that
+    another mapping made void.
     """
 
     tables: dict[str, dict[str, int]]
@@ -38,6 +40,7 @@ class IngestReport:
     history: HistoryReach
     personal: tuple[str, ...] = ()
     identity: dict[str, Any] | None = None
+    forgotten: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -48,12 +51,15 @@ class IngestReport:
             "emptied_cells": self.emptied,
             "refused_columns": list(self.personal),
             "identity": self.identity,
-            "history": asdict(self.history) | {"since": since},
+            "history": asdict(self.history) | {"since": since, "forgotten": self.forgotten},
         }
 
 
-def ingest(home: Home, folder: Path | None = None) -> IngestReport:
+def ingest(home: Home, folder: Path | None = None, as_of: date | None = None) -> IngestReport:
     """Bring the warehouse to what the sources say (or a folder of canonical files).
+
+    `as_of` is the day on which accounts without `observed_at` are what they are: what differs from
+    an earlier day is kept as their history. Without a day they are overwritten.
 
     All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Raises
     DataError, with nothing changed, for an unreadable file, a missing required column, or more than
@@ -63,6 +69,7 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
     raw: list[tuple[str, RawTable]] = []
+    mappings = {"folder": ""}
     if folder is not None:
         landing = Landing(warehouse, "folder")
         tables = pull(of_folder(folder), home.root, str(folder), landing)
@@ -70,6 +77,7 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
     else:
         for name, source in home.sources().items():
             place = f"conf/sources/{name}.yaml"
+            mappings[name] = digest(source.model_dump(mode="json"))
             tables = pull(source, home.root, place, Landing(warehouse, name))
             raw += [(name, table) for table in tables]
     if not raw:
@@ -88,13 +96,19 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
         checked = _checked(table, settings, f"{name} ({table.origin})", known)
         if table.table == "accounts":
             known |= set(checked.rows["account_id"])
-        batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
+        batch = _batch(name, table, checked, settings.ingest.max_bad_share)
+        snapshot = Snapshot(as_of, mappings[name]) if as_of and table.table == "accounts" else None
+        batches.append(replace(batch, snapshot=snapshot))
+    forgotten = sum(
+        warehouse.forgotten_by(b.source, b.snapshot.mapping) for b in batches if b.snapshot
+    )
     stored = warehouse.store(batches)
     return _report(
         batches,
         stored,
         reach(*warehouse.observations()),
         personal=tuple(personal),
+        forgotten=forgotten,
         identity=who_is_who(found, batches, warehouse) if found else None,
     )
 
@@ -164,6 +178,7 @@ def _report(
     stored: dict[str, dict[str, int]],
     history: HistoryReach,
     personal: tuple[str, ...],
+    forgotten: int,
     identity: dict[str, Any] | None,
 ) -> IngestReport:
     lines = pd.concat([batch.quarantine for batch in batches], ignore_index=True)
@@ -171,7 +186,9 @@ def _report(
         own = lines[(lines["table_name"] == name) & (lines["kept"] == False)]  # noqa: E712
         counts["quarantined"] = len(own[["source", "row"]].drop_duplicates())
     refused, emptied = lines[lines["kept"] == False], lines[lines["kept"] == True]  # noqa: E712
-    return IngestReport(stored, _by_rule(refused), _by_rule(emptied), history, personal, identity)
+    return IngestReport(
+        stored, _by_rule(refused), _by_rule(emptied), history, personal, identity, forgotten
+    )
 
 
 def _by_rule(lines: pd.DataFrame) -> dict[str, int]:

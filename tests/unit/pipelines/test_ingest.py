@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.unit.io_fixtures import (
     write_csv,
 )
 
+DAY = date(2024, 12, 1)
 GOOD = {name: {"rows": 10, "stored": 10, "quarantined": 0} for name in TABLES}
 
 
@@ -77,7 +79,7 @@ class TestGoodInput:
         told = report.as_dict()
         assert told.pop("identity")["billing"]["match_rate"] == 1.0
         clean = {"quarantine": {}, "emptied_cells": {}, "refused_columns": []}
-        history = {"since": None, "deals": 0, "earlier": 0, "always": 10}
+        history = {"since": None, "deals": 0, "earlier": 0, "always": 10, "forgotten": 0}
         assert told == {"tables": GOOD, "history": history, **clean}
 
     def test_parquet_gives_the_same_tables_as_csv(self, home: Home, tmp_path: Path):
@@ -436,7 +438,7 @@ class TestAgain:
         revenue = pd.DataFrame(pairs, columns=["account_id", "month", "mrr"])
         write_csv(inbox(home), {"revenue": revenue, "deals": with_row("deals", acv="-1")})
         shutil.copytree(home.root, twin.root)
-        ingest(twin)
+        ingest(twin, as_of=DAY)
         after = contents(twin)
         assert after != before
 
@@ -450,13 +452,22 @@ class TestAgain:
             process.kill()
             process.wait()
             assert contents(home) in (before, after)
-        ingest(home)
+        ingest(home, as_of=DAY)
         assert contents(home) == after
 
 
 def _ingest_in_a_process(home: Home) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "icploop.cli", "ingest", "--home", str(home.root)],
+        [
+            sys.executable,
+            "-m",
+            "icploop.cli",
+            "ingest",
+            "--home",
+            str(home.root),
+            "--as-of",
+            str(DAY),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
