@@ -99,8 +99,13 @@ def parse(code: str) -> Predicate:
 
 
 def in_words(value: float, digits: int = 6) -> str:
-    """A number in words: digits that count, groups of thousands, never an exponent."""
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:,.{digits}g}"
+    """A number in words: digits that count, no exponent, thousands set off from 10,000 on.
+
+    Below, a year would look like a sum.
+    """
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}" if abs(value) >= 10_000 else f"{value:.{digits}g}"
 
 
 def readable(value: float) -> float:
