@@ -5,8 +5,8 @@
 For each size a simulated company is ingested, then `icp retrain --force` runs as a process of its
 own on the embedded store. Start-up is from the start of the process to the start of the act, with
 all imports, also those that happen later; learning is fitting, judging and measuring what goes on
-the page; plotting is figures and pages; what is left is the round's own overhead. Results:
-benchmarks/results/round.csv.
+the page; health is measuring how the data are; plotting is figures and pages; what is left is the
+round's own overhead. Results: benchmarks/results/round.csv.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _timed_round(root: Path, day: str) -> dict[str, float]:
     from icploop.pipelines import retrain
 
     started = time.time() - float(os.environ["STARTED"])
-    spent = {"learning": 0.0, "plotting": 0.0}
+    spent = {"learning": 0.0, "health": 0.0, "plotting": 0.0}
 
     def timed(act: Callable[..., Any], part: str) -> Callable[..., Any]:
         def timing(*args: Any, **kwargs: Any) -> Any:
@@ -83,6 +83,7 @@ def _timed_round(root: Path, day: str) -> dict[str, float]:
         (retrain, "run_round", "learning"),
         (retrain, "importances", "learning"),
         (retrain, "insights_of", "learning"),
+        (retrain, "with_health", "health"),
         (retrain, "page", "plotting"),
         (retrain, "html_page", "plotting"),
         (retrain, "pictures", "plotting"),

@@ -38,6 +38,8 @@ STABLE_FROM = 0.75
 FEWEST_ATTRIBUTES = 2
 _VISIBLE_SHARE = 0.06  # of an attribute's spread between clusters (Cohen 1988: medium)
 FEWEST_WITNESSES = 60
+# More would cost minutes and show nothing new.
+_MOST_WITNESSES = 3_000
 FEWEST_IN_CLUSTER = 20
 # Of divisions that gain about as much, the one with the fewest clusters is told.
 _ABOUT_AS_GOOD = 0.9
@@ -177,9 +179,10 @@ def find_clusters(
     """The clusters of customers by their attributes, if there are any that come back.
 
     `features` is their attribute frame, `parents` has the same index. Siblings are one witness and
-    share a cluster. Each attribute weighs the same, however many levels it has; where it is missing
-    it pulls nowhere. Shuffling needs up to 39 rounds and stops as soon as the answer is no (Besag
-    and Clifford, Biometrika 78, 1991). The order of rows changes nothing.
+    share a cluster; beyond 3,000 witnesses clusters are sought among as many at random. Each
+    attribute weighs the same, however many levels it has; where it is missing it pulls nowhere.
+    Shuffling needs up to 39 rounds and stops as soon as the answer is no (Besag and Clifford,
+    Biometrika 78, 1991). The order of rows changes nothing.
     """
     # One thread adds up in one order, so the result is the same on every machine.
     with threadpool_limits(limits=1):
@@ -265,7 +268,9 @@ def _find(
     encoding = Encoding.learn(ordered, kinds)
     by_witness = _columns(encoding, ordered).groupby(witness_of, sort=True).mean()
     center, scale = _space(encoding, by_witness)
-    gappy = _scaled(by_witness, center, scale)
+    everyone = _scaled(by_witness, center, scale)
+    sought_among = _some(len(names), seed)
+    gappy = everyone.iloc[sought_among]
     place = gappy.fillna(0.0).to_numpy()
     counts = [k for k in CLUSTER_COUNTS if k < len(np.unique(place, axis=0))]
     if not counts:
@@ -283,7 +288,9 @@ def _find(
     best = max(check.repeated_gain for check in usable)
     chosen = next(check for check in usable if check.repeated_gain >= _ABOUT_AS_GOOD * best)
     division = divisions[chosen.clusters]
-    labels = pd.Series(division.labels[witness_of] + 1, index=ordered.index, name="cluster")
+    of_witness = _nearest(everyone.fillna(0.0).to_numpy(), division.centres)
+    of_witness[sought_among] = division.labels
+    labels = pd.Series(of_witness[witness_of] + 1, index=ordered.index, name="cluster")
     return Clusters(
         labels.loc[features.index],
         Placement(encoding, center, scale, division.centres),
@@ -291,6 +298,14 @@ def _find(
         checks,
         f"{chosen.clusters} clusters",
     )
+
+
+def _some(witnesses: int, seed: int) -> np.ndarray:
+    """The witnesses among whom clusters are sought: all, or so many as show any that are there."""
+    if witnesses <= _MOST_WITNESSES:
+        return np.arange(witnesses)
+    drawn = np.random.default_rng(seed).choice(witnesses, _MOST_WITNESSES, replace=False)
+    return np.sort(drawn)
 
 
 def _none(reason: str, p: float | None = None, checks: tuple[CountCheck, ...] = ()) -> Clusters:

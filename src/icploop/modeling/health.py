@@ -16,7 +16,7 @@ from scipy.stats import chi2_contingency
 
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import of_motion
-from icploop.domain.tables import Tables
+from icploop.domain.tables import Tables, by_distinct
 from icploop.modeling.comparison import shares_pursued
 from icploop.modeling.features import attributes_at
 from icploop.settings import Attribute, Kind
@@ -167,10 +167,11 @@ def _apart(ours: pd.Series, theirs: pd.Series, kind: Kind) -> tuple[float, float
 
 
 def _membership(ours: pd.Series, theirs: pd.Series, member: str) -> tuple[np.ndarray, np.ndarray]:
-    there = [
-        values.str.split("|").map(lambda m: member in m, "ignore") for values in (ours, theirs)
-    ]
-    return _two(there[0].dropna().astype(bool)), _two(there[1].dropna().astype(bool))
+    there, there_too = (
+        by_distinct(values, lambda text: member in text.split("|")).dropna().astype(bool)
+        for values in (ours, theirs)
+    )
+    return _two(there), _two(there_too)
 
 
 def _two(flags: pd.Series) -> np.ndarray:
