@@ -82,7 +82,8 @@ def register(
             data_path=str(data),
             code_paths=[str(Path(icploop.__file__).parent)],
             signature=_signature(version),
-            input_example=example,
+            # MLflow scores the example once; tables for reasons would be built for that alone.
+            input_example=(example, {"reasons": False}),
             pip_requirements=_requirements(),
         )
     name = model_name(version.lineage)
@@ -228,7 +229,9 @@ def _signature(version: IcpVersion) -> ModelSignature:
         ColSpec("double" if c in _DOUBLES else "string", c) for c in version.score_columns
     ]
     # The day at whose end dates are aged; empty means the day of the call.
-    params = ParamSchema([ParamSpec("as_of", "string", "")])
+    params = ParamSchema(
+        [ParamSpec("as_of", "string", ""), ParamSpec("reasons", "boolean", default=True)]
+    )
     return ModelSignature(Schema(inputs), Schema(outputs), params)
 
 

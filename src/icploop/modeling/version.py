@@ -136,21 +136,30 @@ class IcpVersion:
         """What each account of an attribute frame is ranked by, higher is better."""
         return objective_score(self._predicted(features), self.objective, self.terms)
 
-    def score(self, accounts: pd.DataFrame, at: date, version: str) -> pd.DataFrame:
+    def score(
+        self, accounts: pd.DataFrame, at: date, version: str, *, with_reasons: bool = True
+    ) -> pd.DataFrame:
         """Scores as the contract's section 5 has them, one row for each row of `accounts`.
 
         `accounts` has account_id and raw attribute columns; dates are aged at the end of `at`.
         """
         features = attributes_in(accounts, last_moment(at), self.attributes)
-        return self.score_features(accounts["account_id"], features, at, version)
+        ids = accounts["account_id"]
+        return self.score_features(ids, features, at, version, with_reasons=with_reasons)
 
     def score_features(
-        self, account_ids: pd.Series, features: pd.DataFrame, at: date, version: str
+        self,
+        account_ids: pd.Series,
+        features: pd.DataFrame,
+        at: date,
+        version: str,
+        *,
+        with_reasons: bool = True,
     ) -> pd.DataFrame:
         """Like `score`, from a ready attribute frame with the same index as `account_ids`."""
         coded = coded_frame(features, self.attributes)
         ids = pa.array(account_ids.astype("str"), pa.string(), from_pandas=True)
-        scores = self.score_coded(ids, coded, at, version)
+        scores = self.score_coded(ids, coded, at, version, with_reasons=with_reasons)
         frame = pa.Table.from_batches([scores]).to_pandas()
         return frame.set_index(features.index)
 

@@ -100,6 +100,11 @@ import sys, mlflow, pandas as pd
 model = mlflow.pyfunc.load_model("models:/icp-default@champion")
 scores = model.predict(pd.read_parquet("in.parquet"), params={"as_of": sys.argv[1]})
 scores.to_parquet("served.parquet")
+plain = model.predict(
+    pd.read_parquet("in.parquet"), params={"as_of": sys.argv[1], "reasons": False}
+)
+assert plain["reasons_for"].isna().all() and scores["reasons_for"].notna().any()
+assert plain["expected_nrr"].equals(scores["expected_nrr"])
 assert not {"prefect", "duckdb", "flows"} & set(sys.modules), "serving needs no flows"
 """
         subprocess.run(
