@@ -261,20 +261,29 @@ def _cost(
     if expect is None or market.empty:
         return pd.DataFrame(columns=columns)
     asked = market.iloc[:: max(1, -(-len(market) // _ASKED))]
-    known = expect(asked).to_numpy(dtype="float64")
+    filled = {
+        name: asked[asked[name].notna()]
+        for name in (attribute.name for attribute in attributes)
+        if market[name].isna().any() and asked[name].notna().sum() >= _FEWEST_FILLED
+    }
+    hidden = [
+        there.assign(**{name: there[name].mask(there[name].notna())})
+        for name, there in filled.items()
+    ]
+    # In one question: many small ones take several times as long.
+    known, *answers = np.split(
+        expect(pd.concat([asked, *hidden])).to_numpy(dtype="float64"),
+        np.cumsum([len(asked), *map(len, hidden)])[:-1],
+    )
+    of_account = pd.Series(known, index=asked.index)
     rng = np.random.default_rng(seed)
     rows = []
-    for attribute in attributes:
-        name = attribute.name
-        empty, filled = int(market[name].isna().sum()), asked[name].notna().to_numpy()
-        if name not in asked or empty == 0 or filled.sum() < _FEWEST_FILLED:
-            continue
-        there = asked[filled]
-        hidden = expect(there.assign(**{name: there[name].mask(there[name].notna())}))
-        drawn = _lost(known[filled], hidden.to_numpy(dtype="float64"), capacity, rng)
+    for (name, there), answer in zip(filled.items(), answers, strict=True):
+        drawn = _lost(of_account[there.index].to_numpy(), answer, capacity, rng)
+        empty = int(market[name].isna().sum())
         share = empty / len(market)
         low, high = np.quantile(drawn[1:], [0.05, 0.95]) * share
-        rows.append((name, empty, float(drawn[0]) * share, low, high, int(filled.sum())))
+        rows.append((name, empty, float(drawn[0]) * share, low, high, len(there)))
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("gain", ascending=False, kind="stable", ignore_index=True)
 
