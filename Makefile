@@ -8,7 +8,7 @@ OLIST ?= ../shared/data/olist
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test slow check bench bench-fit bench-gate bench-score ui lock clean
+.PHONY: help setup demo test fast slow check bench bench-fit bench-gate bench-score ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -18,7 +18,10 @@ demo: $(READY) ## set up and run the whole loop on a simulated company
 	rm -rf $(HOME_FOLDER)
 	$(BIN)/icp demo --home $(HOME_FOLDER)
 
-test: $(READY) check ## set up and run the checks and the tests
+test: $(READY) ## set up and run the checks and the tests, side by side
+	@$(MAKE) --no-print-directory -j2 check fast
+
+fast: $(READY)
 	$(BIN)/pytest
 
 slow: $(READY) ## the tests that take minutes: the demo, its pages in a browser, crashes

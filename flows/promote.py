@@ -7,6 +7,8 @@ from pathlib import Path
 
 from prefect import flow, suspend_flow_run
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.forms import ask, invite, withdraw
 from icploop.io.home import Home
@@ -34,10 +36,10 @@ def promote(
 
 
 @flow(name="decide", flow_run_name="{motion} version {version}")
-def decide(home: Path, motion: str, version: str = "challenger", note: str = "") -> str:
+def decide(home: Path, motion: str, version: str = "challenger", note: str = "") -> State[str]:
     """Wait, suspended, until ops fill in the form: approve or reject a version that waits.
 
-    What is refused is asked again, with the reason on the form.
+    What is refused is asked again, in another run, with the reason on the form.
     """
     form = invite(describe_version(Home(home), motion, version), note)
     expires = Home(home).settings().policy.expires_days * _A_DAY
@@ -53,7 +55,7 @@ def decide(home: Path, motion: str, version: str = "challenger", note: str = "")
     )
     if answer.refused:
         ask(home, motion, version, f"**Refused.** {answer.said}")
-    return answer.said
+    return Completed(name="Refused" if answer.refused else "Decided", message=answer.said)
 
 
 @flow(name="settle", flow_run_name="{motion}", description=pipeline.settle.__doc__)

@@ -16,13 +16,14 @@ from prefect.artifacts import (
 )
 
 from flows.forms import ask
+from flows.names import motion_and_day
 from icploop.io.home import Home
 from icploop.pipelines import retrain as pipeline
 
 _STEPS = 3
 
 
-@flow(name="retrain", flow_run_name="{motion} as of {as_of}", description=pipeline.retrain.__doc__)
+@flow(name="retrain", flow_run_name=motion_and_day, description=pipeline.retrain.__doc__)
 def retrain(
     home: Path,
     motion: str,

@@ -8,12 +8,13 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.names import motion_and_day
 from icploop.io.home import Home
 from icploop.pipelines import promote as promotion
 from icploop.pipelines import score as pipeline
 
 
-@flow(name="score", flow_run_name="{motion} as of {as_of}", description=pipeline.score_file.__doc__)
+@flow(name="score", flow_run_name=motion_and_day, description=pipeline.score_file.__doc__)
 def score(
     home: Path,
     motion: str,
@@ -53,7 +54,7 @@ def publish(home: Path, motion: str, as_of: date | None = None) -> Path:
     return promotion.publish(Home(home), motion, as_of or datetime.now(UTC).date())
 
 
-@flow(name="list", flow_run_name="{motion} as of {as_of}", description=pipeline.target_list.__doc__)
+@flow(name="list", flow_run_name=motion_and_day, description=pipeline.target_list.__doc__)
 def target_list(
     home: Path,
     motion: str,

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.names import motion_and_day
 from flows.retrain import retrain
 from icploop.io.home import Home
 from icploop.pipelines.retrain import SCHEDULE, WatchReport
 from icploop.pipelines.watch import watch as check
 
 
-@flow(name="watch", flow_run_name="{motion} as of {as_of}", description=check.__doc__)
+@flow(name="watch", flow_run_name=motion_and_day, description=check.__doc__)
 def watch(home: Path, motion: str, as_of: date | None = None, who: str = SCHEDULE) -> WatchReport:
     """Retrain if a round is due, else say how many closed deals are missing."""
     day = as_of or datetime.now(UTC).date()

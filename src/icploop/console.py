@@ -176,7 +176,7 @@ def status(found: Status) -> str:
 def ledger(found: LedgerReport) -> str:
     """The ledger, a line a row, and whether it is sound."""
     lines = [
-        f"{s.number:>5}  {s.row.as_of}  {s.row.motion}  {s.row.event:<11}"
+        f"{s.number:>5}  {s.row.as_of}  {s.row.motion}  {s.row.event:<12}"
         f"{'v' + s.row.version if s.row.version else '':<6}"
         f"{s.row.who or '':<12} {shortened(s.row.reason or '')}  [{s.seal[:8]}]"
         for s in found.rows
@@ -325,8 +325,13 @@ def check(report: CheckReport) -> str:
         ]
     if report.outcomes.empty:
         return "\n".join([*lines, "No deal that began under a list has been decided yet."])
-    lines += ["", "What came of deals that began under a list:"]
-    lines += [_came(row) for row in report.outcomes.to_dict("records")]
+    lines += ["", "What came of deals that began under a list, by its tiers:"]
+    rows = report.outcomes.to_dict("records")
+    lines += [_came(row) for row in rows if row["by"] == "tier"]
+    lines += ["The same deals, by who chose their accounts:"]
+    lines += [_came(row) for row in rows if row["by"] != "tier"]
+    if not report.outcomes["matured"].any():
+        lines.append("None of these customers has matured yet, so their NRR is not known.")
     return "\n".join(lines)
 
 

@@ -131,7 +131,7 @@ def _again(zygote, home, words) -> Ended:
 
 @pytest.mark.parametrize(
     ("act", "stages"),
-    [("retrain", 3), ("approve", 4), ("rollback", 2), ("reject", 1), ("publish", 1)],
+    [("retrain", 2), ("approve", 3), ("rollback", 2), ("reject", 1), ("publish", 1)],
 )
 def test_killed_at_any_stage_and_repeated_it_ends_as_if_it_had_not_been(
     act, stages, request, zygote, tmp_path

@@ -104,11 +104,9 @@ def test_the_location_columns_are_called_leaks_and_nothing_honest(with_everythin
     assert any(reason.startswith("Suspicious") for reason in report["reasons"])
 
 
-def test_a_backtest_gives_the_same_numbers_twice_whatever_happens_after_its_day(home, tmp_path):
+def test_a_backtest_gives_the_same_numbers_again_whatever_happens_after_its_day(home, tmp_path):
     day = "2018-06-30"
     once = _icp(home, "backtest", "--to", day)
-    again = _icp(home, "backtest", "--to", day)
-    assert once == again
     altered = tmp_path / "altered"
     altered.mkdir()
     with duckdb.connect() as db:
@@ -126,4 +124,5 @@ def test_a_backtest_gives_the_same_numbers_twice_whatever_happens_after_its_day(
             db.execute(f"COPY {name} TO '{altered / name}.csv' (HEADER)")
     other = _home(tmp_path / "home", altered)
     _icp(other, "ingest")
-    assert _icp(other, "backtest", "--to", day) == once
+    again = _icp(other, "backtest", "--to", day)
+    assert again == once

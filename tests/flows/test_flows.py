@@ -60,7 +60,7 @@ def prefect_server():
 def company(tmp_path_factory):
     from icploop.pipelines.demo import found_company
 
-    return found_company(tmp_path_factory.mktemp("flows") / "company", seed=3, wins=400)
+    return found_company(tmp_path_factory.mktemp("flows") / "company", seed=3, wins=200)
 
 
 def _artifact(key: str):

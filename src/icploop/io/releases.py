@@ -63,7 +63,7 @@ class Releases:
             if newest and self._manifest(newest[-1]) == manifest:
                 shutil.rmtree(part)
                 return newest[-1]
-            (part / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            (part / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
             _to_disk(part)
             part.rename(self.folder / name)
         except OSError as error:

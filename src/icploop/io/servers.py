@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
+from icploop.io.lock import one_at_a_time
 
 _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 90
@@ -94,9 +95,15 @@ class Service:
 def up(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
     """Start the servers and the schedules, show how they are, and end them on Ctrl-C or SIGTERM.
 
-    Raises UsageError where a port is taken, and UnavailableError where a server does not start.
+    Raises UsageError where a port is taken, RefusedError where the home is served already, and
+    UnavailableError where a server does not start.
     """
     home.settings()
+    with one_at_a_time(home, "icp-up"):
+        _serve(home, mlflow_port, prefect_port, say)
+
+
+def _serve(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
     for port, option in ((prefect_port, "--prefect-port"), (mlflow_port, "--mlflow-port")):
         _check_free(port, option)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -106,6 +113,7 @@ def up(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
         servers.append(_mlflow(home, mlflow_port))
     schedules = _schedules(home, prefect_port)
     services = [*servers, schedules]
+    say("starting: the first time takes up to a minute")
     try:
         for server in servers:
             server.start()
@@ -182,6 +190,9 @@ def _prefect_settings(home: Home, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(folder),
         # The UI calls the port that this setting names, whatever --port says.
         "PREFECT_SERVER_API_PORT": str(port),
+        # Its first UI shows a form's fields beside the page that is decided on, not below it.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # A server that dies must not take the slots of its concurrency limits with it.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             "prefect.server.concurrency.lease_storage.filesystem"

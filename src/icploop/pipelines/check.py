@@ -89,9 +89,9 @@ def _against_today(
     fits = today["tier"].isin(_ON_A_LIST)
     columns = ["account_id", "name", "tier", "why"]
     missing = today[fits & ~today["account_id"].isin(listed) & (today["why"] != CUSTOMER)]
-    may_be = today["why"].isna() | today["why"].isin([BEYOND, HELD_BACK])
-    doubtful = today[today["account_id"].isin(by_score) & ~(fits & may_be)]
-    return (
-        missing.assign(why=missing["why"].fillna("would be listed today"))[columns],
-        doubtful.assign(why=doubtful["why"].fillna("tier " + doubtful["tier"]))[columns],
-    )
+    why = today["why"].mask(today["why"] == OVERRIDDEN, "override by " + today["override"])
+    missing = missing.assign(why=why[missing.index].fillna("would be listed today"))
+    # By chance, or for want of room, a good account may be left off today's list.
+    still = today["why"].isna() | (fits & today["why"].isin([BEYOND, HELD_BACK]))
+    doubtful = today[today["account_id"].isin(by_score) & ~still]
+    return missing[columns], doubtful.assign(why=why[doubtful.index])[columns]

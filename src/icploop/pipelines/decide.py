@@ -146,6 +146,8 @@ def rollback(
     settings = home.settings()
     lineage = settings.lineage(motion)
     _check_person(settings, who, reason)
+    if which not in (None, registry.PREVIOUS):
+        describe_version(home, motion, which)
     with one_at_a_time(home, lineage, PATIENCE_SECONDS):
         finish(home, settings, motion)
         stands = standing(home, lineage)
@@ -187,9 +189,7 @@ def settle(home: Home, motion: str, as_of: date) -> SettledReport:
     lineage = settings.lineage(motion)
     with one_at_a_time(home, lineage, PATIENCE_SECONDS):
         done = finish(home, settings, motion)
-        pending = standing(home, lineage).pending
-        if pending:
-            done += _by_tags(home, settings, motion, pending, as_of)
+        done += _by_tags(home, settings, motion, as_of)
         if settings.policy.approval == "auto":
             done += _by_policy(home, settings, motion, as_of)
         done += tell(home, settings, lineage, as_of)
@@ -316,35 +316,44 @@ def _former(stands: Standing, motion: str, which: str | None) -> InForce:
     if former is None:
         earlier = ", ".join(known.version for known in stands.history[:-1]) or "none"
         raise RefusedError(
-            f"Version {number} was not in force before version {stands.in_force.version}; such "
-            f"were: {earlier}"
+            f"Version {number} was not in force before version {stands.in_force.version} (what a "
+            f"rollback took back does not count); such were: {earlier}. Train again with "
+            "`icp retrain --force` to bring its ideas back"
         )
     return former
 
 
-def _by_tags(
-    home: Home, settings: Settings, motion: str, pending: Pending, as_of: date
-) -> list[str]:
-    """Take the decision that a person wrote on the waiting version in MLflow, if there is one."""
+def _by_tags(home: Home, settings: Settings, motion: str, as_of: date) -> list[str]:
+    """Take the decisions that people wrote on versions in MLflow; most can only be refused."""
     lineage = settings.lineage(motion)
-    tags = describe_version(home, motion, pending.version).tags
-    for act in ("reject", "approve"):
-        if act not in tags:
-            continue
-        who, _, reason = (part.strip() for part in tags[act].partition(":"))
-        try:
-            _pending(home, settings, motion, pending.version, who, reason)
-            take = _put_in_force if act == "approve" else _refuse
-            take(home, settings, motion, pending, who, reason, as_of)
-            said = f"Version {pending.version}: {act} by {who}, from MLflow"
-        except UnavailableError:
-            raise
-        except IcpError as error:
-            said = f"{error} (write `WHO: REASON`)" if isinstance(error, UsageError) else str(error)
-            registry.tag_version(home, lineage, pending.version, {f"{act}_refused": said})
-        registry.untag_version(home, lineage, pending.version, act)
-        return [said]
-    return []
+    written = [
+        (number, act, known.tags[act])
+        for number, known in registry.versions(home, lineage).items()
+        for act in ("reject", "approve")
+        if act in known.tags
+    ]
+    return [_by_tag(home, settings, motion, *decision, as_of) for decision in written]
+
+
+def _by_tag(
+    home: Home, settings: Settings, motion: str, number: str, act: str, value: str, as_of: date
+) -> str:
+    """Take one decision, `WHO: REASON`; what is refused is written beside it."""
+    lineage = settings.lineage(motion)
+    who, _, reason = (part.strip() for part in value.partition(":"))
+    try:
+        pending = _pending(home, settings, motion, number, who, reason)
+        take = _put_in_force if act == "approve" else _refuse
+        take(home, settings, motion, pending, who, reason, as_of)
+        said = f"Version {number}: {act} by {who}, from MLflow"
+    except UnavailableError:
+        raise
+    except IcpError as error:
+        remedy = " (write `WHO: REASON`)" if isinstance(error, UsageError) else ""
+        said = f"Version {number}: {act} was refused. {error}{remedy}"
+        registry.tag_version(home, lineage, number, {f"{act}_refused": said})
+    registry.untag_version(home, lineage, number, act)
+    return said
 
 
 def _by_policy(home: Home, settings: Settings, motion: str, as_of: date) -> list[str]:

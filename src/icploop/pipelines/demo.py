@@ -265,7 +265,7 @@ def _settings_text(world: World) -> str:
         "currency": "USD",
         "motions": [MOTION],
         "dimensions": world.attributes,
-        "trigger": {"closed_deals": 100},
+        "trigger": {"closed_deals": 120},
         "capacity": {"share": 0.25},
         "hypothesis": [
             {"attribute": "employees", "between": [200, 2000], "points": 2},

@@ -38,12 +38,14 @@ def notices_of(
 ) -> Iterator[Notice]:
     """Everything there is to tell of a lineage, oldest first."""
     rows = [sealed for sealed in ledger if sealed.row.motion == lineage]
+    standing = standing_of([sealed.row for sealed in rows])
+    waiting = standing.pending.version if standing.pending else None
     for sealed in rows:
-        if said := _text(sealed.row, lineage):
-            event, text = said
-            row = sealed.row
-            yield Notice(f"{sealed.number}", event, text, row.version, row.as_of)
-    yield from _of_standing(standing_of([s.row for s in rows]), settings, lineage, as_of)
+        row, said = sealed.row, _text(sealed.row, lineage)
+        # What was decided meanwhile asks for nothing any more.
+        if said and (said[0] != "pending" or row.version == waiting):
+            yield Notice(f"{sealed.number}", *said, row.version, row.as_of)
+    yield from _of_standing(standing, settings, lineage, as_of)
 
 
 def send_notices(home: Home, settings: Settings, lineage: str, as_of: date) -> None:
@@ -105,7 +107,11 @@ def _of_standing(
         current = stands.in_force.version if stands.in_force else "none"
         text = f"{version} is stale: {current} came into force meanwhile. It is judged again."
         yield Notice(f"stale:{pending.version}:{current}", "stale", text, pending.version, as_of)
+        return
+    expires = pending.expires_on(settings.policy)
+    if as_of >= expires:
+        text = f"{version} was not decided on, and expired on {expires}. Train again."
+        yield Notice(f"expired:{pending.version}", "expired", text, pending.version, as_of)
     elif as_of >= pending.since + timedelta(days=settings.policy.overdue_days):
-        expires = pending.expires_on(settings.policy)
         text = f"{version} has waited for approval since {pending.since}; it expires on {expires}."
         yield Notice(f"overdue:{pending.version}", "overdue", text, pending.version, as_of)

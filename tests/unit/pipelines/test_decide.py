@@ -300,6 +300,10 @@ class TestRollback:
         with pytest.raises(RefusedError, match="the first of `default` that came into force"):
             rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
 
+    def test_a_version_that_is_none_is_wrong_usage(self, waiting: Home):
+        with pytest.raises(UsageError, match="'abc' is no version of icp-default"):
+            rollback(waiting, MOTION, "abc", who="Ada", reason="r", as_of=TODAY)
+
     def test_only_to_a_version_that_was_in_force(self, waiting: Home):
         approve_2(waiting)
         with pytest.raises(RefusedError, match=r"Version 2 was not in force before.*such were: 1"):
@@ -345,6 +349,14 @@ class TestWhatWasDecidedElsewhere:
         assert told in tags["approve_refused"]
         assert "approve" not in tags
         assert registry.aliases(waiting, MOTION)["champion"] == "1"
+
+    def test_a_tag_on_a_version_that_does_not_wait_is_answered_too(self, waiting: Home):
+        registry.tag_version(waiting, MOTION, "1", {"approve": "Ada: again"})
+        (said,) = settle(waiting, MOTION, TODAY).done
+        assert said.startswith("Version 1: approve was refused. Version 1 is not waiting")
+        tags = registry.describe(waiting, MOTION, "1").tags
+        assert (tags["approve_refused"], "approve" in tags) == (said, False)
+        assert registry.aliases(waiting, MOTION)["challenger"] == "2"
 
     def test_where_the_policy_asks_nobody_what_passed_comes_into_force(self, waiting: Home):
         _set(waiting, policy={"approval": "auto"})

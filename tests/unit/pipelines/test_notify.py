@@ -20,11 +20,18 @@ def notices(home: Home, as_of: date) -> list[Notice]:
     return list(notices_of(ledger, home.settings(), MOTION, as_of))
 
 
+def test_what_nobody_decided_on_in_time_is_told(waiting: Home):
+    last = notices(waiting, date(2025, 3, 2))[-1]
+    assert (last.event, last.version) == ("expired", "2")
+    assert "expired on 2025-03-02. Train again" in last.text
+
+
 @pytest.mark.parametrize(("days", "expected"), [(6, False), (7, True), (29, True)])
 def test_ops_are_reminded_of_what_waits_too_long(waiting: Home, days: int, expected: bool):
     day = date.fromordinal(WAITING_SINCE.toordinal() + days)
     found = [notice.event for notice in notices(waiting, day)]
-    assert found[:3] == ["pending", "promoted", "pending"]
+    # Version 1 was decided on, so nobody is asked about it any more.
+    assert found[:2] == ["promoted", "pending"]
     assert ("overdue" in found) == expected
 
 
@@ -41,9 +48,9 @@ def test_each_is_sent_once(waiting: Home, receiver: Receiver):  # noqa: F811
     approve(waiting, MOTION, "2", who="Ada", reason="reviewed", as_of=WAITING_SINCE)
     settle(waiting, MOTION, WAITING_SINCE)
     sent = [json.loads(body) for _, body in receiver.got]
-    assert [notice["event"] for notice in sent] == ["pending", "promoted", "pending", "promoted"]
+    assert [notice["event"] for notice in sent] == ["promoted", "pending", "promoted"]
     assert sent[-1]["text"] == "ICP version 2 of default is in force, approved by Ada: reviewed"
-    assert len({notice["id"] for notice in sent}) == 4
+    assert len({notice["id"] for notice in sent}) == 3
     assert {notice["lineage"] for notice in sent} == {"default"}
 
 
@@ -57,4 +64,4 @@ def test_a_receiver_that_is_down_fails_nothing_and_gets_it_later(
     assert len(receiver.got) == 3
     settle(waiting, MOTION, WAITING_SINCE)
     delivered = [json.loads(body)["event"] for _, body in receiver.got[3:]]
-    assert delivered == ["pending", "promoted", "pending", "promoted"]
+    assert delivered == ["promoted", "promoted"]
