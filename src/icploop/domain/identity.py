@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +161,30 @@ def match(
     again = found["account_id"].notna() & found["account_id"].duplicated(keep=False) & by_another
     found.loc[again, ["account_id", "rule"]] = [None, "ambiguous"]
     return Matches(found.astype({"billed_as": "str", "account_id": "str", "mrr": "float64"}))
+
+
+def billing_by_customer(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One row for each id of billing that comes in parts, as `match` reads it.
+
+    Its money is added up row by row, so that the parts change no bit of it; `domain` and `name` are
+    the last that were given.
+    """
+    money = pd.Series(dtype="float64", index=pd.Index([], dtype="str"))
+    called = pd.DataFrame(columns=["domain", "name"], dtype="str")
+    for part in parts:
+        rows, ids = pd.factorize(part["account_id"].astype("str"))
+        named = rows >= 0
+        own = money.reindex(ids).fillna(0.0).to_numpy(copy=True)
+        mrr = part["mrr"].to_numpy(dtype="float64", na_value=0.0)
+        np.add.at(own, rows[named], np.nan_to_num(mrr[named]))
+        others = money[~money.index.isin(ids)]
+        money = pd.concat([others, pd.Series(own, index=pd.Index(ids, dtype="str"))])
+        given = [column for column in called if column in part and part[column].notna().any()]
+        if given:
+            latest = part.groupby("account_id")[given].last()
+            called = latest.combine_first(called)
+    found = pd.DataFrame({"mrr": money}).join(called.astype("str"))
+    return found.rename_axis("account_id").reset_index()
 
 
 def duplicates(accounts: pd.DataFrame) -> pd.DataFrame:

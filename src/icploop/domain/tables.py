@@ -123,8 +123,37 @@ def check_table(
     """
     contract = CONTRACTS[name]
     _require_columns(name, contract, raw, place)
+    by_themselves = check_rows(
+        name,
+        _without_repeats(raw, contract),
+        max_money=max_money,
+        dates=dates,
+        attributes=attributes,
+        place=place,
+    )
+    good = by_themselves.rows
+    repeated = _repeated_keys(good, contract)
+    kept = good[~good.index.isin(repeated["row"])]
+    return CheckedTable(kept, _faults([by_themselves.faults, repeated]), by_themselves.emptied)
+
+
+def check_rows(
+    name: TableName,
+    raw: pd.DataFrame,
+    *,
+    max_money: float,
+    dates: str | None = None,
+    attributes: Iterable[Attribute] = (),
+    place: str,
+) -> CheckedTable:
+    """As `check_table`, without the rules about several rows: each row is judged by itself.
+
+    So a table in parts gives what the whole gives; rows that repeat one another all stay.
+    """
+    contract = CONTRACTS[name]
+    _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
-    frame = _without_repeats(raw, contract)
+    frame = raw.copy()
     for column in contract.texts:
         frame[column] = read_text(_column(frame, column))
     for column in contract.moments:
@@ -147,9 +176,7 @@ def check_table(
     fresh = [(r, c) not in known for r, c in zip(broken["row"], broken["column"], strict=True)]
     faults = _faults([unreadable, broken[fresh]])
     good = frame[~frame.index.isin(faults["row"])]
-    repeated = _repeated_keys(good, contract)
-    kept = good[~good.index.isin(repeated["row"])]
-    return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
+    return CheckedTable(good, faults, _faults(emptied))
 
 
 def unknown_accounts(rows: pd.DataFrame, known: Iterable[str]) -> pd.DataFrame:
@@ -240,7 +267,8 @@ def _read(
     column: str, values: pd.Series, kind: Kind, dates: str | None = None
 ) -> tuple[pd.Series, pd.DataFrame]:
     typed = read_kind(values, kind, dates)
-    unreadable = values[typed.isna() & read_text(values).notna()]
+    missing = values[typed.isna()]
+    unreadable = missing[read_text(missing).notna()]
     return typed, _fault_lines(unreadable, column, _RULES[kind].format(column=column))
 
 
@@ -253,9 +281,9 @@ def _column(frame: pd.DataFrame, column: str) -> pd.Series:
 def _without_repeats(raw: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
     """Signals may repeat (two tickets on one day); a repeated row of a keyed table says nothing."""
     if not contract.key:
-        return raw.copy()
+        return raw
     as_text = raw.astype("str")
-    return raw[~as_text.duplicated()].copy()
+    return raw[~as_text.duplicated()]
 
 
 def _require_columns(name: str, contract: TableContract, raw: pd.DataFrame, place: str) -> None:

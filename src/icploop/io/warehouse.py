@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -36,6 +36,15 @@ QUARANTINE_COLUMNS = [
     "record",
 ]
 
+QUARANTINE_TYPES = (
+    "table_name VARCHAR, source VARCHAR, row BIGINT, column_name VARCHAR, rule VARCHAR, "
+    "value VARCHAR, kept BOOLEAN, record VARCHAR"
+)
+# A name that no source would give to a column of its own.
+ROW_IN_SOURCE = "_row_in_source"
+
+# What DuckDB may hold in memory; more of a large table waits on disk, beside the warehouse.
+_MEMORY = "768MB"
 # Other processes hold the file for moments only.
 _PATIENCE_SECONDS = 10.0
 # What is kept of an account that could stand on a list, besides the list's day.
@@ -51,6 +60,20 @@ class Batch:
     source: str
     rows: pd.DataFrame
     quarantine: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class BatchInParts:
+    """As `Batch`, for a table that is not held in memory: it waits in a DuckDB file.
+
+    There `name` is followed by `_good` (good rows, by ROW_IN_SOURCE), `_refused` (numbers of rows
+    among them that are not to be stored) and `_lines` (for the quarantine).
+    """
+
+    table: TableName
+    source: str
+    file: Path
+    name: str
 
 
 Record = dict[str, Any]
@@ -75,22 +98,25 @@ class Warehouse:
 
     path: Path
 
-    def store(self, batches: list[Batch]) -> dict[str, dict[str, int]]:
+    def store(self, batches: Sequence[Batch | BatchInParts]) -> dict[str, dict[str, int]]:
         """Bring the tables to what the batches say, all or nothing, and count by table.
 
         A row replaces the row with the same key; signals, which have no key, are added as often as
         the batch has them beyond what is stored. The same batches twice give the same tables. The
         quarantine of each source is replaced. Counts: rows (in the batch), stored (in the table).
         """
+        waiting = {batch.file for batch in batches if isinstance(batch, BatchInParts)}
         with self._connection() as db:
+            for file in waiting:
+                db.execute(
+                    f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS waiting (READ_ONLY)"
+                )
             db.execute("BEGIN")
             _create(db)
-            for batch in batches:
-                _merge(db, batch)
-            db.execute("COMMIT")
             read = dict.fromkeys(TABLES, 0)
             for batch in batches:
-                read[batch.table] += len(batch.rows)
+                read[batch.table] += _merge(db, batch)
+            db.execute("COMMIT")
             return {
                 batch.table: {"rows": read[batch.table], "stored": _count(db, batch.table)}
                 for batch in batches
@@ -118,12 +144,15 @@ class Warehouse:
         return found.astype("str")
 
     def tables(self) -> Tables:
-        """All that is stored. Raises DataError before the first ingest."""
+        """All that is stored; of revenue, which is long, account_id as a category in order.
+
+        Raises DataError before the first ingest.
+        """
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; run `icp ingest` first")
         with self._connection() as db:
             _create(db)
-            frames = {name: _typed(db.execute(f"FROM {name}").df(), name) for name in TABLES}
+            frames = {name: _stored(db, name) for name in TABLES}
         return Tables(**frames)
 
     def observations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -299,6 +328,7 @@ class Warehouse:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._opened() as db:
+                db.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 2")
                 yield db
         except (duckdb.OperationalError, OSError) as error:
             raise UnavailableError(
@@ -330,10 +360,7 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
             for column in getattr(contract, group)
         ]
         db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})")
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS quarantine (table_name VARCHAR, source VARCHAR, row BIGINT, "
-        "column_name VARCHAR, rule VARCHAR, value VARCHAR, kept BOOLEAN, record VARCHAR)"
-    )
+    db.execute(f"CREATE TABLE IF NOT EXISTS quarantine ({QUARANTINE_TYPES})")
     db.execute(
         "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, written_at VARCHAR, "
         "event VARCHAR, motion VARCHAR, as_of DATE, version VARCHAR, who VARCHAR, reason VARCHAR, "
@@ -385,26 +412,45 @@ def _seal(db: duckdb.DuckDBPyConnection, row: LedgerRow) -> None:
     )
 
 
-def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
-    incoming = _for_storage(batch.rows, batch.table)
-    db.register("incoming", incoming)
-    _widen(db, batch.table)
-    key = CONTRACTS[batch.table].key
-    if key:
-        same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
-        db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
-        db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
-    else:
-        _add_missing_repeats(db, batch.table)
-    db.unregister("incoming")
-    db.execute(
-        "DELETE FROM quarantine WHERE table_name = ? AND source = ?", [batch.table, batch.source]
-    )
-    quarantine = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
-    if len(quarantine):
-        db.register("refused", quarantine.astype({"row": "int64", "kept": "bool"}))
+def _merge(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> int:
+    """Bring one table to what a batch says; the number of good rows that came."""
+    with _offered(db, batch):
+        _widen(db, batch.table)
+        came, stored = _count(db, "incoming"), _count(db, batch.table)
+        if key := CONTRACTS[batch.table].key:
+            same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
+            if stored:
+                db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
+            db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
+        else:
+            _add_missing_repeats(db, batch.table)
+        db.execute(
+            "DELETE FROM quarantine WHERE table_name = ? AND source = ?",
+            [batch.table, batch.source],
+        )
         db.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused")
-        db.unregister("refused")
+    return came
+
+
+@contextmanager
+def _offered(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> Iterator[None]:
+    """Let SQL see a batch: its good rows as `incoming`, lines for the quarantine as `refused`."""
+    if isinstance(batch, BatchInParts):
+        good, refused = (f"waiting.{batch.name}_{what}" for what in ("good", "refused"))
+        db.execute(
+            f"CREATE TEMP VIEW incoming AS SELECT * EXCLUDE ({ROW_IN_SOURCE}) FROM {good} "
+            f"ANTI JOIN {refused} ON {ROW_IN_SOURCE} = {refused}.row"
+        )
+        db.execute(f"CREATE TEMP VIEW refused AS FROM waiting.{batch.name}_lines")
+        yield
+        db.execute("DROP VIEW incoming; DROP VIEW refused")
+        return
+    lines = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
+    db.register("incoming", for_storage(batch.rows, batch.table))
+    db.register("refused", lines.astype({"row": "int64", "kept": "bool"}))
+    yield
+    db.unregister("incoming")
+    db.unregister("refused")
 
 
 def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: TableName) -> None:
@@ -455,7 +501,7 @@ def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
+def for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
     """Canonical columns as they are typed; anything else that is not a plain type becomes text."""
     # Canonical ones first: of two names that differ in case only, DuckDB renames the later one.
     canonical = CONTRACTS[table].columns
@@ -472,7 +518,12 @@ def _as_plain(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
-def _typed(stored: pd.DataFrame, table: TableName) -> pd.DataFrame:
-    for column in CONTRACTS[table].texts:
-        stored[column] = stored[column].astype("str")
-    return stored
+def _stored(db: duckdb.DuckDBPyConnection, table: TableName) -> pd.DataFrame:
+    if table == "revenue":
+        db.execute(
+            "CREATE TEMP TYPE billed AS ENUM (SELECT DISTINCT account_id FROM revenue "
+            "WHERE account_id IS NOT NULL ORDER BY account_id)"
+        )
+        return db.execute("SELECT * REPLACE (account_id::billed AS account_id) FROM revenue").df()
+    found = db.execute(f"FROM {table}").df()
+    return found.astype(dict.fromkeys(CONTRACTS[table].texts, "str"))

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.history import HistoryReach, reach
 from icploop.domain.identity import Matches
-from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
+from icploop.domain.tables import (
+    FAULT_COLUMNS,
+    CheckedTable,
+    check_rows,
+    check_table,
+    unknown_accounts,
+)
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.io.sources import Landing, RawTable, pull
+from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
 from icploop.io.sources.files import of_folder
-from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.io.staging import PartSizes, Staging
+from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, BatchInParts, Warehouse
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
-from icploop.settings import Settings
+from icploop.settings import Settings, TableName
 
 
 @dataclass(frozen=True)
@@ -52,25 +62,69 @@ class IngestReport:
         }
 
 
-def ingest(home: Home, folder: Path | None = None) -> IngestReport:
+@dataclass(frozen=True)
+class Faults:
+    """What was found in a table: bad rows, broken rules of bad rows and of emptied cells, by rule.
+
+    `examples` has a value and its row of each rule that a bad row broke.
+    """
+
+    bad: int
+    refused: Counter[str]
+    emptied: Counter[str]
+    examples: dict[str, tuple[str, int]]
+
+    @classmethod
+    def of(cls, checked: CheckedTable, unreadable: pd.DataFrame) -> Faults:
+        """The faults of rows that were checked together, and of lines that are no rows."""
+        first = checked.faults.drop_duplicates("rule")
+        examples = zip(first["value"], first["row"], strict=True)
+        return cls(
+            checked.bad_rows + len(unreadable),
+            Counter(checked.faults["rule"]) + Counter(unreadable["rule"]),
+            Counter(checked.emptied["rule"]),
+            dict(zip(first["rule"], examples, strict=True)),
+        )
+
+    def __add__(self, other: Faults) -> Faults:
+        """Those of both; of examples the one that comes first in the source."""
+        examples = dict(self.examples)
+        for rule, example in other.examples.items():
+            examples[rule] = min(examples.get(rule, example), example, key=itemgetter(1))
+        return Faults(
+            self.bad + other.bad,
+            self.refused + other.refused,
+            self.emptied + other.emptied,
+            examples,
+        )
+
+
+def ingest(home: Home, folder: Path | None = None, sizes: PartSizes | None = None) -> IngestReport:
     """Bring the warehouse to what the sources say (or a folder of canonical files).
 
-    All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Raises
-    DataError, with nothing changed, for an unreadable file, a missing required column, or more than
-    `ingest.max_bad_share` of a table in quarantine. What was read page by page from a server stays
-    in the landing even then: the next run goes on there.
+    All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Revenue
+    and signals of large files are read in parts (`sizes`), with the same result. Raises DataError,
+    with nothing changed, for an unreadable file, a missing required column, or more than
+    `ingest.max_bad_share` of a table in quarantine; RefusedError while another ingest of large
+    files runs. What was read page by page from a server stays in the landing even then: the next
+    run goes on there.
     """
+    with Staging(home, sizes) as staging:
+        return _ingest(home, folder, staging)
+
+
+def _ingest(home: Home, folder: Path | None, staging: Staging) -> IngestReport:
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
-    raw: list[tuple[str, RawTable]] = []
+    raw: list[tuple[str, GivenTable]] = []
     if folder is not None:
         landing = Landing(warehouse, "folder")
-        tables = pull(of_folder(folder), home.root, str(folder), landing)
+        tables = pull(of_folder(folder), home.root, str(folder), landing, staging)
         raw += [("folder", table) for table in tables]
     else:
         for name, source in home.sources().items():
             place = f"conf/sources/{name}.yaml"
-            tables = pull(source, home.root, place, Landing(warehouse, name))
+            tables = pull(source, home.root, place, Landing(warehouse, name), staging)
             raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
@@ -78,102 +132,172 @@ def ingest(home: Home, folder: Path | None = None) -> IngestReport:
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
-    batches: list[Batch] = []
-    found: Matches | None = None
+    batches: list[Batch | BatchInParts] = []
+    found: list[tuple[TableName, Faults]] = []
+    matches: Matches | None = None
     for name, given in raw:
         table = given
         if table.table == "revenue":
-            found = found or matches_of(raw, warehouse, batches, settings)
-            table = under_its_accounts(table, found)
-        checked = _checked(table, settings, f"{name} ({table.origin})", known)
-        if table.table == "accounts":
-            known |= set(checked.rows["account_id"])
-        batches.append(_batch(name, table, checked, settings.ingest.max_bad_share))
+            matches = matches or matches_of(raw, warehouse, batches, settings)
+            table = under_its_accounts(table, matches)
+        check = _Check(settings, f"{name} ({table.origin})", known)
+        source = f"{name}:{table.origin}"
+        batch: Batch | BatchInParts
+        if isinstance(table, RawTable):
+            batch, faults = _at_once(check, table, source)
+        else:
+            batch, faults = _in_parts(check, table, source, staging)
+        _stop_if_too_bad(check.place, table, faults, settings.ingest.max_bad_share)
+        if table.table == "accounts" and isinstance(batch, Batch):
+            known |= set(batch.rows["account_id"])
+        batches.append(batch)
+        found.append((table.table, faults))
+    staging.close()
     stored = warehouse.store(batches)
     return _report(
-        batches,
+        found,
         stored,
         reach(*warehouse.observations()),
         personal=tuple(personal),
-        identity=who_is_who(found, batches, warehouse) if found else None,
+        identity=who_is_who(matches, batches, warehouse) if matches else None,
     )
 
 
-def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:
-    checked = check_table(
-        table.table,
-        table.rows,
-        max_money=settings.ingest.max_money,
-        dates=table.dates,
-        attributes=settings.attributes if table.table == "accounts" else (),
-        place=place,
-    )
-    if table.table == "accounts":
-        return checked
-    strangers = unknown_accounts(checked.rows, known)
-    rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
-    return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
+@dataclass(frozen=True)
+class _Check:
+    """Rows held against the contract and against the accounts that are known."""
+
+    settings: Settings
+    place: str
+    known: set[str]
+
+    def rows(
+        self, table: TableName, raw: pd.DataFrame, dates: str | None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Rows that are good by themselves, and raw rows that others could be like or push out."""
+        checked = self._by(check_rows, table, raw, dates)
+        strangers = unknown_accounts(checked.rows, self.known)
+        doubtful = pd.concat([checked.faults["row"], checked.emptied["row"], strangers["row"]])
+        return checked.rows, raw[raw.index.isin(doubtful)]
+
+    def table(self, table: TableName, raw: pd.DataFrame, dates: str | None) -> CheckedTable:
+        """All rows that could be alike, together."""
+        checked = self._by(check_table, table, raw, dates)
+        if table == "accounts":
+            return checked
+        strangers = unknown_accounts(checked.rows, self.known)
+        rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
+        return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
+
+    def _by(
+        self,
+        check: Callable[..., CheckedTable],
+        table: TableName,
+        raw: pd.DataFrame,
+        dates: str | None,
+    ) -> CheckedTable:
+        return check(
+            table,
+            raw,
+            max_money=self.settings.ingest.max_money,
+            dates=dates,
+            attributes=self.settings.attributes if table == "accounts" else (),
+            place=self.place,
+        )
 
 
-def _batch(name: str, table: RawTable, checked: CheckedTable, max_bad_share: float) -> Batch:
-    source = f"{name}:{table.origin}"
-    _stop_if_too_bad(f"{name} ({table.origin})", table, checked, max_bad_share)
-    lines = _quarantine_lines(table, checked).assign(table_name=table.table, source=source)
-    return Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
+def _at_once(check: _Check, table: RawTable, source: str) -> tuple[Batch, Faults]:
+    checked = check.table(table.table, table.rows, table.dates)
+    lines = _quarantine_lines(table.rows, checked, table.unreadable)
+    lines = lines.assign(table_name=table.table, source=source)
+    batch = Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
+    return batch, Faults.of(checked, table.unreadable)
 
 
-def _stop_if_too_bad(
-    place: str, table: RawTable, checked: CheckedTable, max_bad_share: float
-) -> None:
-    total = len(table.rows) + len(table.unreadable)
-    bad = checked.bad_rows + len(table.unreadable)
-    if not total or bad / total <= max_bad_share:
+def _in_parts(
+    check: _Check, table: TableInParts, source: str, staging: Staging
+) -> tuple[BatchInParts, Faults]:
+    """As `_at_once`: every row by itself, then those again that others could be like."""
+    sifted = staging.sift(table.table, source)
+    for part in table.parts():
+        sifted.add(*check.rows(table.table, part, table.dates))
+    nothing = CheckedTable(*(pd.DataFrame(columns=FAULT_COLUMNS),) * 3)
+    faults = Faults.of(nothing, table.unreadable)
+    lines = _quarantine_lines(pd.DataFrame(), nothing, table.unreadable)
+    sifted.refuse([], lines.assign(table_name=table.table, source=source))
+    for numbers in sifted.suspects():
+        raw = table.at(numbers)
+        checked = check.table(table.table, raw, table.dates)
+        lines = _quarantine_lines(raw, checked, table.unreadable[:0])
+        refused = raw.index.difference(checked.rows.index)
+        sifted.refuse(refused, lines.assign(table_name=table.table, source=source))
+        faults += Faults.of(checked, table.unreadable[:0])
+    return staging.batch(sifted), faults
+
+
+def _stop_if_too_bad(place: str, table: GivenTable, faults: Faults, max_bad_share: float) -> None:
+    total = len(table) + len(table.unreadable)
+    if not total or faults.bad / total <= max_bad_share:
         return
-    worst = pd.concat([checked.faults["rule"], table.unreadable["rule"]]).value_counts()
-    examples = checked.faults[checked.faults["rule"] == worst.index[0]].head(1)
-    example = "".join(
-        f", such as {value!r} in row {row}"
-        for row, value in zip(examples["row"], examples["value"], strict=True)
-    )
+    [(worst, times)] = faults.refused.most_common(1)
+    example = ""
+    if worst in faults.examples:
+        value, row = faults.examples[worst]
+        example = f", such as {value!r} in row {row}"
     raise DataError(
-        f"{place}: {bad} of {total} rows of `{table.table}` are bad "
-        f"({bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most break "
-        f"the rule “{worst.index[0]}” ({worst.iloc[0]} rows{example}). Nothing was changed. "
+        f"{place}: {faults.bad} of {total} rows of `{table.table}` are bad "
+        f"({faults.bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most "
+        f"break the rule “{worst}” ({times} rows{example}). Nothing was changed. "
         "Mend the export or its mapping, or raise the share in conf/icp.yaml"
     )
 
 
-def _quarantine_lines(table: RawTable, checked: CheckedTable) -> pd.DataFrame:
+def _quarantine_lines(
+    raw: pd.DataFrame, checked: CheckedTable, unreadable: pd.DataFrame
+) -> pd.DataFrame:
     """A line for each broken rule with the source row as JSON; `kept` where only a cell was bad."""
     refused, emptied = checked.faults.assign(kept=False), checked.emptied.assign(kept=True)
     lines = pd.concat([refused, emptied], ignore_index=True).rename(
         columns={"column": "column_name"}
     )
-    records = table.rows.loc[lines["row"].unique()].astype("object")
+    records = raw.loc[lines["row"].unique()].astype("object")
+    cells = zip(records.index, records.to_numpy(), records.notna().to_numpy(), strict=True)
     as_json = {
-        row: json.dumps(dict(record.dropna()), default=str, ensure_ascii=False)
-        for row, record in records.iterrows()
+        row: json.dumps(dict(_given(raw.columns, *found)), default=str, ensure_ascii=False)
+        for row, *found in cells
     }
     lines["record"] = lines["row"].map(as_json)
-    unreadable = table.unreadable.assign(kept=False, record=table.unreadable["value"])
-    return pd.concat([lines, unreadable], ignore_index=True)
+    whole = unreadable.assign(kept=False, record=unreadable["value"])
+    return pd.concat([lines, whole], ignore_index=True)
+
+
+def _given(columns: pd.Index, cells: np.ndarray, given: np.ndarray) -> Iterator[tuple[str, Any]]:
+    return (
+        (column, cell)
+        for column, cell, is_given in zip(columns, cells, given, strict=True)
+        if is_given
+    )
 
 
 def _report(
-    batches: list[Batch],
+    found: Sequence[tuple[TableName, Faults]],
     stored: dict[str, dict[str, int]],
     history: HistoryReach,
     personal: tuple[str, ...],
     identity: dict[str, Any] | None,
 ) -> IngestReport:
-    lines = pd.concat([batch.quarantine for batch in batches], ignore_index=True)
-    for name, counts in stored.items():
-        own = lines[(lines["table_name"] == name) & (lines["kept"] == False)]  # noqa: E712
-        counts["quarantined"] = len(own[["source", "row"]].drop_duplicates())
-    refused, emptied = lines[lines["kept"] == False], lines[lines["kept"] == True]  # noqa: E712
-    return IngestReport(stored, _by_rule(refused), _by_rule(emptied), history, personal, identity)
-
-
-def _by_rule(lines: pd.DataFrame) -> dict[str, int]:
-    counts = (lines["table_name"] + ": " + lines["rule"]).value_counts()
-    return {str(rule): int(count) for rule, count in counts.items()}
+    refused: Counter[str] = Counter()
+    emptied: Counter[str] = Counter()
+    for name, faults in found:
+        counts = stored[name]
+        counts["quarantined"] = counts.get("quarantined", 0) + faults.bad
+        refused.update({f"{name}: {rule}": times for rule, times in faults.refused.items()})
+        emptied.update({f"{name}: {rule}": times for rule, times in faults.emptied.items()})
+    return IngestReport(
+        stored,
+        dict(refused.most_common()),
+        dict(emptied.most_common()),
+        history,
+        personal,
+        identity,
+    )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.tables import read_text
 from icploop.errors import DataError
+from icploop.io.staging import KeptRows
 from icploop.settings import MappedTable, TableName
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def _none_unreadable() -> pd.DataFrame:
+    return pd.DataFrame(columns=["row", "rule", "value"])
 
 
 @dataclass(frozen=True)
@@ -23,9 +32,70 @@ class RawTable:
     origin: str
     rows: pd.DataFrame
     dates: str | None = None
-    unreadable: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["row", "rule", "value"])
-    )
+    unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """All rows, at once."""
+        yield self.rows
+
+    def every(self, step: int) -> pd.DataFrame:
+        """Each `step`-th row, from the first on."""
+        return self.rows.iloc[::step]
+
+    def changed(self, change: Change) -> RawTable:
+        """The table with its rows changed, row by row."""
+        return replace(self, rows=change(self.rows))
+
+
+@dataclass(frozen=True)
+class TableInParts:
+    """Rows of one table that is too large to be held at once; otherwise as `RawTable`."""
+
+    table: TableName
+    origin: str
+    kept: KeptRows
+    change: Change
+    dates: str | None = None
+    unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
+
+    def __len__(self) -> int:
+        return self.kept.count
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """All rows, by parts; one empty part where there are none."""
+        return map(self._as_given, self.kept.parts())
+
+    def every(self, step: int) -> pd.DataFrame:
+        """Each `step`-th row, from the first on."""
+        return self._as_given(self.kept.every(step))
+
+    def at(self, numbers: np.ndarray) -> pd.DataFrame:
+        """The rows with these numbers, in order."""
+        left_out = np.searchsorted(self._unreadable_rows(), numbers)
+        return self._as_given(self.kept.at(numbers - 1 - left_out))
+
+    def changed(self, change: Change) -> TableInParts:
+        """The table with its rows changed, row by row, when they are read."""
+        before = self.change
+        return replace(self, change=lambda rows: change(before(rows)))
+
+    def _as_given(self, rows: pd.DataFrame) -> pd.DataFrame:
+        # Lines that could not be read have their numbers too, and leave gaps.
+        gaps = self._unreadable_rows()
+        readable_before = gaps - np.arange(len(gaps))
+        number = rows.index.to_numpy() + 1
+        rows.index = pd.Index(number + np.searchsorted(readable_before, number, side="right"))
+        return self.change(rows)
+
+    def _unreadable_rows(self) -> np.ndarray:
+        rows = np.unique(self.unreadable["row"].to_numpy(dtype="int64"))
+        return rows[rows >= 1]
+
+
+GivenTable = RawTable | TableInParts
 
 
 def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str) -> pd.DataFrame:

@@ -1,0 +1,279 @@
+"""Large tables on their way into the warehouse: in parts, in a file of their own beside it.
+
+Such a table waits here twice: as its source has it, and with its good rows typed. The file lives as
+long as one ingest; what a killed one left behind is removed by the next that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from icploop.domain.tables import CONTRACTS
+from icploop.errors import UnavailableError
+from icploop.io.home import Home
+from icploop.io.lock import one_at_a_time
+from icploop.io.warehouse import (
+    QUARANTINE_COLUMNS,
+    QUARANTINE_TYPES,
+    ROW_IN_SOURCE,
+    BatchInParts,
+    for_storage,
+)
+from icploop.settings import TableName
+
+# Accounts and deals are few beside what is told of them, and are needed as a whole.
+_MAY_BE_LARGE: frozenset[TableName] = frozenset({"revenue", "signals"})
+_MEMORY = "384MB"
+
+
+@dataclass(frozen=True)
+class PartSizes:
+    """A table whose files have `large_bytes` or more is read in parts of `rows` rows."""
+
+    large_bytes: int = 1 << 24
+    rows: int = 500_000
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """All rows of a large table as its source has them, counted from 0 in the source's order."""
+
+    db: duckdb.DuckDBPyConnection
+    name: str
+    columns: tuple[str, ...]
+    types: dict[str, object]
+    is_text: bool
+    count: int
+    part: int
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """Every row once, in order, by parts; one empty part where there are none."""
+        for start in range(0, max(self.count, 1), self.part):
+            end = min(start + self.part, self.count)
+            yield self._read("rowid >= ? AND rowid < ?", [start, end], range(start, end))
+
+    def every(self, step: int) -> pd.DataFrame:
+        """Each `step`-th row, from the first on."""
+        return self._read("rowid % ? = 0", [step], range(0, self.count, step))
+
+    def at(self, positions: Iterable[int]) -> pd.DataFrame:
+        """The rows at these positions, in order."""
+        asked = pd.DataFrame({"position": sorted(positions)}, dtype="int64")
+        self.db.register("asked", asked)
+        try:
+            return self._read("rowid IN (SELECT position FROM asked)", [], asked["position"])
+        finally:
+            self.db.unregister("asked")
+
+    def _read(self, where: str, values: list[int], positions: Iterable[int]) -> pd.DataFrame:
+        found = self.db.execute(f"FROM {self.name} WHERE {where} ORDER BY rowid", values)
+        # Through Arrow text is read four times as fast.
+        rows = found.to_arrow_table().to_pandas() if self.is_text else found.df()
+        # A part may happen to have no missing cell; its types are those of the whole all the same.
+        rows = rows.astype({c: t for c, t in self.types.items() if rows[c].dtype != t})
+        rows.columns = pd.Index(self.columns)
+        rows.index = pd.Index(positions, dtype="int64")
+        return rows
+
+
+class Staging:
+    """Where the large tables of one ingest wait. The file is made when the first one comes."""
+
+    def __init__(self, home: Home, sizes: PartSizes | None = None) -> None:
+        self._home = home
+        self._sizes = sizes or PartSizes()
+        self._file = home.warehouse_file.with_name("large-tables.duckdb")
+        self._db: duckdb.DuckDBPyConnection | None = None
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._names = 0
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._db is not None:
+            self.close()
+            self._remove()
+        self._held.close()
+
+    def takes(self, table: TableName, files: Iterable[Path]) -> bool:
+        """Whether a table made of these files is read in parts."""
+        if table not in _MAY_BE_LARGE:
+            return False
+        return sum(path.stat().st_size for path in files) >= self._sizes.large_bytes
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection with views and rejected lines of its own.
+
+        Raises RefusedError while another ingest of large tables runs here, UnavailableError where
+        nothing can be written.
+        """
+        if self._db is None:
+            self._held.enter_context(one_at_a_time(self._home, "large-tables"))
+            self._remove()
+            try:
+                self._db = duckdb.connect(str(self._file))
+            except duckdb.OperationalError as error:
+                raise UnavailableError(
+                    f"{self._file} cannot be written: {error}; make its folder writable, or make "
+                    "room on the disk"
+                ) from error
+            self._db.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 2")
+            self._db.execute("CREATE SCHEMA parts")
+        self._cursors.append(self._db.cursor())
+        return self._cursors[-1]
+
+    def keep(self, db: duckdb.DuckDBPyConnection, query: str) -> KeptRows:
+        """Keep what a query on `db` (a `connection` of this) gives. Raises duckdb.Error."""
+        *before, last = duckdb.extract_statements(query)
+        for statement in before:
+            db.execute(statement)
+        described = db.execute(f"DESCRIBE {last.query}").fetchall()
+        # By position: two columns may have one name, or names that differ in their case only.
+        columns = [f"c{i}" for i in range(len(described))]
+        name = self._name("raw")
+        db.execute(f"CREATE TABLE {name} ({', '.join(columns)}) AS {last.query}")
+        return KeptRows(
+            db,
+            name,
+            tuple(column for column, *_ in described),
+            _types_of_the_whole(db, name),
+            all(sql_type == "VARCHAR" for _, sql_type, *_ in described),
+            _count(db, name),
+            self._sizes.rows,
+        )
+
+    def sift(self, table: TableName, source: str) -> Sifted:
+        """An empty place for the good rows of a table, and for what of it goes into quarantine."""
+        db, name = self.connection(), self._name("sifted")
+        db.execute(f"CREATE TABLE {name}_doubt (row BIGINT, alike UBIGINT)")
+        db.execute(f"CREATE TABLE {name}_refused (row BIGINT)")
+        db.execute(f"CREATE TABLE {name}_lines ({QUARANTINE_TYPES})")
+        return Sifted(db, table, source, name, self._sizes.rows)
+
+    def close(self) -> None:
+        """Let the warehouse read the file; nothing more can be added."""
+        for cursor in self._cursors:
+            cursor.close()
+        if self._db is not None:
+            self._db.close()
+
+    def batch(self, sifted: Sifted) -> BatchInParts:
+        """What the warehouse is to store, once this is closed."""
+        return BatchInParts(sifted.table, sifted.source, self._file, sifted.name)
+
+    def _name(self, kind: str) -> str:
+        self._names += 1
+        return f"parts.{kind}_{self._names}"
+
+    def _remove(self) -> None:
+        for leftover in self._file.parent.glob(f"{self._file.name}*"):
+            if leftover.is_dir():
+                for spilled in leftover.iterdir():
+                    spilled.unlink()
+                leftover.rmdir()
+            else:
+                leftover.unlink()
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """The rows of a large table that are good by themselves, and what is still to be looked at.
+
+    Rows whose key comes again, and bad ones, which may repeat each other, can lie in different
+    parts. So they are set aside and looked at once more, those that could be alike together.
+    """
+
+    db: duckdb.DuckDBPyConnection
+    table: TableName
+    source: str
+    name: str
+    part: int
+
+    def add(self, good: pd.DataFrame, doubtful: pd.DataFrame) -> None:
+        """Add a part: rows that are good by themselves, and raw rows to look at once more.
+
+        Both bear the row's number in the source as their index; a row may be in both.
+        """
+        stored = for_storage(good, self.table)
+        stored.insert(0, ROW_IN_SOURCE, good.index.astype("int64"))
+        texts = doubtful.astype("str")
+        alike = pd.DataFrame(
+            {
+                "row": doubtful.index.astype("int64"),
+                "alike": pd.util.hash_pandas_object(texts, index=False).astype("uint64"),
+            }
+        )
+        with _registered(self.db, stored=stored, alike=alike):
+            self.db.execute(f"CREATE TABLE IF NOT EXISTS {self.name}_good AS FROM stored LIMIT 0")
+            self.db.execute(f"INSERT INTO {self.name}_good FROM stored")
+            self.db.execute(f"INSERT INTO {self.name}_doubt FROM alike")
+
+    def suspects(self) -> Iterator[np.ndarray]:
+        """The numbers of all rows to look at once more, rows that could be alike together."""
+        good, doubt, suspect = (f"{self.name}_{what}" for what in ("good", "doubt", "suspect"))
+        key = ", ".join(CONTRACTS[self.table].key) or ROW_IN_SOURCE
+        self.db.execute(
+            f"CREATE TABLE {suspect} AS "
+            f"WITH keyed AS (SELECT {ROW_IN_SOURCE} AS row, hash({key}) AS alike FROM {good}), "
+            "again AS (SELECT alike FROM keyed GROUP BY alike HAVING count(*) > 1) "
+            "SELECT row, alike FROM keyed "
+            f"WHERE alike IN (FROM again) OR row IN (SELECT row FROM {doubt}) "
+            f"UNION ALL SELECT row, alike FROM {doubt} ANTI JOIN keyed USING (row)"
+        )
+        pieces = _count(self.db, suspect) // self.part + 1
+        for piece in range(pieces):
+            found = self.db.execute(
+                f"SELECT row FROM {suspect} WHERE alike % ? = ? ORDER BY row", [pieces, piece]
+            )
+            if len(rows := found.fetchnumpy()["row"]):
+                yield rows
+
+    def refuse(self, rows: Iterable[int], lines: pd.DataFrame) -> None:
+        """Leave these rows out of the good ones, and keep lines for the quarantine."""
+        refused = pd.DataFrame({"row": list(rows)}, dtype="int64")
+        told = lines.reindex(columns=QUARANTINE_COLUMNS).astype({"row": "int64", "kept": "bool"})
+        with _registered(self.db, refused=refused, told=told):
+            self.db.execute(f"INSERT INTO {self.name}_refused FROM refused")
+            self.db.execute(f"INSERT INTO {self.name}_lines BY NAME FROM told")
+
+
+@contextmanager
+def _registered(db: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> Iterator[None]:
+    """Let SQL see frames by their names while a block runs."""
+    for name, frame in frames.items():
+        db.register(name, frame)
+    yield
+    for name in frames:
+        db.unregister(name)
+
+
+def _types_of_the_whole(db: duckdb.DuckDBPyConnection, name: str) -> dict[str, object]:
+    """The pandas types of columns that are no text: a missing cell anywhere may change one."""
+    types: dict[str, object] = {}
+    for column, sql_type, *_ in db.execute(f"DESCRIBE {name}").fetchall():
+        if sql_type != "VARCHAR":
+            cells = f"SELECT {column} FROM {name} WHERE {column} IS"
+            query = f"({cells} NULL LIMIT 1) UNION ALL ({cells} NOT NULL LIMIT 1)"
+            types[column] = db.execute(query).df()[column].dtype
+    return types
+
+
+def _count(db: duckdb.DuckDBPyConnection, name: str) -> int:
+    found = db.execute(f"SELECT count(*) FROM {name}").fetchone()
+    return int(found[0]) if found else 0
