@@ -141,12 +141,12 @@ def _ingest(home: Home, folder: Path | None, staging: Staging) -> IngestReport:
             matches = matches or matches_of(raw, warehouse, batches, settings)
             table = under_its_accounts(table, matches)
         check = _Check(settings, f"{name} ({table.origin})", known)
-        source = f"{name}:{table.origin}"
+        origin = f"{name}:{table.origin}"
         batch: Batch | BatchInParts
         if isinstance(table, RawTable):
-            batch, faults = _at_once(check, table, source)
+            batch, faults = _at_once(check, table, origin)
         else:
-            batch, faults = _in_parts(check, table, source, staging)
+            batch, faults = _in_parts(check, table, origin, staging)
         _stop_if_too_bad(check.place, table, faults, settings.ingest.max_bad_share)
         if table.table == "accounts" and isinstance(batch, Batch):
             known |= set(batch.rows["account_id"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -140,3 +139,124 @@ def as_parquet(folder: Path) -> None:
         frame["whole"] = pd.array([None if i % 4 else 2**53 + i for i in frame.index], "Int64")
         frame["day"] = pd.to_datetime("2024-01-01") + pd.to_timedelta(frame.index, unit="D")
         frame.to_parquet(path.with_suffix(".parquet"), index=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home that has ingested the tiny company, and has news: twelve more months of revenue."""
+    home = tiny_home(tmp_path / "home")
+    ingest(home)
+    write_csv(inbox(home), {"revenue": news()})
+    return home
+
+
+def news(**last: str) -> pd.DataFrame:
+    """Months that are not stored yet; cells of the last one may be changed."""
+    months = [f"2023-{month:02}-01" for month in range(1, 13)]
+    rows = pd.DataFrame({"account_id": "a1", "month": months, "mrr": "10"})
+    rows.loc[11, list(last)] = list(last.values())
+    return rows
+
+
+def test_a_key_that_comes_again_in_another_part_is_refused_there(home: Home):
+    write_csv(inbox(home), {"revenue": news(month="2023-01-01", mrr="11")})
+    assert in_parts(home).rules == {"revenue: the key is unique (the first row was kept)": 1}
+    (line,) = Warehouse(home.warehouse_file).quarantine().to_dict("records")
+    assert line["row"] == 12
+    assert json.loads(line["record"]) == {"account_id": "a1", "month": "2023-01-01", "mrr": "11"}
+    revenue = Warehouse(home.warehouse_file).tables().revenue
+    assert revenue.loc[revenue["month"] == "2023-01-01", "mrr"].tolist() == [10.0]
+
+
+def test_a_row_that_comes_again_in_another_part_is_no_fault(home: Home):
+    write_csv(inbox(home), {"revenue": pd.concat([news(), news().head(1)])})
+    report = in_parts(home)
+    assert report.rules == {}
+    assert report.tables["revenue"] == {"rows": 12, "stored": 22, "quarantined": 0}
+
+
+def test_too_many_bad_rows_in_the_last_part_change_nothing(home: Home):
+    bad = news().assign(mrr=["10"] * 9 + ["-1"] * 3)
+    write_csv(inbox(home), {"revenue": bad, "deals": tiny()["deals"].head(1)})
+    told = r"3 of 12 rows of `revenue` are bad .*“mrr >= 0” \(3 rows, such as '-1.0' in row 10\)"
+    with nothing_changes(home), pytest.raises(DataError, match=told):
+        in_parts(home)
+    assert leftovers(home) == []
+
+
+def test_a_query_over_large_files_is_read_in_parts_too(tmp_path: Path):
+    query = "SELECT account_id, month, mrr FROM revenue WHERE mrr <> '' -- all that was billed;"
+    names: dict[str, Any] = {name: {"file": f"{name}.csv"} for name in ("accounts", "deals")}
+    homes = [
+        tiny_home(tmp_path / name, files=files_source(**names, revenue={"query": query}))
+        for name in ("one", "many")
+    ]
+    assert ingest(homes[0]) == in_parts(homes[1])
+    assert contents(homes[0]) == contents(homes[1])
+
+
+def test_billing_under_other_ids_comes_under_its_accounts(tmp_path: Path):
+    homes = [tiny_home(tmp_path / name) for name in ("one", "many")]
+    for home in homes:
+        accounts = tiny()["accounts"].assign(domain=[f"d{i}.example" for i in range(10)])
+        revenue = tiny()["revenue"].assign(domain=["d0.example", None] * 5)
+        revenue["account_id"] = revenue["account_id"].map({"a1": "cus_1", "a4": "a4"})
+        # Sums of these depend on their order.
+        revenue["mrr"] = [".1", ".2", ".3", "1e8", ".7"] * 2
+        write_csv(inbox(home), {"accounts": accounts, "revenue": revenue})
+    assert ingest(homes[0]) == in_parts(homes[1])
+    assert contents(homes[0]) == contents(homes[1])
+    assert set(Warehouse(homes[1].warehouse_file).tables().revenue["account_id"]) == {"a1", "a4"}
+
+
+def test_columns_of_persons_stay_outside(home: Home):
+    people = [f"jane.q{i}@acme.example" for i in range(12)]
+    write_csv(inbox(home), {"revenue": news().assign(contact=people)})
+    (said,) = in_parts(home).personal
+    assert said.startswith("revenue.contact")
+    assert "contact" not in Warehouse(home.warehouse_file).tables().revenue
+    assert leftovers(home) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from icploop.io import staging
+from icploop.io.home import Home
+from icploop.pipelines.ingest import ingest
+
+add, parts = staging.Sifted.add, []
+
+def add_or_die(*part):
+    add(*part)
+    parts.append(part)
+    if len(parts) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+staging.Sifted.add = add_or_die
+ingest(Home(Path(sys.argv[1])), sizes=staging.PartSizes(large_bytes=0, rows=3))
+"""
+
+
+def test_killed_between_two_parts_it_has_changed_nothing_and_the_next_run_does_it_all(home: Home):
+    with nothing_changes(home):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(home.root)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert leftovers(home) != []
+    assert in_parts(home).tables["revenue"] == {"rows": 12, "stored": 22, "quarantined": 0}
+    assert leftovers(home) == []
+
+
+def test_two_at_a_time_are_refused(home: Home):
+    with (
+        nothing_changes(home),
+        one_at_a_time(home, "large-tables"),
+        pytest.raises(RefusedError, match="Another act on `large-tables` is running"),
+    ):
+        in_parts(home)
+
+
+def leftovers(home: Home) -> list[str]:
+    """Files of an ingest that it has not removed; the lock's file may stay."""
+    known = {"inbox", home.warehouse_file.name, ".large-tables.lock"}
+    return sorted({path.name for path in (home.root / "data").iterdir()} - known)
