@@ -28,6 +28,7 @@ from icploop.io.warehouse import (
     ROW_IN_SOURCE,
     BatchInParts,
     for_storage,
+    quoted,
 )
 from icploop.settings import TableName
 
@@ -52,7 +53,6 @@ class KeptRows:
     name: str
     columns: tuple[str, ...]
     types: dict[str, str | np.dtype | ExtensionDtype]
-    is_text: bool
     count: int
     part: int
 
@@ -80,10 +80,9 @@ class KeptRows:
     ) -> pd.DataFrame:
         found = self.db.execute(f"FROM {self.name} WHERE {where} ORDER BY rowid", values)
         # Through Arrow text is read four times as fast.
-        rows = found.to_arrow_table().to_pandas() if self.is_text else found.df()
+        rows = found.df() if self.types else found.to_arrow_table().to_pandas()
         # A part may happen to have no missing cell; its types are those of the whole all the same.
         rows = rows.astype({c: t for c, t in self.types.items() if rows[c].dtype != t})
-        rows.columns = pd.Index(self.columns)
         rows.index = pd.Index(np.asarray(positions, dtype="int64"))
         return rows
 
@@ -146,17 +145,15 @@ class Staging:
         *before, last = duckdb.extract_statements(query)
         for statement in before:
             db.execute(statement)
-        described = db.execute(f"DESCRIBE {last.query}").fetchall()
-        # By position: two columns may have one name, or names that differ in their case only.
-        columns = [f"c{i}" for i in range(len(described))]
         name = self._name("raw")
-        db.execute(f"CREATE TABLE {name} ({', '.join(columns)}) AS {last.query}")
+        db.execute(f"CREATE TABLE {name} AS {last.query}")
+        described = db.execute(f"DESCRIBE {name}").fetchall()
+        sql_types = {column: sql_type for column, sql_type, *_ in described}
         return KeptRows(
             db,
             name,
-            tuple(column for column, *_ in described),
-            _types_of_the_whole(db, name),
-            all(sql_type == "VARCHAR" for _, sql_type, *_ in described),
+            tuple(sql_types),
+            _types_of_the_whole(db, name, sql_types),
             _count(db, name),
             self._sizes.rows,
         )
@@ -267,15 +264,15 @@ def _registered(db: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> Iterat
 
 
 def _types_of_the_whole(
-    db: duckdb.DuckDBPyConnection, name: str
+    db: duckdb.DuckDBPyConnection, name: str, sql_types: dict[str, str]
 ) -> dict[str, str | np.dtype | ExtensionDtype]:
     """The pandas types of columns that are no text: a missing cell anywhere may change one."""
     types: dict[str, str | np.dtype | ExtensionDtype] = {}
-    for column, sql_type, *_ in db.execute(f"DESCRIBE {name}").fetchall():
+    for column, sql_type in sql_types.items():
         if sql_type != "VARCHAR":
-            cells = f"SELECT {column} FROM {name} WHERE {column} IS"
+            cells = f"SELECT {quoted(column)} AS cell FROM {name} WHERE {quoted(column)} IS"
             query = f"({cells} NULL LIMIT 1) UNION ALL ({cells} NOT NULL LIMIT 1)"
-            types[column] = db.execute(query).df()[column].dtype
+            types[column] = db.execute(query).df()["cell"].dtype
     return types
 
 

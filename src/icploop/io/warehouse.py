@@ -459,7 +459,7 @@ def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: TableName) -> Non
     Rows are the same when their canonical columns are; a column that is new does not make them new.
     """
     canonical = ", ".join(f'"{c}"' for c in CONTRACTS[table].columns)
-    columns = ", ".join(f'"{_quoted(c)}"' for c in _columns_of(db, "incoming"))
+    columns = ", ".join(quoted(c) for c in _columns_of(db, "incoming"))
     # Names that no source would give to a column of its own.
     numbered = f"row_number() OVER (PARTITION BY {canonical}) AS _nth_alike"
     db.execute(
@@ -478,13 +478,11 @@ def _widen(db: duckdb.DuckDBPyConnection, table: str) -> None:
     for column, sql_type in _columns_of(db, "incoming").items():
         name, stored_type = stored.get(column.lower(), (None, sql_type))
         if name is None:
-            db.execute(f'ALTER TABLE {table} ADD COLUMN "{_quoted(column)}" {sql_type}')
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {sql_type}")
         elif name != column:
-            db.execute(
-                f'ALTER TABLE {table} RENAME COLUMN "{_quoted(name)}" TO "{_quoted(column)}"'
-            )
+            db.execute(f"ALTER TABLE {table} RENAME COLUMN {quoted(name)} TO {quoted(column)}")
         if stored_type not in (sql_type, "VARCHAR"):
-            db.execute(f'ALTER TABLE {table} ALTER "{_quoted(column)}" TYPE VARCHAR')
+            db.execute(f"ALTER TABLE {table} ALTER {quoted(column)} TYPE VARCHAR")
 
 
 def _columns_of(db: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -492,8 +490,9 @@ def _columns_of(db: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
     return {column: sql_type for column, sql_type, *_ in described}
 
 
-def _quoted(column: str) -> str:
-    return column.replace('"', '""')
+def quoted(column: str) -> str:
+    """A column's name as SQL takes any."""
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -63,6 +63,17 @@ class TestStoring:
         warehouse.store([batch("revenue", [month | {"mrr": 12}])])
         assert warehouse.tables().revenue["mrr"].tolist() == [12.0]
 
+    def test_accounts_of_revenue_are_categories_in_order(self, warehouse: Warehouse):
+        months = [
+            {"account_id": name, "month": f"2024-0{month}-01", "mrr": 1}
+            for month in (1, 2)
+            for name in ("b", "ä", "B", "a")
+        ]
+        warehouse.store([batch("revenue", months)])
+        accounts = warehouse.tables().revenue["account_id"]
+        assert accounts.cat.categories.tolist() == ["B", "a", "b", "ä"]
+        assert accounts.astype("str").tolist() == ["b", "ä", "B", "a"] * 2
+
     def test_an_account_keeps_its_history_by_the_day_on_which_it_was_observed(
         self, warehouse: Warehouse
     ):
