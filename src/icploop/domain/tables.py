@@ -7,7 +7,7 @@ that a row broke. Only a missing required column stops everything (DataError).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,10 +179,12 @@ def check_rows(
     return CheckedTable(good, faults, _faults(emptied))
 
 
-def unknown_accounts(rows: pd.DataFrame, known: Iterable[str]) -> pd.DataFrame:
-    """Faults for the rows whose account stands in no accounts table."""
-    strangers = rows.loc[~rows["account_id"].isin(set(known)), "account_id"]
-    return _fault_lines(strangers, "account_id", "account_id is in accounts")
+def unknown_accounts(rows: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
+    """Faults for the rows whose account is not one of the `known` (best a set)."""
+    # Several times as fast as isin, which would make a set of all that are known for each call.
+    accounts = rows["account_id"]
+    is_known = np.array([name in known for name in accounts.to_numpy(dtype=object)], dtype=bool)
+    return _fault_lines(accounts[~is_known], "account_id", "account_id is in accounts")
 
 
 def read_text(values: pd.Series) -> pd.Series:

@@ -161,6 +161,7 @@ class Staging:
     def sift(self, table: TableName, source: str) -> Sifted:
         """An empty place for the good rows of a table, and for what of it goes into quarantine."""
         db, name = self.connection(), self._name("sifted")
+        db.execute("BEGIN")
         db.execute(f"CREATE TABLE {name}_doubt (row BIGINT, alike UBIGINT)")
         db.execute(f"CREATE TABLE {name}_refused (row BIGINT)")
         db.execute(f"CREATE TABLE {name}_lines ({QUARANTINE_TYPES})")
@@ -170,11 +171,13 @@ class Staging:
         """Let the warehouse read the file; nothing more can be added."""
         for cursor in self._cursors:
             cursor.close()
+        self._cursors.clear()
         if self._db is not None:
             self._db.close()
 
     def batch(self, sifted: Sifted) -> BatchInParts:
         """What the warehouse is to store, once this is closed."""
+        sifted.db.execute("COMMIT")
         return BatchInParts(sifted.table, sifted.source, self._file, sifted.name)
 
     def _name(self, kind: str) -> str:
