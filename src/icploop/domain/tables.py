@@ -123,44 +123,10 @@ def check_table(
     """
     contract = CONTRACTS[name]
     _require_columns(name, contract, raw, place)
-    by_themselves = check_rows(
-        name,
-        _without_repeats(raw, contract),
-        max_money=max_money,
-        dates=dates,
-        attributes=attributes,
-        place=place,
-    )
-    good = by_themselves.rows
-    repeated = _repeated_keys(good, contract)
-    kept = good[~good.index.isin(repeated["row"])]
-    return CheckedTable(kept, _faults([by_themselves.faults, repeated]), by_themselves.emptied)
-
-
-def check_rows(
-    name: TableName,
-    raw: pd.DataFrame,
-    *,
-    max_money: float,
-    dates: str | None = None,
-    attributes: Iterable[Attribute] = (),
-    place: str,
-) -> CheckedTable:
-    """As `check_table`, without the rules about several rows: each row is judged by itself.
-
-    So a table in parts gives what the whole gives; rows that repeat one another all stay.
-    """
-    contract = CONTRACTS[name]
-    _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
-    frame = raw.copy()
-    for column in contract.texts:
-        frame[column] = read_text(_column(frame, column))
-    for column in contract.moments:
-        frame[column], faults = _read(column, _column(frame, column), "date", dates)
-        unread.append(faults)
-    for column in contract.numbers:
-        frame[column], faults = _read(column, _column(frame, column), "number")
+    frame = _without_repeats(raw, contract)
+    for column in contract.columns:
+        frame[column], faults = _read_cells(contract, column, _column(frame, column), dates)
         unread.append(faults)
     emptied: list[pd.DataFrame] = []
     for attribute in attributes:
@@ -176,7 +142,24 @@ def check_rows(
     fresh = [(r, c) not in known for r, c in zip(broken["row"], broken["column"], strict=True)]
     faults = _faults([unreadable, broken[fresh]])
     good = frame[~frame.index.isin(faults["row"])]
-    return CheckedTable(good, faults, _faults(emptied))
+    repeated = _repeated_keys(good, contract)
+    kept = good[~good.index.isin(repeated["row"])]
+    return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
+
+
+def check_cells(
+    name: TableName, column: str, values: pd.Series, *, max_money: float, dates: str | None = None
+) -> tuple[pd.Series, pd.Series]:
+    """Cells of one canonical column, typed, and which of them make any row bad.
+
+    By the rules of `check_table` that look at this column alone: where there are no others but that
+    of the key, this says of each distinct cell what `check_table` says of each row with it.
+    """
+    typed, unreadable = _read_cells(CONTRACTS[name], column, values, dates)
+    rules = _schema(name, max_money).columns[column]
+    broken = _broken_rules(pa.DataFrameSchema({column: rules}), typed.to_frame(column))
+    bad = typed.index.isin(unreadable["row"]) | typed.index.isin(broken["row"])
+    return typed, pd.Series(bad, index=typed.index)
 
 
 def unknown_accounts(rows: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
@@ -265,6 +248,14 @@ _RULES: dict[str, str] = {
 }
 
 
+def _read_cells(
+    contract: TableContract, column: str, values: pd.Series, dates: str | None
+) -> tuple[pd.Series, pd.DataFrame]:
+    if column in contract.texts:
+        return read_text(values), _faults([])
+    return _read(column, values, "date" if column in contract.moments else "number", dates)
+
+
 def _read(
     column: str, values: pd.Series, kind: Kind, dates: str | None = None
 ) -> tuple[pd.Series, pd.DataFrame]:
@@ -283,9 +274,9 @@ def _column(frame: pd.DataFrame, column: str) -> pd.Series:
 def _without_repeats(raw: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
     """Signals may repeat (two tickets on one day); a repeated row of a keyed table says nothing."""
     if not contract.key:
-        return raw
+        return raw.copy()
     as_text = raw.astype("str")
-    return raw[~as_text.duplicated()]
+    return raw[~as_text.duplicated()].copy()
 
 
 def _require_columns(name: str, contract: TableContract, raw: pd.DataFrame, place: str) -> None:

@@ -23,11 +23,12 @@ from icploop.errors import UnavailableError
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
 from icploop.io.warehouse import (
+    ALIKE,
+    DOUBT,
     QUARANTINE_COLUMNS,
     QUARANTINE_TYPES,
     ROW_IN_SOURCE,
     BatchInParts,
-    for_storage,
     quoted,
 )
 from icploop.settings import TableName
@@ -85,6 +86,92 @@ class KeptRows:
         rows = rows.astype({c: t for c, t in self.types.items() if rows[c].dtype != t})
         rows.index = pd.Index(np.asarray(positions, dtype="int64"))
         return rows
+
+
+@dataclass(frozen=True)
+class CodedRows:
+    """The columns of kept rows as numbers of their distinct cells, so that each is judged once.
+
+    Revenue has few months and prices beside its rows, and each account many times.
+    """
+
+    kept: KeptRows
+    name: str
+    columns: tuple[str, ...]
+
+    def cells(self, column: str) -> Iterator[pd.DataFrame]:
+        """The distinct cells of a column, by parts, as rows in which all others are missing.
+
+        The index is the cell's number.
+        """
+        name = self._cells(column)
+        distinct = KeptRows(
+            self.kept.db,
+            name,
+            ("cell",),
+            {"cell": self.kept.types[column]} if column in self.kept.types else {},
+            _count(self.kept.db, name),
+            self.kept.part,
+        )
+        for part in distinct.parts():
+            others = pd.DataFrame(index=part.index, columns=list(self.kept.columns), dtype="str")
+            yield others.assign(**{column: part["cell"]})
+
+    def numbers(self, *columns: str) -> Iterator[list[np.ndarray]]:
+        """The numbers of these columns' cells in every row, in order, by parts."""
+        names = ", ".join(self._number(column) for column in columns)
+        for start in range(0, self.kept.count, self.kept.part):
+            found = self.kept.db.execute(
+                f"SELECT {names} FROM {self.name} WHERE position >= ? AND position < ? "
+                "ORDER BY position",
+                [start, start + self.kept.part],
+            ).fetchnumpy()
+            yield [np.asarray(found[self._number(column)]) for column in columns]
+
+    def make(self) -> None:
+        """Number the cells; text columns that are not numbered are carried along."""
+        for column in self.columns:
+            self.kept.db.execute(
+                f"CREATE TABLE {self._cells(column)} AS "
+                f"SELECT DISTINCT {quoted(column)} AS cell FROM {self.kept.name}"
+            )
+        numbered = [
+            f"{self._number(c)}_cells.rowid::INTEGER AS {self._number(c)}" for c in self.columns
+        ]
+        carried = [f"r.{quoted(c)}" for c in self.kept.columns if c not in self.columns]
+        joins = [
+            f"JOIN {self._cells(c)} {self._number(c)}_cells "
+            f"ON r.{quoted(c)} IS NOT DISTINCT FROM {self._number(c)}_cells.cell"
+            for c in self.columns
+        ]
+        self.kept.db.execute(
+            f"CREATE TABLE {self.name} AS "
+            f"SELECT {', '.join(['r.rowid AS position', *numbered, *carried])} "
+            f"FROM {self.kept.name} r {' '.join(joins)}"
+        )
+
+    def number(self, column: str) -> str:
+        """What the column of numbers is called in SQL."""
+        return self._number(column)
+
+    def _number(self, column: str) -> str:
+        return f"number_{self.columns.index(column)}"
+
+    def _cells(self, column: str) -> str:
+        return f"{self.name}_{self._number(column)}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of the cells of one column of the source: a column of the warehouse.
+
+    `cells` has a line for each distinct cell, by its number: value (as it is stored), doubt (whether
+    a row with it must be looked at). None: the column is text and stored as it is.
+    """
+
+    target: str
+    column: str
+    cells: pd.DataFrame | None
 
 
 class Staging:
@@ -158,14 +245,40 @@ class Staging:
             self._sizes.rows,
         )
 
-    def sift(self, table: TableName, source: str) -> Sifted:
-        """An empty place for the good rows of a table, and for what of it goes into quarantine."""
-        db, name = self.connection(), self._name("sifted")
-        db.execute("BEGIN")
-        db.execute(f"CREATE TABLE {name}_doubt (row BIGINT, alike UBIGINT)")
-        db.execute(f"CREATE TABLE {name}_refused (row BIGINT)")
+    def code(self, kept: KeptRows, columns: Sequence[str]) -> CodedRows:
+        """Number the cells of these columns, and of all that are not text."""
+        wanted = [c for c in kept.columns if c in columns or c in kept.types]
+        coded = CodedRows(kept, self._name("codes"), tuple(wanted))
+        coded.make()
+        return coded
+
+    def sift(
+        self, table: TableName, source: str, coded: CodedRows, judged: Sequence[Judged]
+    ) -> Sifted:
+        """The rows of a large table as its cells were judged."""
+        db, name = coded.kept.db, self._name("sifted")
+        values, doubts, joins = [], ["false"], []
+        for i, one in enumerate(judged):
+            if one.cells is None:
+                values.append(f"r.{quoted(one.column)} AS {quoted(one.target)}")
+                continue
+            with _registered(db, cells=one.cells.rename_axis("number").reset_index()):
+                db.execute(f"CREATE TABLE {name}_cells_{i} AS FROM cells")
+            values.append(f"c{i}.value AS {quoted(one.target)}")
+            doubts.append(f"c{i}.doubt")
+            joins.append(
+                f"JOIN {name}_cells_{i} c{i} ON c{i}.number = r.{coded.number(one.column)}"
+            )
+        by_target = {one.target: f"c{i}.value" for i, one in enumerate(judged)}
+        key = ", ".join(by_target[c] for c in CONTRACTS[table].key) or "r.position"
+        db.execute(
+            f"CREATE TABLE {name}_good AS SELECT {', '.join(values)}, "
+            f"r.position AS {ROW_IN_SOURCE}, {' OR '.join(doubts)} AS {DOUBT}, "
+            f"hash({key}) AS {ALIKE} FROM {coded.name} r {' '.join(joins)}"
+        )
+        db.execute(f"CREATE TABLE {name}_refused (position BIGINT)")
         db.execute(f"CREATE TABLE {name}_lines ({QUARANTINE_TYPES})")
-        return Sifted(db, table, source, name, self._sizes.rows)
+        return Sifted(db, table, source, name, coded.kept.part)
 
     def close(self) -> None:
         """Let the warehouse read the file; nothing more can be added."""
@@ -177,7 +290,6 @@ class Staging:
 
     def batch(self, sifted: Sifted) -> BatchInParts:
         """What the warehouse is to store, once this is closed."""
-        sifted.db.execute("COMMIT")
         return BatchInParts(sifted.table, sifted.source, self._file, sifted.name)
 
     def _name(self, kind: str) -> str:
@@ -196,10 +308,10 @@ class Staging:
 
 @dataclass(frozen=True)
 class Sifted:
-    """The rows of a large table that are good by themselves, and what is still to be looked at.
+    """The rows of a large table with their cells typed, and what of them is not to be stored.
 
-    Rows whose key comes again, and bad ones, which may repeat each other, can lie in different
-    parts. So they are set aside and looked at once more, those that could be alike together.
+    A row that is bad, or whose key comes again, is looked at once more, together with all rows
+    that could be like it.
     """
 
     db: duckdb.DuckDBPyConnection
@@ -208,48 +320,27 @@ class Sifted:
     name: str
     part: int
 
-    def add(self, good: pd.DataFrame, doubtful: pd.DataFrame) -> None:
-        """Add a part: rows that are good by themselves, and raw rows to look at once more.
-
-        Both bear the row's number in the source as their index; a row may be in both.
-        """
-        stored = for_storage(good, self.table)
-        stored.insert(0, ROW_IN_SOURCE, good.index.astype("int64"))
-        texts = doubtful.astype("str")
-        alike = pd.DataFrame(
-            {
-                "row": doubtful.index.astype("int64"),
-                "alike": pd.util.hash_pandas_object(texts, index=False).astype("uint64"),
-            }
-        )
-        with _registered(self.db, stored=stored, alike=alike):
-            self.db.execute(f"CREATE TABLE IF NOT EXISTS {self.name}_good AS FROM stored LIMIT 0")
-            self.db.execute(f"INSERT INTO {self.name}_good FROM stored")
-            self.db.execute(f"INSERT INTO {self.name}_doubt FROM alike")
-
     def suspects(self) -> Iterator[np.ndarray]:
-        """The numbers of all rows to look at once more, rows that could be alike together."""
-        good, doubt, suspect = (f"{self.name}_{what}" for what in ("good", "doubt", "suspect"))
-        key = ", ".join(CONTRACTS[self.table].key) or ROW_IN_SOURCE
+        """The positions of all rows to look at once more, rows that could be alike together."""
+        good, suspect = f"{self.name}_good", f"{self.name}_suspect"
         self.db.execute(
-            f"CREATE TABLE {suspect} AS "
-            f"WITH keyed AS (SELECT {ROW_IN_SOURCE} AS row, hash({key}) AS alike FROM {good}), "
-            "again AS (SELECT alike FROM keyed GROUP BY alike HAVING count(*) > 1) "
-            "SELECT row, alike FROM keyed "
-            f"WHERE alike IN (FROM again) OR row IN (SELECT row FROM {doubt}) "
-            f"UNION ALL SELECT row, alike FROM {doubt} ANTI JOIN keyed USING (row)"
+            f"CREATE TABLE {suspect} AS WITH again AS "
+            f"(SELECT {ALIKE} FROM {good} GROUP BY ALL HAVING count(*) > 1) "
+            f"SELECT {ROW_IN_SOURCE} AS position, {ALIKE} AS alike FROM {good} "
+            f"WHERE {DOUBT} OR {ALIKE} IN (FROM again)"
         )
         pieces = _count(self.db, suspect) // self.part + 1
         for piece in range(pieces):
             found = self.db.execute(
-                f"SELECT row FROM {suspect} WHERE alike % ? = ? ORDER BY row", [pieces, piece]
+                f"SELECT position FROM {suspect} WHERE alike % ? = ? ORDER BY position",
+                [pieces, piece],
             )
-            if len(rows := found.df()["row"].to_numpy()):
-                yield rows
+            if len(positions := found.df()["position"].to_numpy()):
+                yield positions
 
-    def refuse(self, rows: Iterable[int], lines: pd.DataFrame) -> None:
-        """Leave these rows out of the good ones, and keep lines for the quarantine."""
-        refused = pd.DataFrame({"row": list(rows)}, dtype="int64")
+    def refuse(self, positions: np.ndarray, lines: pd.DataFrame) -> None:
+        """Leave these rows out of what is stored, and keep lines for the quarantine."""
+        refused = pd.DataFrame({"position": positions}, dtype="int64")
         told = lines.reindex(columns=QUARANTINE_COLUMNS).astype({"row": "int64", "kept": "bool"})
         with _registered(self.db, refused=refused, told=told):
             self.db.execute(f"INSERT INTO {self.name}_refused FROM refused")

@@ -40,8 +40,8 @@ QUARANTINE_TYPES = (
     "table_name VARCHAR, source VARCHAR, row BIGINT, column_name VARCHAR, rule VARCHAR, "
     "value VARCHAR, kept BOOLEAN, record VARCHAR"
 )
-# A name that no source would give to a column of its own.
-ROW_IN_SOURCE = "_row_in_source"
+# Names that no source would give to a column of its own.
+ROW_IN_SOURCE, DOUBT, ALIKE = "_row_in_source", "_in_doubt", "_alike"
 
 # What DuckDB may hold in memory; more of a large table waits on disk, beside the warehouse.
 _MEMORY = "768MB"
@@ -66,8 +66,8 @@ class Batch:
 class BatchInParts:
     """As `Batch`, for a table that is not held in memory: it waits in a DuckDB file.
 
-    There `name` is followed by `_good` (good rows, by ROW_IN_SOURCE), `_refused` (numbers of rows
-    among them that are not to be stored) and `_lines` (for the quarantine).
+    There `name` is followed by `_good` (rows, by ROW_IN_SOURCE), `_refused` (positions of those
+    that are not to be stored) and `_lines` (for the quarantine).
     """
 
     table: TableName
@@ -438,15 +438,15 @@ def _offered(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> Iter
     if isinstance(batch, BatchInParts):
         good, refused = (f"waiting.{batch.name}_{what}" for what in ("good", "refused"))
         db.execute(
-            f"CREATE TEMP VIEW incoming AS SELECT * EXCLUDE ({ROW_IN_SOURCE}) FROM {good} "
-            f"ANTI JOIN {refused} ON {ROW_IN_SOURCE} = {refused}.row"
+            f"CREATE TEMP VIEW incoming AS SELECT * EXCLUDE ({ROW_IN_SOURCE}, {DOUBT}, {ALIKE}) "
+            f"FROM {good} ANTI JOIN {refused} ON {ROW_IN_SOURCE} = {refused}.position"
         )
         db.execute(f"CREATE TEMP VIEW refused AS FROM waiting.{batch.name}_lines")
         yield
         db.execute("DROP VIEW incoming; DROP VIEW refused")
         return
     lines = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
-    db.register("incoming", for_storage(batch.rows, batch.table))
+    db.register("incoming", _for_storage(batch.rows, batch.table))
     db.register("refused", lines.astype({"row": "int64", "kept": "bool"}))
     yield
     db.unregister("incoming")
@@ -500,17 +500,21 @@ def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(found[0]) if found else 0
 
 
-def for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
+def _for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
     """Canonical columns as they are typed; anything else that is not a plain type becomes text."""
     # Canonical ones first: of two names that differ in case only, DuckDB renames the later one.
     canonical = CONTRACTS[table].columns
     plain = rows[canonical + [c for c in rows.columns if c not in canonical]].copy()
     for column in plain.columns:
-        if plain[column].dtype == object:
-            plain[column] = read_text(plain[column].map(_as_plain, "ignore"))
+        plain[column] = storable(plain[column])
     for column in CONTRACTS[table].texts:
         plain[column] = plain[column].astype("str")
     return plain
+
+
+def storable(values: pd.Series) -> pd.Series:
+    """The values, as text where they are of no plain type."""
+    return read_text(values.map(_as_plain, "ignore")) if values.dtype == object else values
 
 
 def _as_plain(value: Any) -> Any:

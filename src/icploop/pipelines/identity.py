@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.identity import Matches, billing_by_customer, duplicates, match
 from icploop.domain.tables import read_number, read_text
-from icploop.io.sources import GivenTable
+from icploop.io.sources import GivenTable, RawTable, TableInParts
 from icploop.io.warehouse import Batch, BatchInParts, Warehouse
 from icploop.settings import Settings
 
@@ -24,8 +25,8 @@ def matches_of(
     settings: Settings,
 ) -> Matches:
     """Who the customers of all billing tables are, among stored and arriving accounts."""
-    parts = (part for _, table in raw if table.table == "revenue" for part in table.parts())
-    billed = billing_by_customer(_billed(rows) for rows in parts if "account_id" in rows)
+    tables = [table for _, table in raw if table.table == "revenue"]
+    billed = billing_by_customer(part for table in tables for part in _billing(table))
     arriving = [b.rows for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
     known = pd.concat([warehouse.account_names(), *arriving], ignore_index=True)
     return match(billed, known, dict(settings.identity.aliases))
@@ -45,7 +46,10 @@ def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
             account_id=accounts.fillna(ids), **{BILLED_AS: ids.where(accounts.notna())}
         )
 
-    return table.changed(renamed)
+    if isinstance(table, RawTable):
+        return table.changed(renamed)
+    columns = table.columns | {BILLED_AS: table.columns["account_id"]}
+    return table.changed(renamed, columns)
 
 
 def who_is_who(
@@ -68,6 +72,26 @@ def who_is_who(
         },
         "duplicates": twice.to_dict("records"),
     }
+
+
+def _billing(table: GivenTable) -> Iterator[pd.DataFrame]:
+    """What is billed to whom: account_id, mrr, and perhaps domain and name."""
+    asked = {"account_id", "mrr", "domain", "name"}
+    if isinstance(table, TableInParts) and asked & set(table.columns) == {"account_id", "mrr"}:
+        yield _billed_by_cells(table)
+    else:
+        yield from (_billed(rows) for rows in table.parts() if "account_id" in rows)
+
+
+def _billed_by_cells(table: TableInParts) -> pd.DataFrame:
+    """As `_billed` for a table of which each distinct cell is read once; a row for each account."""
+    row_of, ids = pd.factorize(read_text(table.cells("account_id")))
+    mrr = np.nan_to_num(read_number(table.cells("mrr")).to_numpy())
+    # What has no account is counted at the end, and left out.
+    money = np.zeros(len(ids) + 1)
+    for accounts, amounts in table.coded.numbers(table.columns["account_id"], table.columns["mrr"]):
+        np.add.at(money, row_of[accounts], mrr[amounts])
+    return pd.DataFrame({"account_id": ids, "mrr": money[:-1]})
 
 
 def _billed(rows: pd.DataFrame) -> pd.DataFrame:

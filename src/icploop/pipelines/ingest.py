@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -16,9 +16,10 @@ import pandas as pd
 from icploop.domain.history import HistoryReach, reach
 from icploop.domain.identity import Matches
 from icploop.domain.tables import (
+    CONTRACTS,
     FAULT_COLUMNS,
     CheckedTable,
-    check_rows,
+    check_cells,
     check_table,
     unknown_accounts,
 )
@@ -26,8 +27,8 @@ from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
 from icploop.io.sources.files import of_folder
-from icploop.io.staging import PartSizes, Staging
-from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, BatchInParts, Warehouse
+from icploop.io.staging import Judged, PartSizes, Staging
+from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, BatchInParts, Warehouse, storable
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Settings, TableName
@@ -171,32 +172,9 @@ class _Check:
     place: str
     known: set[str]
 
-    def rows(
-        self, table: TableName, raw: pd.DataFrame, dates: str | None
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Rows that are good by themselves, and raw rows that others could be like or push out."""
-        checked = self._by(check_rows, table, raw, dates)
-        strangers = unknown_accounts(checked.rows, self.known)
-        doubtful = pd.concat([checked.faults["row"], checked.emptied["row"], strangers["row"]])
-        return checked.rows, raw[raw.index.isin(doubtful)]
-
     def table(self, table: TableName, raw: pd.DataFrame, dates: str | None) -> CheckedTable:
         """All rows that could be alike, together."""
-        checked = self._by(check_table, table, raw, dates)
-        if table == "accounts":
-            return checked
-        strangers = unknown_accounts(checked.rows, self.known)
-        rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
-        return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
-
-    def _by(
-        self,
-        check: Callable[..., CheckedTable],
-        table: TableName,
-        raw: pd.DataFrame,
-        dates: str | None,
-    ) -> CheckedTable:
-        return check(
+        checked = check_table(
             table,
             raw,
             max_money=self.settings.ingest.max_money,
@@ -204,6 +182,28 @@ class _Check:
             attributes=self.settings.attributes if table == "accounts" else (),
             place=self.place,
         )
+        if table == "accounts":
+            return checked
+        strangers = unknown_accounts(checked.rows, self.known)
+        rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
+        return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
+
+    def column(self, table: TableInParts, column: str) -> Judged:
+        """Each distinct cell of a column of a table none of whose rules looks at several columns."""
+        own = table.columns[column]
+        if column not in CONTRACTS[table.table].columns:
+            if own not in table.coded.columns:
+                return Judged(column, own, None)
+            values = storable(table.cells(column))
+            return Judged(column, own, pd.DataFrame({"value": values, "doubt": False}))
+        max_money = self.settings.ingest.max_money
+        cells = table.cells(column)
+        values, bad = check_cells(
+            table.table, column, cells, max_money=max_money, dates=table.dates
+        )
+        if column == "account_id":
+            bad |= ~values.isin(self.known)
+        return Judged(column, own, pd.DataFrame({"value": values, "doubt": bad}))
 
 
 def _at_once(check: _Check, table: RawTable, source: str) -> tuple[Batch, Faults]:
@@ -217,20 +217,23 @@ def _at_once(check: _Check, table: RawTable, source: str) -> tuple[Batch, Faults
 def _in_parts(
     check: _Check, table: TableInParts, source: str, staging: Staging
 ) -> tuple[BatchInParts, Faults]:
-    """As `_at_once`: every row by itself, then those again that others could be like."""
-    sifted = staging.sift(table.table, source)
-    for part in table.parts():
-        sifted.add(*check.rows(table.table, part, table.dates))
+    """As `_at_once`: every distinct cell, then the rows with bad ones, and those that are alike."""
+    given = table.change(pd.DataFrame(columns=list(table.coded.kept.columns), dtype="str"))
+    check.table(table.table, given, table.dates)
+    canonical = CONTRACTS[table.table].columns
+    columns = [*canonical, *(c for c in given.columns if c not in canonical)]
+    judged = [check.column(table, column) for column in columns]
+    sifted = staging.sift(table.table, source, table.coded, judged)
     nothing = CheckedTable(*(pd.DataFrame(columns=FAULT_COLUMNS),) * 3)
     faults = Faults.of(nothing, table.unreadable)
-    lines = _quarantine_lines(pd.DataFrame(), nothing, table.unreadable)
-    sifted.refuse([], lines.assign(table_name=table.table, source=source))
-    for numbers in sifted.suspects():
-        raw = table.at(numbers)
+    lines = _quarantine_lines(given, nothing, table.unreadable)
+    sifted.refuse(np.array([]), lines.assign(table_name=table.table, source=source))
+    for positions in sifted.suspects():
+        raw = table.at(positions)
         checked = check.table(table.table, raw, table.dates)
         lines = _quarantine_lines(raw, checked, table.unreadable[:0])
-        refused = raw.index.difference(checked.rows.index)
-        sifted.refuse(refused, lines.assign(table_name=table.table, source=source))
+        lines = lines.assign(table_name=table.table, source=source)
+        sifted.refuse(positions[~raw.index.isin(checked.rows.index)], lines)
         faults += Faults.of(checked, table.unreadable[:0])
     return staging.batch(sifted), faults
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
+
 from icploop.domain.privacy import PersonalColumn, by_name, every, personal_columns
 from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError, UsageError
-from icploop.io.sources import GivenTable
+from icploop.io.sources import GivenTable, RawTable
 from icploop.settings import Settings
 
 _LINE = "(not kept: the table has columns that look like a person's)"
@@ -49,7 +51,16 @@ def _without(table: GivenTable, found: list[PersonalColumn]) -> GivenTable:
     if not found:
         return table
     named = {one.column for one in found}
-    kept = table.changed(lambda rows: rows.drop(columns=[c for c in rows if str(c) in named]))
+
+    def without(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.drop(columns=[column for column in rows if str(column) in named])
+
+    kept: GivenTable
+    if isinstance(table, RawTable):
+        kept = table.changed(without)
+    else:
+        columns = {column: own for column, own in table.columns.items() if column not in named}
+        kept = table.changed(without, columns)
     # A line that could not be split stands in quarantine as a whole.
     return replace(kept, unreadable=kept.unreadable.assign(value=_LINE))
 

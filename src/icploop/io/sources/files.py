@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError
 from icploop.io.sources.raw import GivenTable, RawTable, TableInParts, mapped
 from icploop.io.staging import KeptRows, Staging
@@ -73,12 +74,14 @@ def _from_file(
     query = f"FROM {scan(path)}"
     with _connected(large) as db:
         try:
-            rows = large.keep(db, query) if large else db.execute(query).df()
+            rows: KeptRows | pd.DataFrame = (
+                large.keep(db, query) if large else db.execute(query).df()
+            )
         except duckdb.Error as error:
             raise unreadable(path, error) from error
         lines = rejects(db)
-    if isinstance(rows, KeptRows):
-        return _in_parts(name, str(table.file), rows, table, place, lines)
+    if large and isinstance(rows, KeptRows):
+        return _in_parts(name, str(table.file), rows, table, place, lines, large)
     # Lines that could not be read have their numbers too, and leave gaps.
     numbers = np.arange(1, len(rows) + len(lines) + 1)
     rows.index = np.setdiff1d(numbers, lines["row"])[: len(rows)]
@@ -98,7 +101,9 @@ def _from_query(
                 # Only a query that needs the file fails.
                 hidden += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
         try:
-            rows = large.keep(db, query) if large else db.execute(query).df()
+            rows: KeptRows | pd.DataFrame = (
+                large.keep(db, query) if large else db.execute(query).df()
+            )
         except duckdb.Error as error:
             raise DataError(f"{place}: tables.{name}.query failed: {error}{hidden}") from error
         lines = rejects(db)
@@ -106,8 +111,8 @@ def _from_query(
     # Their numbers are those of files, which say nothing among the rows of the result.
     where = lines["file"] + ", row " + lines["row"].astype("str") + ": "
     lines = lines.assign(row=count + 1 + np.arange(len(lines)), value=where + lines["value"])
-    if isinstance(rows, KeptRows):
-        return _in_parts(name, "query", rows, table, place, lines)
+    if large and isinstance(rows, KeptRows):
+        return _in_parts(name, "query", rows, table, place, lines, large)
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     return RawTable(name, "query", mapped(rows, name, table, place), table.dates, lines)
 
@@ -124,13 +129,19 @@ def _in_parts(
     table: TableSource,
     place: str,
     lines: pd.DataFrame,
+    staging: Staging,
 ) -> TableInParts:
     def change(part: pd.DataFrame) -> pd.DataFrame:
         return mapped(part, name, table, place)
 
     # What the settings get wrong is told before anything is read.
-    change(pd.DataFrame(columns=list(rows.columns), dtype="str"))
-    return TableInParts(name, origin, rows, change, table.dates, lines)
+    given = change(pd.DataFrame(columns=list(rows.columns), dtype="str"))
+    columns = {column: table.columns.get(column, column) for column in given}
+    coded = staging.code(
+        rows,
+        [own for to, own in columns.items() if to in CONTRACTS[name].columns or to in table.words],
+    )
+    return TableInParts(name, origin, coded, columns, change, table.dates, lines)
 
 
 def _offer(db: duckdb.DuckDBPyConnection, path: Path) -> None:

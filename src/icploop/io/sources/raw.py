@@ -10,7 +10,7 @@ import pandas as pd
 
 from icploop.domain.tables import read_text
 from icploop.errors import DataError
-from icploop.io.staging import KeptRows
+from icploop.io.staging import CodedRows
 from icploop.settings import MappedTable, TableName
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -52,47 +52,57 @@ class RawTable:
 
 @dataclass(frozen=True)
 class TableInParts:
-    """Rows of one table that is too large to be held at once; otherwise as `RawTable`."""
+    """Rows of one table that is too large to be held at once; otherwise as `RawTable`.
+
+    `columns` says from which column of the source each one comes: all that is done to a cell
+    depends on that one alone.
+    """
 
     table: TableName
     origin: str
-    kept: KeptRows
+    coded: CodedRows
+    columns: dict[str, str]
     change: Change
     dates: str | None = None
     unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
 
     def __len__(self) -> int:
-        return self.kept.count
+        return self.coded.kept.count
 
     def parts(self) -> Iterator[pd.DataFrame]:
         """All rows, by parts; one empty part where there are none."""
-        return map(self._as_given, self.kept.parts())
+        return map(self._as_given, self.coded.kept.parts())
 
     def every(self, step: int) -> pd.DataFrame:
         """Each `step`-th row, from the first on."""
-        return self._as_given(self.kept.every(step))
+        return self._as_given(self.coded.kept.every(step))
 
-    def at(self, numbers: np.ndarray) -> pd.DataFrame:
-        """The rows with these numbers, in order."""
-        left_out = np.searchsorted(self._unreadable_rows(), numbers)
-        return self._as_given(self.kept.at(numbers - 1 - left_out))
+    def at(self, positions: np.ndarray) -> pd.DataFrame:
+        """The rows at these positions (from 0, lines that could not be read not counted)."""
+        return self._as_given(self.coded.kept.at(positions))
 
-    def changed(self, change: Change) -> TableInParts:
-        """The table with its rows changed, row by row, when they are read."""
+    def cells(self, column: str) -> pd.Series:
+        """The distinct cells of a column, by the numbers that `coded` has for them."""
+        parts = self.coded.cells(self.columns[column])
+        return pd.concat([self.change(part)[column] for part in parts])
+
+    def changed(self, change: Change, columns: dict[str, str] | None = None) -> TableInParts:
+        """The table with its cells changed when they are read, and `columns` as they are then."""
         before = self.change
-        return replace(self, change=lambda rows: change(before(rows)))
+        return replace(
+            self,
+            change=lambda rows: change(before(rows)),
+            columns=self.columns if columns is None else columns,
+        )
 
     def _as_given(self, rows: pd.DataFrame) -> pd.DataFrame:
         # Lines that could not be read have their numbers too, and leave gaps.
-        gaps = self._unreadable_rows()
+        gaps = np.unique(self.unreadable["row"].to_numpy(dtype="int64"))
+        gaps = gaps[gaps >= 1]
         readable_before = gaps - np.arange(len(gaps))
         number = rows.index.to_numpy() + 1
         rows.index = pd.Index(number + np.searchsorted(readable_before, number, side="right"))
         return self.change(rows)
-
-    def _unreadable_rows(self) -> np.ndarray:
-        rows = np.unique(self.unreadable["row"].to_numpy(dtype="int64"))
-        return rows[rows >= 1]
 
 
 GivenTable = RawTable | TableInParts
