@@ -222,7 +222,11 @@ class Staging:
                     f"{self._file} cannot be written: {error}; make its folder writable, or make "
                     "room on the disk"
                 ) from error
-            self._db.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 2")
+            # Nothing here must outlast a fault, so nothing waits for the disk.
+            self._db.execute(
+                f"SET memory_limit = '{_MEMORY}'; SET threads = 2; "
+                "SET checkpoint_threshold = '1TB'; PRAGMA disable_checkpoint_on_shutdown"
+            )
             self._db.execute("CREATE SCHEMA parts")
         self._cursors.append(self._db.cursor())
         return self._cursors[-1]
@@ -272,7 +276,7 @@ class Staging:
         by_target = {one.target: f"c{i}.value" for i, one in enumerate(judged)}
         key = ", ".join(by_target[c] for c in CONTRACTS[table].key) or "r.position"
         db.execute(
-            f"CREATE TABLE {name}_good AS SELECT {', '.join(values)}, "
+            f"CREATE VIEW {name}_good AS SELECT {', '.join(values)}, "
             f"r.position AS {ROW_IN_SOURCE}, {' OR '.join(doubts)} AS {DOUBT}, "
             f"hash({key}) AS {ALIKE} FROM {coded.name} r {' '.join(joins)}"
         )

@@ -416,13 +416,14 @@ def _merge(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> int:
     """Bring one table to what a batch says; the number of good rows that came."""
     with _offered(db, batch):
         _widen(db, batch.table)
-        came, stored = _count(db, "incoming"), _count(db, batch.table)
         if key := CONTRACTS[batch.table].key:
             same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
-            if stored:
+            if _count(db, batch.table):
                 db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
-            db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
+            inserted = db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
+            came = _number(inserted)
         else:
+            came = _count(db, "incoming")
             _add_missing_repeats(db, batch.table)
         db.execute(
             "DELETE FROM quarantine WHERE table_name = ? AND source = ?",
@@ -496,7 +497,11 @@ def quoted(column: str) -> str:
 
 
 def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
-    found = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return _number(db.execute(f"SELECT count(*) FROM {table}"))
+
+
+def _number(answer: duckdb.DuckDBPyConnection) -> int:
+    found = answer.fetchone()
     return int(found[0]) if found else 0
 
 

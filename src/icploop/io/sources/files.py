@@ -214,7 +214,9 @@ def _encoding(path: Path) -> str:
         stream.seek(0)
         try:
             while chunk := stream.read(1 << 20):
-                decoder.decode(chunk)
+                # Most of a large file is plain ASCII, which is told at once.
+                if not chunk.isascii() or decoder.getstate()[0]:
+                    decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return "latin-1"
