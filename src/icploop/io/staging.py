@@ -76,6 +76,13 @@ class KeptRows:
         finally:
             self.db.unregister("asked")
 
+    def coded(self, columns: Sequence[str]) -> CodedRows:
+        """The same rows, with numbered cells in these columns and in all that are not text."""
+        wanted = tuple(c for c in self.columns if c in columns or c in self.types)
+        coded = CodedRows(self, f"{self.name}_codes", wanted)
+        coded.make()
+        return coded
+
     def _read(
         self, where: str, values: list[int], positions: Sequence[int] | pd.Series
     ) -> pd.DataFrame:
@@ -119,14 +126,14 @@ class CodedRows:
 
     def numbers(self, *columns: str) -> Iterator[list[np.ndarray]]:
         """The numbers of these columns' cells in every row, in order, by parts."""
-        names = ", ".join(self._number(column) for column in columns)
+        names = ", ".join(self.number(column) for column in columns)
         for start in range(0, self.kept.count, self.kept.part):
             found = self.kept.db.execute(
                 f"SELECT {names} FROM {self.name} WHERE position >= ? AND position < ? "
                 "ORDER BY position",
                 [start, start + self.kept.part],
             ).fetchnumpy()
-            yield [np.asarray(found[self._number(column)]) for column in columns]
+            yield [np.asarray(found[self.number(column)]) for column in columns]
 
     def make(self) -> None:
         """Number the cells; text columns that are not numbered are carried along."""
@@ -136,12 +143,12 @@ class CodedRows:
                 f"SELECT DISTINCT {quoted(column)} AS cell FROM {self.kept.name}"
             )
         numbered = [
-            f"{self._number(c)}_cells.rowid::INTEGER AS {self._number(c)}" for c in self.columns
+            f"{self.number(c)}_cells.rowid::INTEGER AS {self.number(c)}" for c in self.columns
         ]
         carried = [f"r.{quoted(c)}" for c in self.kept.columns if c not in self.columns]
         joins = [
-            f"JOIN {self._cells(c)} {self._number(c)}_cells "
-            f"ON r.{quoted(c)} IS NOT DISTINCT FROM {self._number(c)}_cells.cell"
+            f"JOIN {self._cells(c)} {self.number(c)}_cells "
+            f"ON r.{quoted(c)} IS NOT DISTINCT FROM {self.number(c)}_cells.cell"
             for c in self.columns
         ]
         self.kept.db.execute(
@@ -151,22 +158,19 @@ class CodedRows:
         )
 
     def number(self, column: str) -> str:
-        """What the column of numbers is called in SQL."""
-        return self._number(column)
-
-    def _number(self, column: str) -> str:
+        """What a column's numbers are called in SQL."""
         return f"number_{self.columns.index(column)}"
 
     def _cells(self, column: str) -> str:
-        return f"{self.name}_{self._number(column)}"
+        return f"{self.name}_{self.number(column)}"
 
 
 @dataclass(frozen=True)
 class Judged:
     """What becomes of the cells of one column of the source: a column of the warehouse.
 
-    `cells` has a line for each distinct cell, by its number: value (as it is stored), doubt (whether
-    a row with it must be looked at). None: the column is text and stored as it is.
+    `cells` has a line for each distinct cell, by its number: value (as it is stored) and doubt
+    (whether a row with it must be looked at). None: the column is text, and stored as it is.
     """
 
     target: str
@@ -248,13 +252,6 @@ class Staging:
             _count(db, name),
             self._sizes.rows,
         )
-
-    def code(self, kept: KeptRows, columns: Sequence[str]) -> CodedRows:
-        """Number the cells of these columns, and of all that are not text."""
-        wanted = [c for c in kept.columns if c in columns or c in kept.types]
-        coded = CodedRows(kept, self._name("codes"), tuple(wanted))
-        coded.make()
-        return coded
 
     def sift(
         self, table: TableName, source: str, coded: CodedRows, judged: Sequence[Judged]

@@ -189,7 +189,7 @@ class _Check:
         return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
 
     def column(self, table: TableInParts, column: str) -> Judged:
-        """Each distinct cell of a column of a table none of whose rules looks at several columns."""
+        """Each distinct cell of a column, where no rule looks at several columns."""
         own = table.columns[column]
         if column not in CONTRACTS[table.table].columns:
             if own not in table.coded.columns:

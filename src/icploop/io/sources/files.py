@@ -80,8 +80,8 @@ def _from_file(
         except duckdb.Error as error:
             raise unreadable(path, error) from error
         lines = rejects(db)
-    if large and isinstance(rows, KeptRows):
-        return _in_parts(name, str(table.file), rows, table, place, lines, large)
+    if isinstance(rows, KeptRows):
+        return _in_parts(name, str(table.file), rows, table, place, lines)
     # Lines that could not be read have their numbers too, and leave gaps.
     numbers = np.arange(1, len(rows) + len(lines) + 1)
     rows.index = np.setdiff1d(numbers, lines["row"])[: len(rows)]
@@ -111,8 +111,8 @@ def _from_query(
     # Their numbers are those of files, which say nothing among the rows of the result.
     where = lines["file"] + ", row " + lines["row"].astype("str") + ": "
     lines = lines.assign(row=count + 1 + np.arange(len(lines)), value=where + lines["value"])
-    if large and isinstance(rows, KeptRows):
-        return _in_parts(name, "query", rows, table, place, lines, large)
+    if isinstance(rows, KeptRows):
+        return _in_parts(name, "query", rows, table, place, lines)
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     return RawTable(name, "query", mapped(rows, name, table, place), table.dates, lines)
 
@@ -129,18 +129,15 @@ def _in_parts(
     table: TableSource,
     place: str,
     lines: pd.DataFrame,
-    staging: Staging,
 ) -> TableInParts:
     def change(part: pd.DataFrame) -> pd.DataFrame:
         return mapped(part, name, table, place)
 
     # What the settings get wrong is told before anything is read.
     given = change(pd.DataFrame(columns=list(rows.columns), dtype="str"))
-    columns = {column: table.columns.get(column, column) for column in given}
-    coded = staging.code(
-        rows,
-        [own for to, own in columns.items() if to in CONTRACTS[name].columns or to in table.words],
-    )
+    columns = {column: table.columns.get(column, column) for column in map(str, given)}
+    read = [own for to, own in columns.items() if to in {*CONTRACTS[name].columns, *table.words}]
+    coded = rows.coded(read)
     return TableInParts(name, origin, coded, columns, change, table.dates, lines)
 
 
