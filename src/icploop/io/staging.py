@@ -36,6 +36,8 @@ from icploop.settings import TableName
 # Accounts and deals are few beside what is told of them, and are needed as a whole.
 _MAY_BE_LARGE: frozenset[TableName] = frozenset({"revenue", "signals"})
 _MEMORY = "384MB"
+# A name that no source would give, and a column's number.
+_KEPT = "_kept_"
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,17 @@ class KeptRows:
         coded.make()
         return coded
 
+    def sql(self, column: str) -> str:
+        """What a column is called in SQL."""
+        return f"{_KEPT}{self.columns.index(column)}"
+
     def _read(
         self, where: str, values: list[int], positions: Sequence[int] | pd.Series
     ) -> pd.DataFrame:
         found = self.db.execute(f"FROM {self.name} WHERE {where} ORDER BY rowid", values)
         # Through Arrow text is read four times as fast.
         rows = found.df() if self.types else found.to_arrow_table().to_pandas()
+        rows.columns = pd.Index(self.columns)
         # A part may happen to have no missing cell; its types are those of the whole all the same.
         rows = rows.astype({c: t for c, t in self.types.items() if rows[c].dtype != t})
         rows.index = pd.Index(np.asarray(positions, dtype="int64"))
@@ -140,15 +147,15 @@ class CodedRows:
         for column in self.columns:
             self.kept.db.execute(
                 f"CREATE TABLE {self._cells(column)} AS "
-                f"SELECT DISTINCT {quoted(column)} AS cell FROM {self.kept.name}"
+                f"SELECT DISTINCT {self.kept.sql(column)} AS {_KEPT}0 FROM {self.kept.name}"
             )
         numbered = [
             f"{self.number(c)}_cells.rowid::INTEGER AS {self.number(c)}" for c in self.columns
         ]
-        carried = [f"r.{quoted(c)}" for c in self.kept.columns if c not in self.columns]
+        carried = [f"r.{self.kept.sql(c)}" for c in self.kept.columns if c not in self.columns]
         joins = [
             f"JOIN {self._cells(c)} {self.number(c)}_cells "
-            f"ON r.{quoted(c)} IS NOT DISTINCT FROM {self.number(c)}_cells.cell"
+            f"ON r.{self.kept.sql(c)} IS NOT DISTINCT FROM {self.number(c)}_cells.{_KEPT}0"
             for c in self.columns
         ]
         self.kept.db.execute(
@@ -243,12 +250,14 @@ class Staging:
         name = self._name("raw")
         db.execute(f"CREATE TABLE {name} AS {last.query}")
         described = db.execute(f"DESCRIBE {name}").fetchall()
-        sql_types = {column: sql_type for column, sql_type, *_ in described}
+        for i, (column, *_) in enumerate(described):
+            # A column may have any name, such as one of ours.
+            db.execute(f"ALTER TABLE {name} RENAME {quoted(column)} TO {_KEPT}{i}")
         return KeptRows(
             db,
             name,
-            tuple(sql_types),
-            _types_of_the_whole(db, name, sql_types),
+            tuple(column for column, *_ in described),
+            _types_of_the_whole(db, name, {column: t for column, t, *_ in described}),
             _count(db, name),
             self._sizes.rows,
         )
@@ -261,7 +270,7 @@ class Staging:
         values, doubts, joins = [], ["false"], []
         for i, one in enumerate(judged):
             if one.cells is None:
-                values.append(f"r.{quoted(one.column)} AS {quoted(one.target)}")
+                values.append(f"r.{coded.kept.sql(one.column)} AS {quoted(one.target)}")
                 continue
             with _registered(db, cells=one.cells.rename_axis("number").reset_index()):
                 db.execute(f"CREATE TABLE {name}_cells_{i} AS FROM cells")
@@ -363,11 +372,11 @@ def _types_of_the_whole(
 ) -> dict[str, str | np.dtype | ExtensionDtype]:
     """The pandas types of columns that are no text: a missing cell anywhere may change one."""
     types: dict[str, str | np.dtype | ExtensionDtype] = {}
-    for column, sql_type in sql_types.items():
+    for i, (column, sql_type) in enumerate(sql_types.items()):
         if sql_type != "VARCHAR":
-            cells = f"SELECT {quoted(column)} AS cell FROM {name} WHERE {quoted(column)} IS"
+            cells = f"SELECT {_KEPT}{i} FROM {name} WHERE {_KEPT}{i} IS"
             query = f"({cells} NULL LIMIT 1) UNION ALL ({cells} NOT NULL LIMIT 1)"
-            types[column] = db.execute(query).df()["cell"].dtype
+            types[column] = db.execute(query).df()[f"{_KEPT}{i}"].dtype
     return types
 
 

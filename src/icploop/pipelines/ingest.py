@@ -21,6 +21,7 @@ from icploop.domain.tables import (
     CheckedTable,
     check_cells,
     check_table,
+    is_one_of,
     unknown_accounts,
 )
 from icploop.errors import DataError, UsageError
@@ -202,7 +203,7 @@ class _Check:
             table.table, column, cells, max_money=max_money, dates=table.dates
         )
         if column == "account_id":
-            bad |= ~values.isin(self.known)
+            bad |= ~is_one_of(values, self.known)
         return Judged(column, own, pd.DataFrame({"value": values, "doubt": bad}))
 
 

@@ -13,7 +13,8 @@ from icploop.io.staging import PartSizes, Staging
 QUERY = """
     SELECT i, 'n' || i AS name, CASE WHEN i <> 4 THEN i END AS gap, i % 2 = 0 AS even,
            CASE WHEN i < 6 THEN i > 2 END AS flag, i / 4 AS share,
-           DATE '2024-01-01' + i::INT AS day, [i, 1] AS pair, i AS "I", NULL AS nothing
+           DATE '2024-01-01' + i::INT AS day, [i, 1] AS pair, i AS "I", NULL AS nothing,
+           -i AS rowid, 'p' AS position, 'x' AS c0, 'y' AS number_0
     FROM range(7) r(i); -- and so on
 """
 

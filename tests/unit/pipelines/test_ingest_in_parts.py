@@ -123,7 +123,7 @@ def test_parts_give_the_tables_the_quarantine_and_the_report_of_the_whole(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(first=ROWS, then=ROWS, ragged=RAGGED, rows=st.integers(1, 9))
 def test_parts_of_any_rows_and_any_size_give_what_the_whole_gives(
     suffix: str, first: Any, then: Any, ragged: list[int], rows: int
@@ -207,6 +207,16 @@ def test_billing_under_other_ids_comes_under_its_accounts(tmp_path: Path):
     assert ingest(homes[0]) == in_parts(homes[1])
     assert contents(homes[0]) == contents(homes[1])
     assert set(Warehouse(homes[1].warehouse_file).tables().revenue["account_id"]) == {"a1", "a4"}
+
+
+def test_columns_may_bear_any_name(tmp_path: Path):
+    homes = [tiny_home(tmp_path / name) for name in ("one", "many")]
+    odd = ["rowid", "position", "c0", "c1", "number_0", "row", "value", 'a "b"', "select", "Month"]
+    for home in homes:
+        named = {name: [f"{name} {i}" for i in range(10)] for name in odd}
+        write_csv(inbox(home), {"revenue": tiny()["revenue"].assign(**named)})
+    assert ingest(homes[0]) == in_parts(homes[1])
+    assert contents(homes[0]) == contents(homes[1])
 
 
 def test_columns_of_persons_stay_outside(home: Home):
