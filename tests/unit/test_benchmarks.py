@@ -1,6 +1,8 @@
 """Each benchmark runs, small: what is measured once a month must not rot in between."""
 
-from benchmarks import fit, gate, score
+import pytest
+
+from benchmarks import fit, gate, revenue, score
 from tests.companies import market
 
 
@@ -31,3 +33,12 @@ def test_the_score_benchmark_scores_a_small_file(tmp_path) -> None:
         rows, seconds = score.WAYS[way](version, source, 500)
         assert rows == 500
         assert seconds > 0
+
+
+@pytest.mark.parametrize("kind", revenue.KINDS)
+def test_the_revenue_benchmark_measures_a_small_company(tmp_path, kind: str) -> None:
+    home = revenue.company(tmp_path, 3300, kind)
+    stored = revenue.measure("ingest", home)["rows"]
+    assert abs(stored - 3300) < 330
+    found = revenue.measure("outcomes", home)
+    assert (found["rows"], found["customers"], found["matured"]) == (stored, 99, 99)

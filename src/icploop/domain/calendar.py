@@ -64,8 +64,8 @@ def seen_by(tables: Tables, day: date) -> Tables:
     still_open = ~(deals["closed_at"] < limit)
     deals.loc[still_open, "outcome"] = "open"
     deals.loc[still_open, "closed_at"] = pd.NaT
-    revenue = tables.revenue
-    revenue = revenue[month_number(revenue["month"]) <= last_ended_month(day)]
+    after = pd.Timestamp(month_start(last_ended_month(day) + 1))
+    revenue = tables.revenue[tables.revenue["month"] < after]
     signals = tables.signals[tables.signals["at"] < limit]
     return Tables(
         accounts=_settled(accounts, "accounts", ["account_id", "observed_at"]),
@@ -82,6 +82,9 @@ def _settled(table: pd.DataFrame, name: TableName, order: list[str]) -> pd.DataF
     settled = table[canonical + sorted(extra)].copy()
     for column in extra:
         settled[column] = _typed_by_itself(settled[column])
+    for column in CONTRACTS[name].texts:
+        if isinstance(settled[column].dtype, pd.CategoricalDtype):
+            settled[column] = settled[column].cat.remove_unused_categories()
     return settled.sort_values(order, kind="stable", na_position="first", ignore_index=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,12 +139,14 @@ def match(
     rest = billed[named & is_stranger[row_of]] if len(ids) else billed
     rest = rest.reindex(columns=["account_id", "domain", "name"]).astype("str")
     customers = customers.join(rest.groupby("account_id")[["domain", "name"]].last())
-    keys = [
-        ("id", _keys(_of_itself(customers.index), id_key), _keys(_of_itself(last.index), id_key)),
-        ("domain", _keys(customers["domain"], domain_key), _keys(last["domain"], domain_key)),
-        ("name", _keys(customers["name"], name_key), _keys(last["name"], name_key)),
-    ]
-    by_key = [(rule, *_claims(ours, theirs)) for rule, ours, theirs in keys]
+    by_key: list[tuple[str, dict[str, str], set[str]]] = []
+    if is_stranger.any():
+        ours, theirs = _of_itself(customers.index), _of_itself(last.index)
+        by_key = [
+            ("id", *_claims(ours, theirs, id_key)),
+            ("domain", *_claims(customers["domain"], last["domain"], domain_key)),
+            ("name", *_claims(customers["name"], last["name"], name_key)),
+        ]
     rows: list[tuple[str, str | None, str, float]] = []
     for customer, mrr in customers["mrr"].items():
         name = str(customer)
@@ -162,27 +165,56 @@ def match(
     return Matches(found.astype({"billed_as": "str", "account_id": "str", "mrr": "float64"}))
 
 
+def billing_by_customer(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One row for each id of billing that comes in parts, as `match` reads it.
+
+    Its money is added up row by row, so that the parts change no bit of it; `domain` and `name` are
+    the last that were given.
+    """
+    number_of: dict[str, int] = {}
+    money = np.zeros(0)
+    called = pd.DataFrame(columns=["domain", "name"], dtype="str")
+    for part in parts:
+        rows, ids = pd.factorize(part["account_id"].astype("str"))
+        numbers = np.array([number_of.setdefault(name, len(number_of)) for name in ids], dtype=int)
+        money = np.concatenate([money, np.zeros(len(number_of) - len(money))])
+        mrr = part["mrr"].to_numpy(dtype="float64", na_value=0.0)
+        named = rows >= 0
+        np.add.at(money, numbers[rows[named]], np.nan_to_num(mrr[named]))
+        given = [column for column in called if column in part and part[column].notna().any()]
+        if given:
+            latest = part.groupby("account_id")[given].last()
+            called = latest.combine_first(called)
+    found = pd.DataFrame({"mrr": money}, index=pd.Index(number_of, dtype="str"))
+    return found.join(called.astype("str")).rename_axis("account_id").reset_index()
+
+
 def duplicates(accounts: pd.DataFrame) -> pd.DataFrame:
     """Accounts that look like another one: same domain and same name; account_id, same_as.
 
     `same_as` is the first of them by id. They are listed and kept in one family; nothing is merged.
     """
     last = _last_known(accounts)
-    keys = pd.DataFrame(
-        {"domain": _keys(last["domain"], domain_key), "name": _keys(last["name"], name_key)}
-    ).dropna()
+    domains = _keys(last["domain"], domain_key)
+    # A key of every name takes long where there are many accounts.
+    domains = domains[domains.duplicated(keep=False)]
+    names = _keys(last["name"].loc[domains.index], name_key)
+    keys = pd.DataFrame({"domain": domains, "name": names}).dropna()
     keys = keys.rename_axis("account_id").reset_index()
     keys["same_as"] = keys.groupby(["domain", "name"])["account_id"].transform("min")
     found = keys[keys["account_id"] != keys["same_as"]]
     return found[["account_id", "same_as"]].sort_values("account_id", ignore_index=True)
 
 
-def _claims(ours: pd.Series, theirs: pd.Series) -> tuple[dict[str, str], set[str]]:
+def _claims(
+    of_customers: pd.Series, of_accounts: pd.Series, key: Callable[[str], str]
+) -> tuple[dict[str, str], set[str]]:
     """The account of each customer whose key nobody else bears, and whose key several bear."""
+    ours, theirs = _keys(of_customers, key), _keys(of_accounts, key)
     shared = set(theirs[theirs.duplicated(keep=False)]) | set(ours[ours.duplicated(keep=False)])
-    there = {str(key): str(account) for account, key in theirs.items()}
-    met = {str(customer): str(key) for customer, key in ours.items() if key in there}
-    alone = {customer: there[key] for customer, key in met.items() if key not in shared}
+    there = {str(own): str(account) for account, own in theirs.items()}
+    met = {str(customer): str(own) for customer, own in ours.items() if own in there}
+    alone = {customer: there[own] for customer, own in met.items() if own not in shared}
     return alone, set(met) - set(alone)
 
 
@@ -200,7 +232,7 @@ def _of_itself(ids: pd.Index) -> pd.Series:
     return pd.Series(ids, index=ids, dtype="str")
 
 
-def _keys(values: pd.Series, key: Any) -> pd.Series:
+def _keys(values: pd.Series, key: Callable[[str], str]) -> pd.Series:
     """The keys of those that have one."""
     found = values.dropna().astype("str").map(key)
     return found[found != ""]

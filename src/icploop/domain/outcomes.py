@@ -130,7 +130,7 @@ def kpis(judged: pd.DataFrame, share: pd.Series | float = 1.0) -> Kpis:
 
 def _of_strangers(deals: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     """The deals whose account was not billed before the month of their creation, with `parent`."""
-    billed = tables.revenue[tables.revenue["mrr"] > 0]
+    billed = tables.revenue.loc[tables.revenue["mrr"] > 0, ["account_id", "month"]]
     since = month_number(billed.groupby("account_id")["month"].min())
     named = deals.rename(columns={"created_at": "at"})
     fresh = named[~(number_of(named["account_id"], since) < month_number(named["at"]))]

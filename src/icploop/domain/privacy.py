@@ -125,13 +125,18 @@ def personal_columns(frame: pd.DataFrame, allowed: Iterable[str] = ()) -> list[P
     known = set(allowed)
     found = []
     for column in frame.columns:
-        values = frame[column].iloc[:: -(-len(frame) // _MOST_ROWS) or 1].dropna()
+        values = frame[column].iloc[:: every(len(frame))].dropna()
         if str(column) in known or values.empty:
             continue
         rule = _by_both(str(column), values) or by_content(str(column), values)
         if rule:
             found.append(PersonalColumn(str(column), rule))
     return found
+
+
+def every(rows: int) -> int:
+    """Of a table of so many rows each so-manieth is looked at."""
+    return -(-rows // _MOST_ROWS) or 1
 
 
 def by_name(column: str) -> str:

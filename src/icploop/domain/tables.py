@@ -7,7 +7,7 @@ that a row broke. Only a missing required column stops everything (DataError).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,13 +125,8 @@ def check_table(
     _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
     frame = _without_repeats(raw, contract)
-    for column in contract.texts:
-        frame[column] = read_text(_column(frame, column))
-    for column in contract.moments:
-        frame[column], faults = _read(column, _column(frame, column), "date", dates)
-        unread.append(faults)
-    for column in contract.numbers:
-        frame[column], faults = _read(column, _column(frame, column), "number")
+    for column in contract.columns:
+        frame[column], faults = _read_cells(contract, column, _column(frame, column), dates)
         unread.append(faults)
     emptied: list[pd.DataFrame] = []
     for attribute in attributes:
@@ -152,10 +147,30 @@ def check_table(
     return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
 
 
-def unknown_accounts(rows: pd.DataFrame, known: Iterable[str]) -> pd.DataFrame:
-    """Faults for the rows whose account stands in no accounts table."""
-    strangers = rows.loc[~rows["account_id"].isin(set(known)), "account_id"]
+def check_cells(
+    name: TableName, column: str, values: pd.Series, *, max_money: float, dates: str | None = None
+) -> tuple[pd.Series, pd.Series]:
+    """Cells of one canonical column, typed, and which of them make any row bad.
+
+    By the rules of `check_table` that look at this column alone: where there are no others but that
+    of the key, this says of each distinct cell what `check_table` says of each row with it.
+    """
+    typed, unreadable = _read_cells(CONTRACTS[name], column, values, dates)
+    rules = _schema(name, max_money).columns[column]
+    broken = _broken_rules(pa.DataFrameSchema({column: rules}), typed.to_frame(column))
+    bad = typed.index.isin(unreadable["row"]) | typed.index.isin(broken["row"])
+    return typed, pd.Series(bad, index=typed.index)
+
+
+def unknown_accounts(rows: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
+    """Faults for the rows whose account is not one of the `known` (best a set)."""
+    strangers = rows.loc[~is_one_of(rows["account_id"], known), "account_id"]
     return _fault_lines(strangers, "account_id", "account_id is in accounts")
+
+
+def is_one_of(texts: pd.Series, known: Collection[str]) -> np.ndarray:
+    """Which texts are among the `known`: `isin` would build its own set of them in each call."""
+    return np.array([text in known for text in texts.to_numpy(dtype=object)], dtype=bool)
 
 
 def read_text(values: pd.Series) -> pd.Series:
@@ -236,11 +251,20 @@ _RULES: dict[str, str] = {
 }
 
 
+def _read_cells(
+    contract: TableContract, column: str, values: pd.Series, dates: str | None
+) -> tuple[pd.Series, pd.DataFrame]:
+    if column in contract.texts:
+        return read_text(values), _faults([])
+    return _read(column, values, "date" if column in contract.moments else "number", dates)
+
+
 def _read(
     column: str, values: pd.Series, kind: Kind, dates: str | None = None
 ) -> tuple[pd.Series, pd.DataFrame]:
     typed = read_kind(values, kind, dates)
-    unreadable = values[typed.isna() & read_text(values).notna()]
+    missing = values[typed.isna()]
+    unreadable = missing[read_text(missing).notna()]
     return typed, _fault_lines(unreadable, column, _RULES[kind].format(column=column))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -37,6 +37,15 @@ QUARANTINE_COLUMNS = [
     "record",
 ]
 
+QUARANTINE_TYPES = (
+    "table_name VARCHAR, source VARCHAR, row BIGINT, column_name VARCHAR, rule VARCHAR, "
+    "value VARCHAR, kept BOOLEAN, record VARCHAR"
+)
+# Names that no source would give to a column of its own.
+ROW_IN_SOURCE, DOUBT, ALIKE = "_row_in_source", "_in_doubt", "_alike"
+
+# What DuckDB may hold in memory; more of a large table waits on disk, beside the warehouse.
+_MEMORY = "768MB"
 # Other processes hold the file for moments only.
 _PATIENCE_SECONDS = 10.0
 # What is kept of an account that could stand on a list, besides the list's day.
@@ -67,6 +76,20 @@ class Batch:
     snapshot: Snapshot | None = None
 
 
+@dataclass(frozen=True)
+class BatchInParts:
+    """As `Batch`, for a table that is not held in memory: it waits in a DuckDB file.
+
+    There `name` is followed by `_good` (rows, by ROW_IN_SOURCE), `_refused` (positions of those
+    that are not to be stored) and `_lines` (for the quarantine).
+    """
+
+    table: TableName
+    source: str
+    file: Path
+    name: str
+
+
 Record = dict[str, Any]
 
 
@@ -89,22 +112,25 @@ class Warehouse:
 
     path: Path
 
-    def store(self, batches: list[Batch]) -> dict[str, dict[str, int]]:
+    def store(self, batches: Sequence[Batch | BatchInParts]) -> dict[str, dict[str, int]]:
         """Bring the tables to what the batches say, all or nothing, and count by table.
 
         A row replaces the row with the same key; signals, which have no key, are added as often as
         the batch has them beyond what is stored. The same batches twice give the same tables. The
         quarantine of each source is replaced. Counts: rows (in the batch), stored (in the table).
         """
+        waiting = {batch.file for batch in batches if isinstance(batch, BatchInParts)}
         with self._connection() as db:
+            for file in waiting:
+                db.execute(
+                    f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS waiting (READ_ONLY)"
+                )
             db.execute("BEGIN")
             _create(db)
-            for batch in batches:
-                _merge(db, batch)
-            db.execute("COMMIT")
             read = dict.fromkeys(TABLES, 0)
             for batch in batches:
-                read[batch.table] += len(batch.rows)
+                read[batch.table] += _merge(db, batch)
+            db.execute("COMMIT")
             return {
                 batch.table: {"rows": read[batch.table], "stored": _count(db, batch.table)}
                 for batch in batches
@@ -145,12 +171,15 @@ class Warehouse:
         return found.astype("str")
 
     def tables(self) -> Tables:
-        """All that is stored. Raises DataError before the first ingest."""
+        """All that is stored; of revenue, which is long, account_id as a category in order.
+
+        Raises DataError before the first ingest.
+        """
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; run `icp ingest` first")
         with self._connection() as db:
             _create(db)
-            frames = {name: _typed(db.execute(f"FROM {name}").df(), name) for name in TABLES}
+            frames = {name: _stored(db, name) for name in TABLES}
         return Tables(**frames)
 
     def observations(self) -> tuple[pd.DataFrame, pd.DataFrame, date | None]:
@@ -328,6 +357,7 @@ class Warehouse:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._opened() as db:
+                db.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 2")
                 yield db
         except (duckdb.OperationalError, OSError) as error:
             raise UnavailableError(
@@ -359,10 +389,7 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
             for column in getattr(contract, group)
         ]
         db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})")
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS quarantine (table_name VARCHAR, source VARCHAR, row BIGINT, "
-        "column_name VARCHAR, rule VARCHAR, value VARCHAR, kept BOOLEAN, record VARCHAR)"
-    )
+    db.execute(f"CREATE TABLE IF NOT EXISTS quarantine ({QUARANTINE_TYPES})")
     db.execute(
         "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, written_at VARCHAR, "
         "event VARCHAR, motion VARCHAR, as_of DATE, version VARCHAR, who VARCHAR, reason VARCHAR, "
@@ -422,29 +449,51 @@ def _seal(db: duckdb.DuckDBPyConnection, row: LedgerRow) -> None:
     )
 
 
-def _merge(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
-    incoming = _for_storage(batch.rows, batch.table)
-    db.register("incoming", incoming)
-    _widen(db, batch.table)
-    if batch.snapshot and batch.rows["observed_at"].isna().any():
-        incoming = _as_history(db, batch.source, batch.snapshot, incoming)
-        db.register("incoming", incoming)
-    key = CONTRACTS[batch.table].key
-    if key:
-        same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
-        db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
-        db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
-    else:
-        _add_missing_repeats(db, batch.table)
-    db.unregister("incoming")
-    db.execute(
-        "DELETE FROM quarantine WHERE table_name = ? AND source = ?", [batch.table, batch.source]
-    )
-    quarantine = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
-    if len(quarantine):
-        db.register("refused", quarantine.astype({"row": "int64", "kept": "bool"}))
+def _merge(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> int:
+    """Bring one table to what a batch says; the number of good rows that came."""
+    with _offered(db, batch):
+        _widen(db, batch.table)
+        if isinstance(batch, Batch) and batch.snapshot and batch.rows["observed_at"].isna().any():
+            history = _as_history(
+                db, batch.source, batch.snapshot, _for_storage(batch.rows, batch.table)
+            )
+            db.register("incoming", history)
+        if key := CONTRACTS[batch.table].key:
+            same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
+            if _count(db, batch.table):
+                db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
+            inserted = db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
+            came = _number(inserted)
+        else:
+            came = _count(db, "incoming")
+            _add_missing_repeats(db, batch.table)
+        db.execute(
+            "DELETE FROM quarantine WHERE table_name = ? AND source = ?",
+            [batch.table, batch.source],
+        )
         db.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused")
-        db.unregister("refused")
+    return came
+
+
+@contextmanager
+def _offered(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> Iterator[None]:
+    """Let SQL see a batch: its good rows as `incoming`, lines for the quarantine as `refused`."""
+    if isinstance(batch, BatchInParts):
+        good, refused = (f"waiting.{batch.name}_{what}" for what in ("good", "refused"))
+        db.execute(
+            f"CREATE TEMP VIEW incoming AS SELECT * EXCLUDE ({ROW_IN_SOURCE}, {DOUBT}, {ALIKE}) "
+            f"FROM {good} ANTI JOIN {refused} ON {ROW_IN_SOURCE} = {refused}.position"
+        )
+        db.execute(f"CREATE TEMP VIEW refused AS FROM waiting.{batch.name}_lines")
+        yield
+        db.execute("DROP VIEW incoming; DROP VIEW refused")
+        return
+    lines = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
+    db.register("incoming", _for_storage(batch.rows, batch.table))
+    db.register("refused", lines.astype({"row": "int64", "kept": "bool"}))
+    yield
+    db.unregister("incoming")
+    db.unregister("refused")
 
 
 def _as_history(
@@ -483,7 +532,7 @@ def _fresh_and_changed(db: duckdb.DuckDBPyConnection) -> tuple[set[str], set[str
     An empty cell says nothing, as everywhere among the rows of an account.
     """
     names = [c for c in _columns_of(db, "incoming") if c not in ("account_id", "observed_at")]
-    columns = [f'"{_quoted(name)}"' for name in names]
+    columns = [f'"{quoted(name)}"' for name in names]
     moment = "coalesce(observed_at, TIMESTAMP '0001-01-01')"
     latest = ", ".join(f"arg_max({c}, {moment}) AS {c}" for c in columns)
     differs = " OR ".join(
@@ -504,7 +553,7 @@ def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: TableName) -> Non
     Rows are the same when their canonical columns are; a column that is new does not make them new.
     """
     canonical = ", ".join(f'"{c}"' for c in CONTRACTS[table].columns)
-    columns = ", ".join(f'"{_quoted(c)}"' for c in _columns_of(db, "incoming"))
+    columns = ", ".join(quoted(c) for c in _columns_of(db, "incoming"))
     # Names that no source would give to a column of its own.
     numbered = f"row_number() OVER (PARTITION BY {canonical}) AS _nth_alike"
     db.execute(
@@ -523,13 +572,11 @@ def _widen(db: duckdb.DuckDBPyConnection, table: str) -> None:
     for column, sql_type in _columns_of(db, "incoming").items():
         name, stored_type = stored.get(column.lower(), (None, sql_type))
         if name is None:
-            db.execute(f'ALTER TABLE {table} ADD COLUMN "{_quoted(column)}" {sql_type}')
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {sql_type}")
         elif name != column:
-            db.execute(
-                f'ALTER TABLE {table} RENAME COLUMN "{_quoted(name)}" TO "{_quoted(column)}"'
-            )
+            db.execute(f"ALTER TABLE {table} RENAME COLUMN {quoted(name)} TO {quoted(column)}")
         if stored_type not in (sql_type, "VARCHAR"):
-            db.execute(f'ALTER TABLE {table} ALTER "{_quoted(column)}" TYPE VARCHAR')
+            db.execute(f"ALTER TABLE {table} ALTER {quoted(column)} TYPE VARCHAR")
 
 
 def _columns_of(db: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -537,12 +584,17 @@ def _columns_of(db: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
     return {column: sql_type for column, sql_type, *_ in described}
 
 
-def _quoted(column: str) -> str:
-    return column.replace('"', '""')
+def quoted(column: str) -> str:
+    """A column's name as SQL takes any."""
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
-    found = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return _number(db.execute(f"SELECT count(*) FROM {table}"))
+
+
+def _number(answer: duckdb.DuckDBPyConnection) -> int:
+    found = answer.fetchone()
     return int(found[0]) if found else 0
 
 
@@ -552,18 +604,27 @@ def _for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
     canonical = CONTRACTS[table].columns
     plain = rows[canonical + [c for c in rows.columns if c not in canonical]].copy()
     for column in plain.columns:
-        if plain[column].dtype == object:
-            plain[column] = read_text(plain[column].map(_as_plain, "ignore"))
+        plain[column] = storable(plain[column])
     for column in CONTRACTS[table].texts:
         plain[column] = plain[column].astype("str")
     return plain
+
+
+def storable(values: pd.Series) -> pd.Series:
+    """The values, as text where they are of no plain type."""
+    return read_text(values.map(_as_plain, "ignore")) if values.dtype == object else values
 
 
 def _as_plain(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
-def _typed(stored: pd.DataFrame, table: TableName) -> pd.DataFrame:
-    for column in CONTRACTS[table].texts:
-        stored[column] = stored[column].astype("str")
-    return stored
+def _stored(db: duckdb.DuckDBPyConnection, table: TableName) -> pd.DataFrame:
+    if table == "revenue":
+        db.execute(
+            "CREATE TEMP TYPE billed AS ENUM (SELECT DISTINCT account_id FROM revenue "
+            "WHERE account_id IS NOT NULL ORDER BY account_id)"
+        )
+        return db.execute("SELECT * REPLACE (account_id::billed AS account_id) FROM revenue").df()
+    found = db.execute(f"FROM {table}").df()
+    return found.astype(dict.fromkeys(CONTRACTS[table].texts, "str"))

@@ -282,7 +282,7 @@ def prospects(seen: Tables, motion: str) -> pd.Series:
     """The accounts that never became a customer: no won deal of the motion, and never billed."""
     deals = seen.deals[of_motion(seen.deals, motion)]
     won = set(deals.loc[deals["outcome"] == "won", "account_id"])
-    billed = set(seen.revenue.loc[seen.revenue["mrr"] > 0, "account_id"])
+    billed = set(seen.revenue.loc[seen.revenue["mrr"] > 0, "account_id"].unique())
     ids = seen.accounts["account_id"].drop_duplicates()
     return ids[~ids.isin(won | billed)].reset_index(drop=True)
 

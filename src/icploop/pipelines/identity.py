@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from icploop.domain.identity import Matches, duplicates, match
+from icploop.domain.identity import Matches, billing_by_customer, duplicates, match
 from icploop.domain.tables import read_number, read_text
-from icploop.io.sources import RawTable
-from icploop.io.warehouse import Batch, Warehouse
+from icploop.io.sources import GivenTable, RawTable, TableInParts
+from icploop.io.warehouse import Batch, BatchInParts, Warehouse
 from icploop.settings import Settings
 
 # What billing called the account, kept beside each row that came under another id.
@@ -19,33 +19,44 @@ BILLED_AS = "billed_as"
 
 
 def matches_of(
-    raw: Sequence[tuple[str, RawTable]],
+    raw: Sequence[tuple[str, GivenTable]],
     warehouse: Warehouse,
-    accounts: Sequence[Batch],
+    accounts: Sequence[Batch | BatchInParts],
     settings: Settings,
 ) -> Matches:
     """Who the customers of all billing tables are, among stored and arriving accounts."""
-    frames = [table.rows for _, table in raw if table.table == "revenue"]
-    billed = pd.concat([_billed(rows) for rows in frames if "account_id" in rows])
-    arriving = [batch.rows for batch in accounts if batch.table == "accounts"]
+    tables = [table for _, table in raw if table.table == "revenue"]
+    billed = billing_by_customer(part for table in tables for part in _billing(table))
+    arriving = [b.rows for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
     known = pd.concat([warehouse.account_names(), *arriving], ignore_index=True)
     return match(billed, known, dict(settings.identity.aliases))
 
 
-def under_its_accounts(table: RawTable, found: Matches) -> RawTable:
+def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
     """The billing table with the accounts' ids; rows that change theirs keep the old one."""
-    if not found.account_of or "account_id" not in table.rows:
+    if not (account_of := found.account_of):
         return table
-    ids = read_text(table.rows["account_id"])
-    accounts = ids.map(found.account_of)
-    rows = table.rows.assign(account_id=accounts.fillna(ids))
-    rows[BILLED_AS] = ids.where(accounts.notna())
-    return replace(table, rows=rows)
+
+    def renamed(rows: pd.DataFrame) -> pd.DataFrame:
+        if "account_id" not in rows:
+            return rows
+        ids = read_text(rows["account_id"])
+        accounts = ids.map(account_of)
+        return rows.assign(
+            account_id=accounts.fillna(ids), **{BILLED_AS: ids.where(accounts.notna())}
+        )
+
+    if isinstance(table, RawTable):
+        return table.changed(renamed)
+    columns = table.columns | {BILLED_AS: table.columns["account_id"]}
+    return table.changed(renamed, columns)
 
 
-def who_is_who(found: Matches, batches: Sequence[Batch], warehouse: Warehouse) -> dict[str, Any]:
+def who_is_who(
+    found: Matches, batches: Sequence[Batch | BatchInParts], warehouse: Warehouse
+) -> dict[str, Any]:
     """The match as JSON-like values: billing's side, the CRM's side, and duplicates."""
-    deals = [batch.rows for batch in batches if batch.table == "deals"]
+    deals = [b.rows for b in batches if isinstance(b, Batch) and b.table == "deals"]
     billed = set(found.found["account_id"].dropna())
     won = pd.concat(deals) if deals else pd.DataFrame(columns=["outcome", "account_id", "acv"])
     won = won[won["outcome"] == "won"]
@@ -63,9 +74,28 @@ def who_is_who(found: Matches, batches: Sequence[Batch], warehouse: Warehouse) -
     }
 
 
+def _billing(table: GivenTable) -> Iterator[pd.DataFrame]:
+    """What is billed to whom: account_id, mrr, and perhaps domain and name."""
+    asked = {"account_id", "mrr", "domain", "name"}
+    if isinstance(table, TableInParts) and asked & set(table.columns) == {"account_id", "mrr"}:
+        yield _billed_by_cells(table)
+    else:
+        yield from (_billed(rows) for rows in table.parts() if "account_id" in rows)
+
+
+def _billed_by_cells(table: TableInParts) -> pd.DataFrame:
+    """As `_billed` for a table of which each distinct cell is read once; a row for each account."""
+    row_of, ids = pd.factorize(read_text(table.cells("account_id")))
+    mrr = np.nan_to_num(read_number(table.cells("mrr")).to_numpy())
+    # What has no account is counted at the end, and left out.
+    money = np.zeros(len(ids) + 1)
+    for accounts, amounts in table.coded.numbers(table.columns["account_id"], table.columns["mrr"]):
+        np.add.at(money, row_of[accounts], mrr[amounts])
+    return pd.DataFrame({"account_id": ids, "mrr": money[:-1]})
+
+
 def _billed(rows: pd.DataFrame) -> pd.DataFrame:
     columns = {"account_id": read_text(rows["account_id"])}
     columns |= {name: read_text(rows[name]) for name in ("domain", "name") if name in rows}
-    if "mrr" in rows:
-        columns["mrr"] = read_number(rows["mrr"])
+    columns["mrr"] = read_number(rows["mrr"]) if "mrr" in rows else pd.Series(0.0, rows.index)
     return pd.DataFrame(columns)

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.history import HistoryReach, reach
 from icploop.domain.identity import Matches
-from icploop.domain.tables import CheckedTable, check_table, unknown_accounts
+from icploop.domain.tables import (
+    CONTRACTS,
+    FAULT_COLUMNS,
+    CheckedTable,
+    check_cells,
+    check_table,
+    is_one_of,
+    unknown_accounts,
+)
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.io.sources import Landing, RawTable, pull
+from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
 from icploop.io.sources.files import of_folder
-from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Snapshot, Warehouse
+from icploop.io.staging import Judged, PartSizes, Staging
+from icploop.io.warehouse import (
+    QUARANTINE_COLUMNS,
+    Batch,
+    BatchInParts,
+    Snapshot,
+    Warehouse,
+    storable,
+)
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
-from icploop.settings import Settings, digest
+from icploop.settings import Settings, TableName, digest
 
 
 @dataclass(frozen=True)
@@ -55,30 +74,79 @@ class IngestReport:
         }
 
 
-def ingest(home: Home, folder: Path | None = None, as_of: date | None = None) -> IngestReport:
+@dataclass(frozen=True)
+class Faults:
+    """What was found in a table: bad rows, broken rules of bad rows and of emptied cells, by rule.
+
+    `examples` has a value and its row of each rule that a bad row broke.
+    """
+
+    bad: int
+    refused: Counter[str]
+    emptied: Counter[str]
+    examples: dict[str, tuple[str, int]]
+
+    @classmethod
+    def of(cls, checked: CheckedTable, unreadable: pd.DataFrame) -> Faults:
+        """The faults of rows that were checked together, and of lines that are no rows."""
+        first = checked.faults.drop_duplicates("rule")
+        examples = zip(first["value"], first["row"], strict=True)
+        return cls(
+            checked.bad_rows + len(unreadable),
+            Counter(checked.faults["rule"]) + Counter(unreadable["rule"]),
+            Counter(checked.emptied["rule"]),
+            dict(zip(first["rule"], examples, strict=True)),
+        )
+
+    def __add__(self, other: Faults) -> Faults:
+        """Those of both; of examples the one that comes first in the source."""
+        examples = dict(self.examples)
+        for rule, example in other.examples.items():
+            examples[rule] = min(examples.get(rule, example), example, key=itemgetter(1))
+        return Faults(
+            self.bad + other.bad,
+            self.refused + other.refused,
+            self.emptied + other.emptied,
+            examples,
+        )
+
+
+def ingest(
+    home: Home,
+    folder: Path | None = None,
+    as_of: date | None = None,
+    sizes: PartSizes | None = None,
+) -> IngestReport:
     """Bring the warehouse to what the sources say (or a folder of canonical files).
 
     `as_of` is the day on which accounts without `observed_at` are what they are: what differs from
     an earlier day is kept as their history. Without a day they are overwritten.
 
-    All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Raises
-    DataError, with nothing changed, for an unreadable file, a missing required column, or more than
-    `ingest.max_bad_share` of a table in quarantine. What was read page by page from a server stays
-    in the landing even then: the next run goes on there.
+    All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Revenue
+    and signals of large files are read in parts (`sizes`), with the same result. Raises DataError,
+    with nothing changed, for an unreadable file, a missing required column, or more than
+    `ingest.max_bad_share` of a table in quarantine; RefusedError while another ingest of large
+    files runs. What was read page by page from a server stays in the landing even then: the next
+    run goes on there.
     """
+    with Staging(home, sizes) as staging:
+        return _ingest(home, folder, as_of, staging)
+
+
+def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Staging) -> IngestReport:
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
-    raw: list[tuple[str, RawTable]] = []
+    raw: list[tuple[str, GivenTable]] = []
     mappings = {"folder": ""}
     if folder is not None:
         landing = Landing(warehouse, "folder")
-        tables = pull(of_folder(folder), home.root, str(folder), landing)
+        tables = pull(of_folder(folder), home.root, str(folder), landing, staging)
         raw += [("folder", table) for table in tables]
     else:
         for name, source in home.sources().items():
             place = f"conf/sources/{name}.yaml"
             mappings[name] = digest(source.model_dump(mode="json"))
-            tables = pull(source, home.root, place, Landing(warehouse, name))
+            tables = pull(source, home.root, place, Landing(warehouse, name), staging)
             raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
@@ -86,111 +154,184 @@ def ingest(home: Home, folder: Path | None = None, as_of: date | None = None) ->
     known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
-    batches: list[Batch] = []
-    found: Matches | None = None
+    batches: list[Batch | BatchInParts] = []
+    found: list[tuple[TableName, Faults]] = []
+    matches: Matches | None = None
     for name, given in raw:
         table = given
         if table.table == "revenue":
-            found = found or matches_of(raw, warehouse, batches, settings)
-            table = under_its_accounts(table, found)
-        checked = _checked(table, settings, f"{name} ({table.origin})", known)
-        if table.table == "accounts":
-            known |= set(checked.rows["account_id"])
-        batch = _batch(name, table, checked, settings.ingest.max_bad_share)
-        snapshot = Snapshot(as_of, mappings[name]) if as_of and table.table == "accounts" else None
-        batches.append(replace(batch, snapshot=snapshot))
+            matches = matches or matches_of(raw, warehouse, batches, settings)
+            table = under_its_accounts(table, matches)
+        check = _Check(settings, f"{name} ({table.origin})", known)
+        origin = f"{name}:{table.origin}"
+        batch: Batch | BatchInParts
+        if isinstance(table, RawTable):
+            batch, faults = _at_once(check, table, origin)
+        else:
+            batch, faults = _in_parts(check, table, origin, staging)
+        _stop_if_too_bad(check.place, table, faults, settings.ingest.max_bad_share)
+        if table.table == "accounts" and isinstance(batch, Batch):
+            known |= set(batch.rows["account_id"])
+            if as_of:
+                batch = replace(batch, snapshot=Snapshot(as_of, mappings[name]))
+        batches.append(batch)
+        found.append((table.table, faults))
+    staging.close()
     forgotten = sum(
-        warehouse.forgotten_by(b.source, b.snapshot.mapping) for b in batches if b.snapshot
+        warehouse.forgotten_by(batch.source, batch.snapshot.mapping)
+        for batch in batches
+        if isinstance(batch, Batch) and batch.snapshot
     )
     stored = warehouse.store(batches)
     return _report(
-        batches,
+        found,
         stored,
         reach(*warehouse.observations()),
         personal=tuple(personal),
         forgotten=forgotten,
-        identity=who_is_who(found, batches, warehouse) if found else None,
+        identity=who_is_who(matches, batches, warehouse) if matches else None,
     )
 
 
-def _checked(table: RawTable, settings: Settings, place: str, known: Iterable[str]) -> CheckedTable:
-    checked = check_table(
-        table.table,
-        table.rows,
-        max_money=settings.ingest.max_money,
-        dates=table.dates,
-        attributes=settings.attributes if table.table == "accounts" else (),
-        place=place,
-    )
-    if table.table == "accounts":
-        return checked
-    strangers = unknown_accounts(checked.rows, known)
-    rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
-    return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
+@dataclass(frozen=True)
+class _Check:
+    """Rows held against the contract and against the accounts that are known."""
+
+    settings: Settings
+    place: str
+    known: set[str]
+
+    def table(self, table: TableName, raw: pd.DataFrame, dates: str | None) -> CheckedTable:
+        """All rows that could be alike, together."""
+        checked = check_table(
+            table,
+            raw,
+            max_money=self.settings.ingest.max_money,
+            dates=dates,
+            attributes=self.settings.attributes if table == "accounts" else (),
+            place=self.place,
+        )
+        if table == "accounts":
+            return checked
+        strangers = unknown_accounts(checked.rows, self.known)
+        rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
+        return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
+
+    def column(self, table: TableInParts, column: str) -> Judged:
+        """Each distinct cell of a column, where no rule looks at several columns."""
+        own = table.columns[column]
+        if column not in CONTRACTS[table.table].columns:
+            if own not in table.coded.columns:
+                return Judged(column, own, None)
+            values = storable(table.cells(column))
+            return Judged(column, own, pd.DataFrame({"value": values, "doubt": False}))
+        max_money = self.settings.ingest.max_money
+        cells = table.cells(column)
+        values, bad = check_cells(
+            table.table, column, cells, max_money=max_money, dates=table.dates
+        )
+        if column == "account_id":
+            bad |= ~is_one_of(values, self.known)
+        return Judged(column, own, pd.DataFrame({"value": values, "doubt": bad}))
 
 
-def _batch(name: str, table: RawTable, checked: CheckedTable, max_bad_share: float) -> Batch:
-    source = f"{name}:{table.origin}"
-    _stop_if_too_bad(f"{name} ({table.origin})", table, checked, max_bad_share)
-    lines = _quarantine_lines(table, checked).assign(table_name=table.table, source=source)
-    return Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
+def _at_once(check: _Check, table: RawTable, source: str) -> tuple[Batch, Faults]:
+    checked = check.table(table.table, table.rows, table.dates)
+    lines = _quarantine_lines(table.rows, checked, table.unreadable)
+    lines = lines.assign(table_name=table.table, source=source)
+    batch = Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
+    return batch, Faults.of(checked, table.unreadable)
 
 
-def _stop_if_too_bad(
-    place: str, table: RawTable, checked: CheckedTable, max_bad_share: float
-) -> None:
-    total = len(table.rows) + len(table.unreadable)
-    bad = checked.bad_rows + len(table.unreadable)
-    if not total or bad / total <= max_bad_share:
+def _in_parts(
+    check: _Check, table: TableInParts, source: str, staging: Staging
+) -> tuple[BatchInParts, Faults]:
+    """As `_at_once`: every distinct cell, then the rows with bad ones, and those that are alike."""
+    given = table.change(pd.DataFrame(columns=list(table.coded.kept.columns), dtype="str"))
+    check.table(table.table, given, table.dates)
+    canonical = CONTRACTS[table.table].columns
+    columns = [*canonical, *(c for c in given.columns if c not in canonical)]
+    judged = [check.column(table, column) for column in columns]
+    sifted = staging.sift(table.table, source, table.coded, judged)
+    nothing = CheckedTable(*(pd.DataFrame(columns=FAULT_COLUMNS),) * 3)
+    faults = Faults.of(nothing, table.unreadable)
+    lines = _quarantine_lines(given, nothing, table.unreadable)
+    sifted.refuse(np.array([]), lines.assign(table_name=table.table, source=source))
+    for positions in sifted.suspects():
+        raw = table.at(positions)
+        checked = check.table(table.table, raw, table.dates)
+        lines = _quarantine_lines(raw, checked, table.unreadable[:0])
+        lines = lines.assign(table_name=table.table, source=source)
+        sifted.refuse(positions[~raw.index.isin(checked.rows.index)], lines)
+        faults += Faults.of(checked, table.unreadable[:0])
+    return staging.batch(sifted), faults
+
+
+def _stop_if_too_bad(place: str, table: GivenTable, faults: Faults, max_bad_share: float) -> None:
+    total = len(table) + len(table.unreadable)
+    if not total or faults.bad / total <= max_bad_share:
         return
-    worst = pd.concat([checked.faults["rule"], table.unreadable["rule"]]).value_counts()
-    examples = checked.faults[checked.faults["rule"] == worst.index[0]].head(1)
-    example = "".join(
-        f", such as {value!r} in row {row}"
-        for row, value in zip(examples["row"], examples["value"], strict=True)
-    )
+    [(worst, times)] = faults.refused.most_common(1)
+    example = ""
+    if worst in faults.examples:
+        value, row = faults.examples[worst]
+        example = f", such as {value!r} in row {row}"
     raise DataError(
-        f"{place}: {bad} of {total} rows of `{table.table}` are bad "
-        f"({bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most break "
-        f"the rule “{worst.index[0]}” ({worst.iloc[0]} rows{example}). Nothing was changed. "
+        f"{place}: {faults.bad} of {total} rows of `{table.table}` are bad "
+        f"({faults.bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most "
+        f"break the rule “{worst}” ({times} rows{example}). Nothing was changed. "
         "Mend the export or its mapping, or raise the share in conf/icp.yaml"
     )
 
 
-def _quarantine_lines(table: RawTable, checked: CheckedTable) -> pd.DataFrame:
+def _quarantine_lines(
+    raw: pd.DataFrame, checked: CheckedTable, unreadable: pd.DataFrame
+) -> pd.DataFrame:
     """A line for each broken rule with the source row as JSON; `kept` where only a cell was bad."""
     refused, emptied = checked.faults.assign(kept=False), checked.emptied.assign(kept=True)
     lines = pd.concat([refused, emptied], ignore_index=True).rename(
         columns={"column": "column_name"}
     )
-    records = table.rows.loc[lines["row"].unique()].astype("object")
+    records = raw.loc[lines["row"].unique()].astype("object")
+    cells = zip(records.index, records.to_numpy(), records.notna().to_numpy(), strict=True)
     as_json = {
-        row: json.dumps(dict(record.dropna()), default=str, ensure_ascii=False)
-        for row, record in records.iterrows()
+        row: json.dumps(dict(_given(raw.columns, *found)), default=str, ensure_ascii=False)
+        for row, *found in cells
     }
     lines["record"] = lines["row"].map(as_json)
-    unreadable = table.unreadable.assign(kept=False, record=table.unreadable["value"])
-    return pd.concat([lines, unreadable], ignore_index=True)
+    whole = unreadable.assign(kept=False, record=unreadable["value"])
+    return pd.concat([lines, whole], ignore_index=True)
+
+
+def _given(columns: pd.Index, cells: np.ndarray, given: np.ndarray) -> Iterator[tuple[str, Any]]:
+    return (
+        (column, cell)
+        for column, cell, is_given in zip(columns, cells, given, strict=True)
+        if is_given
+    )
 
 
 def _report(
-    batches: list[Batch],
+    found: Sequence[tuple[TableName, Faults]],
     stored: dict[str, dict[str, int]],
     history: HistoryReach,
     personal: tuple[str, ...],
     forgotten: int,
     identity: dict[str, Any] | None,
 ) -> IngestReport:
-    lines = pd.concat([batch.quarantine for batch in batches], ignore_index=True)
-    for name, counts in stored.items():
-        own = lines[(lines["table_name"] == name) & (lines["kept"] == False)]  # noqa: E712
-        counts["quarantined"] = len(own[["source", "row"]].drop_duplicates())
-    refused, emptied = lines[lines["kept"] == False], lines[lines["kept"] == True]  # noqa: E712
+    refused: Counter[str] = Counter()
+    emptied: Counter[str] = Counter()
+    for name, faults in found:
+        counts = stored[name]
+        counts["quarantined"] = counts.get("quarantined", 0) + faults.bad
+        refused.update({f"{name}: {rule}": times for rule, times in faults.refused.items()})
+        emptied.update({f"{name}: {rule}": times for rule, times in faults.emptied.items()})
     return IngestReport(
-        stored, _by_rule(refused), _by_rule(emptied), history, personal, identity, forgotten
+        stored,
+        dict(refused.most_common()),
+        dict(emptied.most_common()),
+        history,
+        personal,
+        identity,
+        forgotten,
     )
-
-
-def _by_rule(lines: pd.DataFrame) -> dict[str, int]:
-    counts = (lines["table_name"] + ": " + lines["rule"]).value_counts()
-    return {str(rule): int(count) for rule, count in counts.items()}

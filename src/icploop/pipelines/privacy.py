@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from icploop.domain.privacy import PersonalColumn, by_name, personal_columns
+import pandas as pd
+
+from icploop.domain.privacy import PersonalColumn, by_name, every, personal_columns
 from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError, UsageError
-from icploop.io.sources import RawTable
+from icploop.io.sources import GivenTable, RawTable
 from icploop.settings import Settings
 
 _LINE = "(not kept: the table has columns that look like a person's)"
 
 
 def company_data_only(
-    raw: list[tuple[str, RawTable]], settings: Settings
-) -> tuple[list[tuple[str, RawTable]], list[str]]:
+    raw: list[tuple[str, GivenTable]], settings: Settings
+) -> tuple[list[tuple[str, GivenTable]], list[str]]:
     """The tables without columns that look like a person's, and a sentence for each such column.
 
     Raises UsageError where a declared attribute is named like one, and DataError where a canonical
@@ -30,7 +32,7 @@ def company_data_only(
             )
     kept, said = [], []
     for source, table in raw:
-        found = personal_columns(table.rows, allowed)
+        found = personal_columns(table.every(every(len(table))), allowed)
         place = f"{source} ({table.origin})"
         for one in found:
             fixed = set(CONTRACTS[table.table].columns)
@@ -45,12 +47,22 @@ def company_data_only(
     return kept, list(dict.fromkeys(said))
 
 
-def _without(table: RawTable, found: list[PersonalColumn]) -> RawTable:
+def _without(table: GivenTable, found: list[PersonalColumn]) -> GivenTable:
     if not found:
         return table
-    rows = table.rows.drop(columns=[c for c in table.rows if str(c) in {f.column for f in found}])
+    named = {one.column for one in found}
+
+    def without(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.drop(columns=[column for column in rows if str(column) in named])
+
+    kept: GivenTable
+    if isinstance(table, RawTable):
+        kept = table.changed(without)
+    else:
+        columns = {column: own for column, own in table.columns.items() if column not in named}
+        kept = table.changed(without, columns)
     # A line that could not be split stands in quarantine as a whole.
-    return replace(table, rows=rows, unreadable=table.unreadable.assign(value=_LINE))
+    return replace(kept, unreadable=kept.unreadable.assign(value=_LINE))
 
 
 def _remedy(column: str, what: str) -> str:

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icploop.domain.identity import domain_key, duplicates, families, match, name_key
+from icploop.domain.identity import (
+    billing_by_customer,
+    domain_key,
+    duplicates,
+    families,
+    match,
+    name_key,
+)
 
 
 def accounts(*rows: tuple[str, str | None, str | None, str | None]) -> pd.DataFrame:
@@ -153,3 +160,24 @@ def test_duplicates_are_listed_with_the_first() -> None:
         ("c", None, "x.example", "Acme Labs"),
     )
     assert duplicates(twice).to_dict("records") == [{"account_id": "b", "same_as": "a"}]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["c1", "c2", "a1", None]),
+            st.sampled_from(["acme.example", "bolt.example", None]),
+            st.sampled_from(["Bolt", "Same North", None]),
+            st.floats(0, 1e9, allow_nan=False) | st.just(float("nan")),
+        ),
+        max_size=12,
+    ),
+    st.integers(1, 12),
+)
+def test_billing_in_parts_matches_as_the_whole_does_to_the_last_bit(
+    rows: list[tuple[str, str | None, str | None, float]], size: int
+) -> None:
+    whole = billed(*rows).astype({"account_id": "str", "domain": "str", "name": "str"})
+    parts = [whole.iloc[start : start + size] for start in range(0, len(whole), size)]
+    found = match(billing_by_customer(parts), CRM).found
+    pd.testing.assert_frame_equal(found, match(whole, CRM).found, check_exact=True)

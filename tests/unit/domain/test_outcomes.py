@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -249,3 +250,18 @@ def test_months_are_counted_over_the_turn_of_the_year() -> None:
     found = sold(100, 100, 100, 30, first="2023-11", outcome=QUARTER)
     assert found["matured_month"] == ends[1]
     assert found["nrr"] == 0.3
+
+
+def test_accounts_of_revenue_as_categories_give_the_same_outcomes() -> None:
+    given = tables(
+        deals=[deal("a", "2023-01-10", "2023-01-25"), deal("b", "2023-02-10", "2023-02-25")],
+        revenue=[*CLOCK, *bills("a", "2023-02", *range(14)), *bills("z", "2025-02", 1.0)],
+    )
+    compact = given.revenue.astype({"account_id": "category"})
+    for day in (date(2024, 12, 31), date(2023, 6, 30)):
+        plain, short = (seen_by(replace(given, revenue=r), day) for r in (given.revenue, compact))
+        assert "z" not in short.revenue["account_id"].cat.categories
+        pd.testing.assert_frame_equal(
+            outcomes(short, "default", QUARTER), outcomes(plain, "default", QUARTER)
+        )
+        pd.testing.assert_frame_equal(short.revenue.astype({"account_id": "str"}), plain.revenue)

@@ -15,8 +15,7 @@ import pytest
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import CONTRACTS, check_table
 from icploop.errors import DataError, RefusedError
-from icploop.io.warehouse import QUARANTINE_COLUMNS, Batch, Warehouse
-from icploop.modeling.selection import LISTING_COLUMNS
+from icploop.io.warehouse import LISTING, QUARANTINE_COLUMNS, Batch, Warehouse
 from icploop.settings import TABLES, TableName
 from tests.unit.io_fixtures import held
 
@@ -62,6 +61,17 @@ class TestStoring:
         warehouse.store([batch("revenue", [month | {"mrr": 10}])])
         warehouse.store([batch("revenue", [month | {"mrr": 12}])])
         assert warehouse.tables().revenue["mrr"].tolist() == [12.0]
+
+    def test_accounts_of_revenue_are_categories_in_order(self, warehouse: Warehouse):
+        months = [
+            {"account_id": name, "month": f"2024-0{month}-01", "mrr": 1}
+            for month in (1, 2)
+            for name in ("b", "ä", "B", "a")
+        ]
+        warehouse.store([batch("revenue", months)])
+        accounts = warehouse.tables().revenue["account_id"]
+        assert accounts.cat.categories.tolist() == ["B", "a", "b", "ä"]
+        assert accounts.astype("str").tolist() == ["b", "ä", "B", "a"] * 2
 
     def test_an_account_keeps_its_history_by_the_day_on_which_it_was_observed(
         self, warehouse: Warehouse
@@ -248,7 +258,7 @@ class TestListings:
         warehouse.log_list("x", "3", day, self.listing(True))
         warehouse.log_list("y", "1", day, self.listing(False))
         found = warehouse.listings("x")
-        assert found.columns.tolist() == LISTING_COLUMNS
+        assert found.columns.tolist() == ["as_of", *LISTING]
         assert found["account_id"].tolist() == ["01", "b"]
         assert found["propensity"].tolist() == [1.0, 0.2]
         assert found["as_of"].eq(pd.Timestamp(day)).all()

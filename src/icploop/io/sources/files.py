@@ -9,31 +9,41 @@ JSON files numbers need a CAST.
 from __future__ import annotations
 
 import codecs
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 
+from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError
-from icploop.io.sources.raw import RawTable, mapped
+from icploop.io.sources.raw import GivenTable, RawTable, TableInParts, mapped
+from icploop.io.staging import KeptRows, Staging
 from icploop.settings import TABLES, FilesSource, TableName, TableSource
 
 _KINDS = (".csv", ".parquet", ".json", ".jsonl")
 _REJECT_RULE = "the line has as many cells as the header"
 
 
-def pull(source: FilesSource, home: Path, place: str) -> list[RawTable]:
-    """The tables of a folder. Raises DataError for a missing or unreadable file or a bad query."""
+def pull(
+    source: FilesSource, home: Path, place: str, staging: Staging | None = None
+) -> list[GivenTable]:
+    """The tables of a folder; large ones wait in `staging`, where there is one.
+
+    Raises DataError for a missing or unreadable file or a bad query.
+    """
     folder = (home / source.folder).resolve()
     if not folder.is_dir():
         raise DataError(f"{place}: folder {source.folder!r} does not exist (looked for {folder})")
-    return [
-        _from_query(name, table, folder, place)
-        if table.query is not None
-        else _from_file(name, table, folder, place)
-        for name, table in source.tables.items()
-    ]
+    tables: list[GivenTable] = []
+    for name, table in source.tables.items():
+        one = [folder / str(table.file)]
+        paths = one if table.query is None else sorted(folder.rglob("*"))
+        large = staging if staging and staging.takes(name, filter(Path.is_file, paths)) else None
+        read = _from_file if table.query is None else _from_query
+        tables.append(read(name, table, folder, place, large))
+    return tables
 
 
 def of_folder(folder: Path) -> FilesSource:
@@ -57,23 +67,33 @@ def of_folder(folder: Path) -> FilesSource:
     return FilesSource(kind="files", folder=str(folder.resolve()), tables=found)
 
 
-def _from_file(name: TableName, table: TableSource, folder: Path, place: str) -> RawTable:
+def _from_file(
+    name: TableName, table: TableSource, folder: Path, place: str, large: Staging | None
+) -> GivenTable:
     path = folder / str(table.file)
-    with duckdb.connect() as db:
+    query = f"FROM {scan(path)}"
+    with _connected(large) as db:
         try:
-            rows = db.execute(f"FROM {scan(path)}").df()
+            rows: KeptRows | pd.DataFrame = (
+                large.keep(db, query) if large else db.execute(query).df()
+            )
         except duckdb.Error as error:
             raise unreadable(path, error) from error
         lines = rejects(db)
+    if isinstance(rows, KeptRows):
+        return _in_parts(name, str(table.file), rows, table, place, lines)
     # Lines that could not be read have their numbers too, and leave gaps.
     numbers = np.arange(1, len(rows) + len(lines) + 1)
     rows.index = np.setdiff1d(numbers, lines["row"])[: len(rows)]
     return RawTable(name, str(table.file), mapped(rows, name, table, place), table.dates, lines)
 
 
-def _from_query(name: TableName, table: TableSource, folder: Path, place: str) -> RawTable:
+def _from_query(
+    name: TableName, table: TableSource, folder: Path, place: str, large: Staging | None
+) -> GivenTable:
     hidden = ""
-    with duckdb.connect() as db:
+    query = str(table.query)
+    with _connected(large) as db:
         for path in sorted(folder.iterdir()):
             try:
                 _offer(db, path)
@@ -81,15 +101,44 @@ def _from_query(name: TableName, table: TableSource, folder: Path, place: str) -
                 # Only a query that needs the file fails.
                 hidden += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
         try:
-            rows = db.execute(str(table.query)).df()
+            rows: KeptRows | pd.DataFrame = (
+                large.keep(db, query) if large else db.execute(query).df()
+            )
         except duckdb.Error as error:
             raise DataError(f"{place}: tables.{name}.query failed: {error}{hidden}") from error
         lines = rejects(db)
-    rows.index = pd.RangeIndex(1, len(rows) + 1)
+    count = rows.count if isinstance(rows, KeptRows) else len(rows)
     # Their numbers are those of files, which say nothing among the rows of the result.
     where = lines["file"] + ", row " + lines["row"].astype("str") + ": "
-    lines = lines.assign(row=len(rows) + 1 + np.arange(len(lines)), value=where + lines["value"])
+    lines = lines.assign(row=count + 1 + np.arange(len(lines)), value=where + lines["value"])
+    if isinstance(rows, KeptRows):
+        return _in_parts(name, "query", rows, table, place, lines)
+    rows.index = pd.RangeIndex(1, len(rows) + 1)
     return RawTable(name, "query", mapped(rows, name, table, place), table.dates, lines)
+
+
+def _connected(large: Staging | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    """A connection for one table: the staging's stays open, for its rows are read later."""
+    return nullcontext(large.connection()) if large else duckdb.connect()
+
+
+def _in_parts(
+    name: TableName,
+    origin: str,
+    rows: KeptRows,
+    table: TableSource,
+    place: str,
+    lines: pd.DataFrame,
+) -> TableInParts:
+    def change(part: pd.DataFrame) -> pd.DataFrame:
+        return mapped(part, name, table, place)
+
+    # What the settings get wrong is told before anything is read.
+    given = change(pd.DataFrame(columns=list(rows.columns), dtype="str"))
+    columns = {column: table.columns.get(column, column) for column in map(str, given)}
+    read = [own for to, own in columns.items() if to in {*CONTRACTS[name].columns, *table.words}]
+    coded = rows.coded(read)
+    return TableInParts(name, origin, coded, columns, change, table.dates, lines)
 
 
 def _offer(db: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -100,7 +149,7 @@ def _offer(db: duckdb.DuckDBPyConnection, path: Path) -> None:
             continue
         # One by one: files that were exported at different times may differ in their encoding.
         rows = " UNION ALL BY NAME ".join(f"FROM {scan(member)}" for member in members)
-        db.execute(f'CREATE OR REPLACE VIEW "{_text(path.stem, chr(34))}" AS {rows}')
+        db.execute(f'CREATE OR REPLACE TEMP VIEW "{_text(path.stem, chr(34))}" AS {rows}')
         return
 
 
@@ -162,7 +211,9 @@ def _encoding(path: Path) -> str:
         stream.seek(0)
         try:
             while chunk := stream.read(1 << 20):
-                decoder.decode(chunk)
+                # Most of a large file is plain ASCII, which is told at once.
+                if not chunk.isascii() or decoder.getstate()[0]:
+                    decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return "latin-1"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.tables import read_text
 from icploop.errors import DataError
+from icploop.io.staging import CodedRows
 from icploop.settings import MappedTable, TableName
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def _none_unreadable() -> pd.DataFrame:
+    return pd.DataFrame(columns=["row", "rule", "value"])
 
 
 @dataclass(frozen=True)
@@ -23,9 +32,80 @@ class RawTable:
     origin: str
     rows: pd.DataFrame
     dates: str | None = None
-    unreadable: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["row", "rule", "value"])
-    )
+    unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """All rows, at once."""
+        yield self.rows
+
+    def every(self, step: int) -> pd.DataFrame:
+        """Each `step`-th row, from the first on."""
+        return self.rows.iloc[::step]
+
+    def changed(self, change: Change) -> RawTable:
+        """The table with its rows changed, row by row."""
+        return replace(self, rows=change(self.rows))
+
+
+@dataclass(frozen=True)
+class TableInParts:
+    """Rows of one table that is too large to be held at once; otherwise as `RawTable`.
+
+    `columns` says from which column of the source each one comes: all that is done to a cell
+    depends on that one alone.
+    """
+
+    table: TableName
+    origin: str
+    coded: CodedRows
+    columns: dict[str, str]
+    change: Change
+    dates: str | None = None
+    unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
+
+    def __len__(self) -> int:
+        return self.coded.kept.count
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """All rows, by parts; one empty part where there are none."""
+        return map(self._as_given, self.coded.kept.parts())
+
+    def every(self, step: int) -> pd.DataFrame:
+        """Each `step`-th row, from the first on."""
+        return self._as_given(self.coded.kept.every(step))
+
+    def at(self, positions: np.ndarray) -> pd.DataFrame:
+        """The rows at these positions (from 0, lines that could not be read not counted)."""
+        return self._as_given(self.coded.kept.at(positions))
+
+    def cells(self, column: str) -> pd.Series:
+        """The distinct cells of a column, by the numbers that `coded` has for them."""
+        parts = self.coded.cells(self.columns[column])
+        return pd.concat([self.change(part)[column] for part in parts])
+
+    def changed(self, change: Change, columns: dict[str, str] | None = None) -> TableInParts:
+        """The table with its cells changed when they are read, and `columns` as they are then."""
+        before = self.change
+        return replace(
+            self,
+            change=lambda rows: change(before(rows)),
+            columns=self.columns if columns is None else columns,
+        )
+
+    def _as_given(self, rows: pd.DataFrame) -> pd.DataFrame:
+        # Lines that could not be read have their numbers too, and leave gaps.
+        gaps = np.unique(self.unreadable["row"].to_numpy(dtype="int64"))
+        gaps = gaps[gaps >= 1]
+        readable_before = gaps - np.arange(len(gaps))
+        number = rows.index.to_numpy() + 1
+        rows.index = pd.Index(number + np.searchsorted(readable_before, number, side="right"))
+        return self.change(rows)
+
+
+GivenTable = RawTable | TableInParts
 
 
 def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str) -> pd.DataFrame:
