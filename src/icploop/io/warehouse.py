@@ -532,7 +532,7 @@ def _fresh_and_changed(db: duckdb.DuckDBPyConnection) -> tuple[set[str], set[str
     An empty cell says nothing, as everywhere among the rows of an account.
     """
     names = [c for c in _columns_of(db, "incoming") if c not in ("account_id", "observed_at")]
-    columns = [f'"{quoted(name)}"' for name in names]
+    columns = [quoted(name) for name in names]
     moment = "coalesce(observed_at, TIMESTAMP '0001-01-01')"
     latest = ", ".join(f"arg_max({c}, {moment}) AS {c}" for c in columns)
     differs = " OR ".join(

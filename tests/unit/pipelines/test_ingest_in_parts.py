@@ -38,7 +38,7 @@ HEADERS = {"revenue": "account_id,month,mrr,note", "signals": "account_id,at,kin
 
 def in_parts(home: Home, rows: int = 3, folder: Path | None = None) -> IngestReport:
     """Ingest with all that may be large read in parts of so many rows."""
-    return ingest(home, folder, PartSizes(large_bytes=0, rows=rows))
+    return ingest(home, folder, sizes=PartSizes(large_bytes=0, rows=rows))
 
 
 def lenient(root: Path, **sources: Any) -> Home:
