@@ -98,8 +98,8 @@ def pages(demo):
     options = ("--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1]))
     command = [sys.executable, "-m", "icploop.cli", "up", "--home", str(home), *options]
     servers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    ready = [servers.stdout.readline() for _ in range(3)]
-    assert all(line.startswith("ready") for line in ready), ready
+    said = [servers.stdout.readline() for _ in range(4)]
+    assert [line.split(":")[0] for line in said] == ["starting", *["ready"] * 3], said
     yield tuple(f"http://127.0.0.1:{port}" for port in ports)
     servers.send_signal(signal.SIGINT)
     assert servers.wait(timeout=60) == 0
