@@ -94,7 +94,7 @@ def test_the_loop_runs_as_flows_from_ingest_to_target_list(prefect_server, compa
 
     if judged.round.decision.verdict != "PROMOTE":
         registry.tag_version(company.home, motion, judged.version, {"verdict": "PROMOTE"})
-        registry.set_alias(company.home, motion, registry.CHALLENGER, judged.version)
+        registry.set_aliases(company.home, motion, {registry.CHALLENGER: judged.version})
     promoted = promote(root, motion, judged.version, "demo ops", "reviewed", day)
     assert registry.aliases(company.home, motion)["champion"] == promoted.version
 

@@ -29,6 +29,8 @@ from icploop.io.tracking import connect, tells_silence
 from icploop.modeling.version import IcpVersion, content_hash
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+# In the order in which they are set: whoever serves by `champion` changes when all else is ready.
+ALIASES = (PREVIOUS, CHALLENGER, CHAMPION)
 _PARTS = "parts"
 _DOUBLES = {
     "fit_score",
@@ -116,15 +118,17 @@ def aliases(home: Home, lineage: str) -> dict[str, str]:
 
 
 @tells_silence
-def set_alias(home: Home, lineage: str, alias: str, number: str | None) -> None:
-    """Point an alias at a version, or take it away."""
+def set_aliases(home: Home, lineage: str, wanted: Mapping[str, str | None]) -> None:
+    """Point aliases at versions one after the other, or take them away (None)."""
     client = connect(home)
-    if aliases(home, lineage).get(alias) == number:
-        return
-    if number is None:
-        client.delete_registered_model_alias(model_name(lineage), alias)
-    else:
-        client.set_registered_model_alias(model_name(lineage), alias, number)
+    found = aliases(home, lineage)
+    for alias, number in wanted.items():
+        if found.get(alias) == number:
+            continue
+        if number is None:
+            client.delete_registered_model_alias(model_name(lineage), alias)
+        else:
+            client.set_registered_model_alias(model_name(lineage), alias, number)
 
 
 @tells_silence
@@ -205,7 +209,9 @@ def load(home: Home, lineage: str, which: str, content: str | None = None) -> Ic
 
 def _find(home: Home, lineage: str, which: str) -> ModelVersion:
     client = connect(home)
-    number = aliases(home, lineage).get(which, which.removeprefix("v"))
+    number = which.removeprefix("v")
+    if not number.isdigit():
+        number = aliases(home, lineage).get(which, number)
     try:
         return client.get_model_version(model_name(lineage), number)
     except MlflowException as error:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -81,7 +81,8 @@ class RunRecord:
 def connect(home: Home) -> MlflowClient:
     """Use the store that MLFLOW_TRACKING_URI names, or the one embedded in the home folder.
 
-    Raises UnavailableError when the store does not answer.
+    Raises UnavailableError when the store does not answer when it is first asked; whether it still
+    does, the calls that follow tell (`tells_silence`).
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -89,6 +90,11 @@ def connect(home: Home) -> MlflowClient:
         home.mlruns.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
     _use(uri)
+    return _answering(uri)
+
+
+@lru_cache(maxsize=8)
+def _answering(uri: str) -> MlflowClient:
     try:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)

@@ -35,10 +35,8 @@ def mirror(home: Home, lineage: str, as_of: date) -> list[str]:
     wanted = standing_of([sealed.row for sealed in rows]).aliases()
     known = registry.versions(home, lineage)
     moved = [] if fresh else _moved(registry.aliases(home, lineage), wanted, known)
-    for alias in (registry.PREVIOUS, registry.CHALLENGER, registry.CHAMPION):
-        number = wanted.get(alias)
-        if number is None or number in known:
-            registry.set_alias(home, lineage, alias, number)
+    right = {alias: wanted.get(alias) for alias in registry.ALIASES}
+    registry.set_aliases(home, lineage, {a: n for a, n in right.items() if n is None or n in known})
     if moved and (row := LedgerRow("failure", lineage, as_of, reason=" ".join(moved))).reason != (
         rows[-1].row.reason if rows else None
     ):

@@ -67,7 +67,7 @@ def carry_out(home: Home, settings: Settings, motion: str, decision: LedgerRow) 
         decision.reason,
         {**said, "release": release},
     )
-    # Aliases come last before the end: whoever serves by alias changes when all else is ready.
+    # Aliases come last before the end.
     _show(home, lineage, decision, done)
     if releases.current() != release:
         raise UnavailableError(
@@ -95,8 +95,7 @@ def _show(home: Home, lineage: str, decision: LedgerRow, done: LedgerRow) -> Non
     """Let MLflow's aliases and tags say what the ledger is about to say, and read them back."""
     rows = [*Warehouse(home.warehouse_file).ledger(lineage), done]
     wanted = standing_of(rows).aliases()
-    for alias in (registry.PREVIOUS, registry.CHALLENGER, registry.CHAMPION):
-        registry.set_alias(home, lineage, alias, wanted.get(alias))
+    registry.set_aliases(home, lineage, {alias: wanted.get(alias) for alias in registry.ALIASES})
     day, version = decision.as_of.isoformat(), str(decision.version)
     who, reason = decision.who or "", decision.reason or ""
     tags = (

@@ -142,14 +142,14 @@ class TestNames:
 
 class TestAliases:
     def test_an_alias_can_be_set_moved_and_taken_away(self, waiting: Home):
-        registry.set_alias(waiting, MOTION, "previous", "1")
-        registry.set_alias(waiting, MOTION, "champion", "2")
+        registry.set_aliases(waiting, MOTION, {"previous": "1"})
+        registry.set_aliases(waiting, MOTION, {"champion": "2"})
         assert registry.aliases(waiting, MOTION) == {
             "champion": "2",
             "previous": "1",
             "challenger": "2",
         }
-        registry.set_alias(waiting, MOTION, "challenger", None)
+        registry.set_aliases(waiting, MOTION, {"challenger": None})
         assert "challenger" not in registry.aliases(waiting, MOTION)
 
     def test_tags_can_be_added_to_a_version(self, own: Home):

@@ -367,7 +367,7 @@ class TestWhatWasDecidedElsewhere:
     def test_an_alias_that_was_moved_by_hand_is_put_back_once_and_goes_on_record(
         self, waiting: Home
     ):
-        registry.set_alias(waiting, MOTION, "champion", "2")
+        registry.set_aliases(waiting, MOTION, {"champion": "2"})
         assert load_version(waiting, MOTION, "champion")[1] == "1"
         (told,) = settle(waiting, MOTION, TODAY).done
         assert told.startswith("The alias champion was moved by hand to 2; it is 1 again")

@@ -120,7 +120,7 @@ def test_all_twelve_kinds_at_once_land_under_their_own_rules() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     injected=st.lists(st.sampled_from(sorted(KINDS)), max_size=30),
     order=st.randoms(use_true_random=False),

@@ -123,7 +123,7 @@ def test_parts_give_the_tables_the_quarantine_and_the_report_of_the_whole(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(first=ROWS, then=ROWS, ragged=RAGGED, rows=st.integers(1, 9))
 def test_parts_of_any_rows_and_any_size_give_what_the_whole_gives(
     suffix: str, first: Any, then: Any, ragged: list[int], rows: int

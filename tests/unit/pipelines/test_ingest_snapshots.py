@@ -129,7 +129,7 @@ def test_the_ingest_says_since_when_it_knows(home: Home):
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=8
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=4
 )
 @given(st.lists(st.integers(1, 3), min_size=2, max_size=4))
 def test_each_day_sees_what_was_exported_by_then(tmp_path_factory, numbers: list[int]):
