@@ -110,10 +110,11 @@ def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
         f"Deals: {won['billed']} won accounts are billed (ACV {won['acv_billed']:,.0f}), "
         f"{won['never_billed']} are not (ACV {won['acv_never_billed']:,.0f}).",
     ]
-    if identity["duplicates"]:
+    if twice := identity["duplicates"]:
+        merged = sum(account["merged"] for account in twice)
         lines.append(
-            f"{len(identity['duplicates'])} accounts look like another one (same domain and name); "
-            "--json lists them."
+            f"{len(twice)} accounts are another one twice (same domain and name, or an alias); "
+            f"{merged} count as one company with it. --json lists them."
         )
     return lines
 

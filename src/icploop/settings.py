@@ -330,12 +330,14 @@ class Privacy(_Frozen):
 
 
 class Identity(_Frozen):
-    """What is said by hand of who is who: the account of an id that billing uses.
+    """Who is who: `aliases` say by hand which account an id is, billing's or a duplicate account's.
 
-    An id that stands for itself is never matched by domain or name.
+    An id that stands for itself is never matched by domain or name. `merge_duplicates` lets
+    accounts of one domain and one name count as one company.
     """
 
     aliases: dict[str, str] = {}
+    merge_duplicates: bool = True
 
 
 Declarations = dict[str, Annotated[_Declared, BeforeValidator(_kind_alone)]]

@@ -317,7 +317,7 @@ def test_mlflow_down_at_the_start_in_the_middle_and_at_the_alias(
     assert {row.event for row in ledger[:-2]} == {"failure"}
 
     # While it publishes, and about where the aliases are set.
-    for at in (60, 150):
+    for at in (40, 90):
         ended = zygote.run(*approve, environment=environment, kill_at=at, victim=server)
         assert ended.status == 3, ended.err
         server = start()

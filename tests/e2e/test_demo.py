@@ -101,7 +101,8 @@ def pages(demo):
     said = [servers.stdout.readline() for _ in range(4)]
     assert [line.split(":")[0] for line in said] == ["starting", *["ready"] * 3], said
     yield tuple(f"http://127.0.0.1:{port}" for port in ports)
-    servers.send_signal(signal.SIGINT)
+    # A shell that started this in its background lets its children ignore SIGINT.
+    servers.send_signal(signal.SIGTERM)
     assert servers.wait(timeout=60) == 0
 
 

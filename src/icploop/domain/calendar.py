@@ -68,24 +68,25 @@ def seen_by(tables: Tables, day: date) -> Tables:
     revenue = tables.revenue[tables.revenue["month"] < after]
     signals = tables.signals[tables.signals["at"] < limit]
     return Tables(
-        accounts=_settled(accounts, "accounts", ["account_id", "observed_at"]),
-        deals=_settled(deals, "deals", ["deal_id"]),
-        revenue=_settled(revenue, "revenue", ["account_id", "month"]),
-        signals=_settled(signals, "signals", ["account_id", "at", "kind", "value"]),
+        accounts=settled(accounts, "accounts"),
+        deals=settled(deals, "deals"),
+        revenue=settled(revenue, "revenue"),
+        signals=settled(signals, "signals"),
     )
 
 
-def _settled(table: pd.DataFrame, name: TableName, order: list[str]) -> pd.DataFrame:
+def settled(table: pd.DataFrame, name: TableName) -> pd.DataFrame:
     """The table in an order, and with columns, that depend on nothing but its own rows."""
     canonical = CONTRACTS[name].columns
     extra = [c for c in table.columns if c not in canonical and table[c].notna().any()]
-    settled = table[canonical + sorted(extra)].copy()
+    known = table[canonical + sorted(extra)].copy()
     for column in extra:
-        settled[column] = _typed_by_itself(settled[column])
+        known[column] = _typed_by_itself(known[column])
     for column in CONTRACTS[name].texts:
-        if isinstance(settled[column].dtype, pd.CategoricalDtype):
-            settled[column] = settled[column].cat.remove_unused_categories()
-    return settled.sort_values(order, kind="stable", na_position="first", ignore_index=True)
+        if isinstance(known[column].dtype, pd.CategoricalDtype):
+            known[column] = known[column].cat.remove_unused_categories()
+    order = list(CONTRACTS[name].key or ("account_id", "at", "kind", "value"))
+    return known.sort_values(order, kind="stable", na_position="first", ignore_index=True)
 
 
 def _typed_by_itself(values: pd.Series) -> pd.Series:

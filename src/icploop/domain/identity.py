@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from icploop.domain.calendar import seen_by, settled
+from icploop.domain.tables import CONTRACTS, Tables
+from icploop.settings import Identity, TableName
 
 # A name this short is an abbreviation that others have too.
 _SHORTEST_NAME = 4
@@ -117,16 +122,14 @@ class Matches:
         }
 
 
-def match(
-    billed: pd.DataFrame, accounts: pd.DataFrame, aliases: dict[str, str] | None = None
-) -> Matches:
+def match(billed: pd.DataFrame, accounts: pd.DataFrame, identity: Identity) -> Matches:
     """Find the account of each customer that is billed.
 
     `billed` has account_id, mrr, and perhaps domain and name; `accounts` account_id, domain, name.
-    `aliases` say by hand which account an id is; one that maps an id to itself keeps it unmatched
-    by other keys. A key counts only where a single account, and a single customer, bears it.
+    What `identity` says by hand comes first. A key counts only where a single account, and a single
+    customer, bears it; duplicates that count as one company are a single account.
     """
-    stated = aliases or {}
+    stated = identity.aliases
     last = _last_known(accounts)
     known = set(last.index)
     row_of, ids = pd.factorize(billed["account_id"].astype("str"))
@@ -141,6 +144,8 @@ def match(
     customers = customers.join(rest.groupby("account_id")[["domain", "name"]].last())
     by_key: list[tuple[str, dict[str, str], set[str]]] = []
     if is_stranger.any():
+        same_as = one_account_of(duplicates(accounts, identity), identity)
+        last = last.drop(index=list(same_as))
         ours, theirs = _of_itself(customers.index), _of_itself(last.index)
         by_key = [
             ("id", *_claims(ours, theirs, id_key)),
@@ -189,12 +194,94 @@ def billing_by_customer(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return found.join(called.astype("str")).rename_axis("account_id").reset_index()
 
 
-def duplicates(accounts: pd.DataFrame) -> pd.DataFrame:
-    """Accounts that look like another one: same domain and same name; account_id, same_as.
+def companies_seen_by(tables: Tables, day: date, identity: Identity) -> Tables:
+    """What `day` could have seen of the tables, with each company once.
 
-    `same_as` is the first of them by id. They are listed and kept in one family; nothing is merged.
+    Who is a duplicate is asked of what the day sees, and nothing is stored: another alias, or
+    `merge_duplicates: false`, undoes it.
+    """
+    seen = seen_by(tables, day)
+    return _merged(seen, one_account_of(duplicates(seen.accounts, identity), identity))
+
+
+def one_account_of(twice: pd.DataFrame, identity: Identity) -> dict[str, str]:
+    """The account that each duplicate counts as; empty where duplicates are not to be merged."""
+    if not identity.merge_duplicates:
+        twice = twice[twice["rule"] == "alias"]
+    return dict(zip(twice["account_id"], twice["same_as"], strict=True))
+
+
+def duplicates(accounts: pd.DataFrame, identity: Identity) -> pd.DataFrame:
+    """Accounts that are another one: account_id, same_as, rule, in the order of ids.
+
+    `rule` is "alias" where that was said by hand, else "domain and name"; then `same_as` is the
+    first of them by id.
     """
     last = _last_known(accounts)
+    said = {a: b for a, b in identity.aliases.items() if a != b and {a, b} <= set(last.index)}
+    by_hand = pd.DataFrame({"account_id": list(said), "same_as": list(said.values())}, dtype="str")
+    others = _same_domain_and_name(last[~last.index.isin(list(identity.aliases))])
+    found = pd.concat([by_hand.assign(rule="alias"), others.assign(rule="domain and name")])
+    # Whoever is the same as a duplicate is the same as whom that is the same as.
+    first = dict(zip(found["account_id"], found["same_as"], strict=True))
+    for _ in range(len(said)):
+        found["same_as"] = found["same_as"].map(lambda name: first.get(name, name))
+    # Aliases that lead back to themselves say nothing.
+    found = found[~found["same_as"].isin(found["account_id"])]
+    return found.sort_values("account_id", ignore_index=True)
+
+
+def _merged(tables: Tables, same_as: Mapping[str, str]) -> Tables:
+    """The tables with the rows of duplicates under the account that they count as.
+
+    What both say of one moment is taken from the account itself first, and the MRR of one month is
+    added up.
+    """
+    if not same_as:
+        return tables
+
+    def renamed(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+        return table.assign(**{column: _as_one(table[column], same_as) for column in columns})
+
+    own_first = np.argsort(tables.accounts["account_id"].isin(list(same_as)), kind="stable")
+    accounts = renamed(tables.accounts.iloc[own_first], "account_id", "parent_id")
+    return Tables(
+        accounts=settled(_one_row_each(accounts, "accounts", "first"), "accounts"),
+        deals=settled(renamed(tables.deals, "account_id"), "deals"),
+        revenue=settled(_billed_together(tables.revenue, same_as), "revenue"),
+        signals=settled(renamed(tables.signals, "account_id"), "signals"),
+    )
+
+
+def _billed_together(revenue: pd.DataFrame, same_as: Mapping[str, str]) -> pd.DataFrame:
+    """Revenue is long: only the rows of those concerned are looked at one by one."""
+    ids = revenue["account_id"].astype("category")
+    touched = ids.isin([*same_as, *same_as.values()])
+    of_them = _as_one(ids[touched].astype("str"), same_as)
+    names = ids.cat.categories.union(pd.Index(of_them.unique()))
+    together = _one_row_each(revenue[touched].assign(account_id=of_them), "revenue", "sum")
+    rest = revenue[~touched].assign(account_id=ids[~touched].cat.set_categories(names))
+    together = together.assign(account_id=pd.Categorical(together["account_id"], names))
+    return pd.concat([rest, together], ignore_index=True)
+
+
+def _as_one(ids: pd.Series, same_as: Mapping[str, str]) -> pd.Series:
+    return ids.map(dict(same_as)).fillna(ids)
+
+
+def _one_row_each(table: pd.DataFrame, name: TableName, numbers: str) -> pd.DataFrame:
+    """One row for each key: the first value given, of canonical numbers what `numbers` makes."""
+    key = list(CONTRACTS[name].key)
+    again = table.duplicated(key, keep=False)
+    if not again.any():
+        return table
+    how = {c: numbers if c in CONTRACTS[name].numbers else "first" for c in table if c not in key}
+    joined = table[again].groupby(key, dropna=False, sort=False, as_index=False).agg(how)
+    return pd.concat([table[~again], joined.astype(table.dtypes)], ignore_index=True)
+
+
+def _same_domain_and_name(last: pd.DataFrame) -> pd.DataFrame:
+    """Accounts that bear the domain and the name of an earlier one: account_id, same_as."""
     domains = _keys(last["domain"], domain_key)
     # A key of every name takes long where there are many accounts.
     domains = domains[domains.duplicated(keep=False)]
@@ -203,7 +290,7 @@ def duplicates(accounts: pd.DataFrame) -> pd.DataFrame:
     keys = keys.rename_axis("account_id").reset_index()
     keys["same_as"] = keys.groupby(["domain", "name"])["account_id"].transform("min")
     found = keys[keys["account_id"] != keys["same_as"]]
-    return found[["account_id", "same_as"]].sort_values("account_id", ignore_index=True)
+    return found[["account_id", "same_as"]].astype("str")
 
 
 def _claims(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from icploop.domain.calendar import last_ended_month, last_moment, month_start, seen_by
+from icploop.domain.calendar import last_ended_month, last_moment, month_start
 from icploop.domain.follow_up import follow_up
 from icploop.domain.gate import (
     Comparison,
@@ -24,7 +24,7 @@ from icploop.domain.gate import (
     decide,
     too_few,
 )
-from icploop.domain.identity import families
+from icploop.domain.identity import companies_seen_by, families
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import Profile, kinds_of
@@ -119,7 +119,7 @@ def run_round(
     # On matrices of this size BLAS threads cost more than they bring.
     with threadpool_limits(1):
         judged = _judged(
-            seen_by(tables, as_of),
+            companies_seen_by(tables, as_of, settings.identity),
             settings,
             motion,
             as_of,

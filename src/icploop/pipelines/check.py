@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import seen_by
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.outcomes import decided_deals, outcomes
 from icploop.errors import DataError
 from icploop.io import registry
@@ -67,7 +67,7 @@ def check_lists(home: Home, motion: str, as_of: date) -> CheckReport:
     # Whom chance or people chose is there whatever the score says.
     by_score = ~last["chosen_by"].isin([AT_RANDOM, OVERRIDDEN])
     today = what_would_be_listed(home, motion, as_of, registry.CHAMPION)
-    seen = seen_by(warehouse.tables(), as_of)
+    seen = companies_seen_by(warehouse.tables(), as_of, home.settings().identity)
     return CheckReport(
         motion,
         newest.date(),

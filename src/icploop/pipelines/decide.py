@@ -235,8 +235,6 @@ def _refuse(
     lineage, version = settings.lineage(motion), pending.version
     row = LedgerRow("rejection", lineage, as_of, version, who, reason)
     Warehouse(home.warehouse_file).append(row)
-    tags = {"rejected_by": who, "rejection_reason": reason, "rejected_on": as_of.isoformat()}
-    registry.tag_version(home, lineage, version, tags)
     tell(home, settings, lineage, as_of)
     return RejectionReport(motion, version, who, reason)
 

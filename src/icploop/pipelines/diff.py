@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.calendar import last_moment
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.profile import Line, Refusal
 from icploop.domain.profile_diff import Change, changes, moves
 from icploop.domain.tables import Tables
@@ -61,7 +62,9 @@ class DiffReport:
 def diff(home: Home, motion: str, old: str, new: str, as_of: date) -> DiffReport:
     """Compare two versions on every account that the day knows. Raises UsageError for neither."""
     (before, older), (after, newer) = (load_version(home, motion, which) for which in (old, new))
-    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    seen = companies_seen_by(
+        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
+    )
     first, second = (tiers(seen, version, as_of) for version in (before, after))
     names = seen.accounts.groupby("account_id")["name"].last()
     moved = moves(first, second)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.calendar import last_moment
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import UsageError
@@ -60,7 +61,7 @@ def check_health(home: Home, motion: str, as_of: date, out: Path | None = None) 
     warehouse = Warehouse(home.warehouse_file)
     in_force = standing(home, settings.lineage(motion)).in_force
     found = _measured(
-        seen_by(warehouse.tables(), as_of),
+        companies_seen_by(warehouse.tables(), as_of, settings.identity),
         settings,
         motion,
         as_of,
@@ -79,7 +80,7 @@ def with_health(
 ) -> RunRecord:
     """The run with the health of what it learned from: health.md, health.html and metrics."""
     found = _measured(
-        seen_by(tables, judged.as_of),
+        companies_seen_by(tables, judged.as_of, settings.identity),
         settings,
         judged.motion,
         judged.as_of,

@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from icploop.domain.identity import Matches, billing_by_customer, duplicates, match
+from icploop.domain.identity import (
+    Matches,
+    billing_by_customer,
+    duplicates,
+    match,
+    one_account_of,
+)
 from icploop.domain.tables import read_number, read_text
 from icploop.io.sources import GivenTable, RawTable, TableInParts
 from icploop.io.warehouse import Batch, BatchInParts, Warehouse
-from icploop.settings import Settings
+from icploop.settings import Identity, Settings
 
 # What billing called the account, kept beside each row that came under another id.
 BILLED_AS = "billed_as"
@@ -29,7 +35,7 @@ def matches_of(
     billed = billing_by_customer(part for table in tables for part in _billing(table))
     arriving = [b.rows for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
     known = pd.concat([warehouse.account_names(), *arriving], ignore_index=True)
-    return match(billed, known, dict(settings.identity.aliases))
+    return match(billed, known, settings.identity)
 
 
 def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
@@ -53,15 +59,20 @@ def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
 
 
 def who_is_who(
-    found: Matches, batches: Sequence[Batch | BatchInParts], warehouse: Warehouse
+    found: Matches,
+    batches: Sequence[Batch | BatchInParts],
+    warehouse: Warehouse,
+    identity: Identity,
 ) -> dict[str, Any]:
     """The match as JSON-like values: billing's side, the CRM's side, and duplicates."""
+    twice = duplicates(warehouse.account_names(), identity)
+    same_as = one_account_of(twice, identity)
     deals = [b.rows for b in batches if isinstance(b, Batch) and b.table == "deals"]
-    billed = set(found.found["account_id"].dropna())
+    billed = {same_as.get(name, name) for name in found.found["account_id"].dropna()}
     won = pd.concat(deals) if deals else pd.DataFrame(columns=["outcome", "account_id", "acv"])
     won = won[won["outcome"] == "won"]
+    won = won.assign(account_id=won["account_id"].map(lambda name: same_as.get(name, name)))
     there = won["account_id"].isin(billed)
-    twice = duplicates(warehouse.account_names())
     return {
         "billing": found.as_dict(),
         "won_accounts": {
@@ -70,7 +81,7 @@ def who_is_who(
             "acv_billed": float(won.loc[there, "acv"].sum()),
             "acv_never_billed": float(won.loc[~there, "acv"].sum()),
         },
-        "duplicates": twice.to_dict("records"),
+        "duplicates": twice.assign(merged=twice["account_id"].isin(same_as)).to_dict("records"),
     }
 
 

@@ -189,7 +189,7 @@ def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Stagin
         reach(*warehouse.observations()),
         personal=tuple(personal),
         forgotten=forgotten,
-        identity=who_is_who(matches, batches, warehouse) if matches else None,
+        identity=who_is_who(matches, batches, warehouse, settings.identity) if matches else None,
     )
 
 

@@ -73,6 +73,19 @@ def _tag(home: Home, lineage: str, sealed: Sealed, known: dict[str, registry.Reg
     said = f"{row.as_of} {row.who or 'icploop'}: {row.reason or ''} [{sealed.seal[:12]}]"
     tag = {f"ledger.{sealed.number:05}.{row.event}": said[-_LONGEST:]}
     if row.version in known:
-        registry.tag_version(home, lineage, str(row.version), tag)
+        registry.tag_version(home, lineage, str(row.version), tag | _decided(row))
     else:
         registry.tag_model(home, lineage, tag)
+
+
+def _decided(row: LedgerRow) -> dict[str, str]:
+    """Who decided, why and on what day, as tags that people look for."""
+    who, reason, day = row.who or "", row.reason or "", row.as_of.isoformat()
+    if row.event == "promotion":
+        named = {"approved_by": who, "approval_reason": reason, "approved_on": day}
+        return named | {"promoted_on": day}
+    if row.event == "restoration":
+        return {"restored_by": who, "restoration_reason": reason, "restored_on": day}
+    if row.event == "rejection":
+        return {"rejected_by": who, "rejection_reason": reason, "rejected_on": day}
+    return {}

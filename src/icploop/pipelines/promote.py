@@ -68,7 +68,7 @@ def carry_out(home: Home, settings: Settings, motion: str, decision: LedgerRow) 
         {**said, "release": release},
     )
     # Aliases come last before the end.
-    _show(home, lineage, decision, done)
+    _show(home, lineage, done)
     if releases.current() != release:
         raise UnavailableError(
             f"{releases.published} does not lead to {release} after it was published; run the same "
@@ -91,24 +91,11 @@ def _release(home: Home, motion: str, version: str, as_of: date) -> str:
     return Releases(home, lineage).build(version, as_of, write)
 
 
-def _show(home: Home, lineage: str, decision: LedgerRow, done: LedgerRow) -> None:
-    """Let MLflow's aliases and tags say what the ledger is about to say, and read them back."""
+def _show(home: Home, lineage: str, done: LedgerRow) -> None:
+    """Let MLflow's aliases say what the ledger is about to say, and read them back."""
     rows = [*Warehouse(home.warehouse_file).ledger(lineage), done]
     wanted = standing_of(rows).aliases()
     registry.set_aliases(home, lineage, {alias: wanted.get(alias) for alias in registry.ALIASES})
-    day, version = decision.as_of.isoformat(), str(decision.version)
-    who, reason = decision.who or "", decision.reason or ""
-    tags = (
-        {
-            "approved_by": who,
-            "approval_reason": reason,
-            "approved_on": day,
-            "promoted_on": day,
-        }
-        if decision.event == "approval"
-        else {"restored_by": who, "restoration_reason": reason, "restored_on": day}
-    )
-    registry.tag_version(home, lineage, version, tags)
     if registry.aliases(home, lineage) != wanted:
         raise UnavailableError(
             f"MLflow's aliases of {registry.model_name(lineage)} are not {wanted} after they were "

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icploop.domain.calendar import last_moment, seen_by
-from icploop.domain.identity import families
+from icploop.domain.calendar import last_moment
+from icploop.domain.identity import companies_seen_by, families
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.overrides import EXCLUDE, INCLUDE, Override, in_force
 from icploop.domain.predicate import Predicate
@@ -329,7 +329,9 @@ def _write_list(drawn: DrawnList, target: Path, excluded_out: Path) -> None:
 def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
     settings = home.settings()
     version, number, note = _version(home, motion, which, as_of)
-    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    seen = companies_seen_by(
+        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
+    )
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
     working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
@@ -427,7 +429,9 @@ def _version(
     lineage = settings.lineage(motion)
     nothing_in_force = which == registry.CHAMPION and standing(home, lineage).in_force is None
     if nothing_in_force and settings.hypothesis:
-        seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+        seen = companies_seen_by(
+            Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
+        )
         matured = int(outcomes(seen, motion, settings.outcome)["matured"].sum())
         if matured < settings.policy.min_matured:
             return (
@@ -446,7 +450,9 @@ def _of_today(version: IcpVersion, home: Home, motion: str, as_of: date) -> IcpV
     shifts. Too few prospects are no market: then it stays as it is.
     """
     settings = home.settings()
-    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    seen = companies_seen_by(
+        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
+    )
     ids = prospects(seen, motion).to_numpy()
     if len(ids) < _FEWEST_PROSPECTS:
         return version

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from icploop.domain.calendar import last_ended_month, last_moment, month_start, seen_by
+from icploop.domain.calendar import last_ended_month, last_moment, month_start
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.lint import lint_lines, lint_profile
 from icploop.domain.outcomes import acquisitions, outcomes
 from icploop.domain.predicate import Predicate
@@ -73,7 +74,7 @@ def show(
     found = describe_version(home, motion, which)
     settings = home.settings()
     version, _ = load_version(home, motion, found.number)
-    seen = seen_by(Warehouse(home.warehouse_file).tables(), as_of)
+    seen = companies_seen_by(Warehouse(home.warehouse_file).tables(), as_of, settings.identity)
     meaning = _Meaning.of(seen, version, settings, motion, as_of)
     rules = version.profile.rules
     changed = rules

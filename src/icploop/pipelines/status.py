@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import seen_by
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.ledger import Sealed, first_broken
 from icploop.domain.outcomes import outcomes
 from icploop.domain.standing import Standing, standing_of
@@ -91,7 +91,7 @@ def status(home: Home, motion: str, as_of: date) -> Status:
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
     lineage = settings.lineage(motion)
-    seen = seen_by(warehouse.tables(), as_of)
+    seen = companies_seen_by(warehouse.tables(), as_of, settings.identity)
     ledger = warehouse.ledger(lineage)
     counted = warehouse.counted_deals(lineage)
     due = check(seen, ledger, counted, settings, motion, as_of)

@@ -7,7 +7,7 @@ from datetime import date
 
 import pandas as pd
 
-from icploop.domain.calendar import seen_by
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.outcomes import of_motion
 from icploop.domain.standing import standing_of
@@ -24,7 +24,7 @@ def watch(home: Home, motion: str, as_of: date) -> Due:
     warehouse = Warehouse(home.warehouse_file)
     settings = home.settings()
     lineage = settings.lineage(motion)
-    seen = seen_by(warehouse.tables(), as_of)
+    seen = companies_seen_by(warehouse.tables(), as_of, settings.identity)
     counted = warehouse.counted_deals(lineage)
     return check(seen, warehouse.ledger(lineage), counted, settings, motion, as_of)
 

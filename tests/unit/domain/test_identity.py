@@ -1,16 +1,25 @@
+from datetime import date
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icploop.domain.calendar import seen_by
 from icploop.domain.identity import (
     billing_by_customer,
+    companies_seen_by,
     domain_key,
     duplicates,
     families,
     match,
     name_key,
+    one_account_of,
 )
+from icploop.domain.tables import Tables
+from icploop.settings import TABLES, Identity
+from tests.companies import AS_OF, bills, company, deal, tables
 
 
 def accounts(*rows: tuple[str, str | None, str | None, str | None]) -> pd.DataFrame:
@@ -84,28 +93,28 @@ CRM = accounts(
     ],
 )
 def test_a_customer_is_found_by_id_then_domain_then_name(customer, account, rule) -> None:
-    (row,) = match(billed(customer), CRM).found.to_dict("records")
+    (row,) = match(billed(customer), CRM, Identity()).found.to_dict("records")
     assert (row["account_id"] if pd.notna(row["account_id"]) else None) == account
     assert row["rule"] == rule
 
 
 def test_two_customers_never_become_one_account_by_a_key() -> None:
     two = billed(("c1", "bolt.example", None, 1.0), ("c2", "bolt.example", None, 2.0))
-    assert match(two, CRM).account_of == {}
+    assert match(two, CRM, Identity()).account_of == {}
 
 
 def test_an_account_that_is_billed_under_its_own_id_is_not_claimed_again() -> None:
     two = billed(("a2", None, None, 1.0), ("c2", "bolt.example", None, 2.0))
-    found = match(two, CRM)
+    found = match(two, CRM, Identity())
     assert found.account_of == {}
     assert found.found["rule"].tolist() == ["id", "ambiguous"]
 
 
 def test_what_is_said_by_hand_counts_more_and_undoes_a_match() -> None:
     one = billed(("c1", "bolt.example", None, 1.0))
-    assert match(one, CRM).account_of == {"c1": "a2"}
-    assert match(one, CRM, {"c1": "a1"}).account_of == {"c1": "a1"}
-    assert match(one, CRM, {"c1": "c1"}).account_of == {}
+    assert match(one, CRM, Identity()).account_of == {"c1": "a2"}
+    assert match(one, CRM, Identity(aliases={"c1": "a1"})).account_of == {"c1": "a1"}
+    assert match(one, CRM, Identity(aliases={"c1": "c1"})).account_of == {}
 
 
 def test_the_money_on_both_sides_adds_up() -> None:
@@ -117,6 +126,7 @@ def test_the_money_on_both_sides_adds_up() -> None:
             ("c2", None, None, 7.0),
         ),
         CRM,
+        Identity(),
     ).as_dict()
     assert told["match_rate"] == pytest.approx(2 / 3)
     assert (told["money_matched"], told["money_unmatched"]) == (35.0, 7.0)
@@ -159,7 +169,34 @@ def test_duplicates_are_listed_with_the_first() -> None:
         ("a", None, "www.x.example", "ACME"),
         ("c", None, "x.example", "Acme Labs"),
     )
-    assert duplicates(twice).to_dict("records") == [{"account_id": "b", "same_as": "a"}]
+    found = {"account_id": "b", "same_as": "a", "rule": "domain and name"}
+    assert duplicates(twice, Identity()).to_dict("records") == [found]
+    assert duplicates(twice, Identity(aliases={"b": "b"})).empty
+
+
+@pytest.mark.parametrize(
+    ("aliases", "same_as"),
+    [
+        ({"c": "b"}, {"b": "a", "c": "a"}),
+        ({"c": "b", "b": "b"}, {"c": "b"}),
+        ({"c": "stranger"}, {"b": "a"}),
+        ({"a": "c"}, {"a": "c"}),
+        ({"a": "c", "c": "a"}, {}),
+    ],
+)
+def test_aliases_say_which_account_an_account_is(
+    aliases: dict[str, str], same_as: dict[str, str]
+) -> None:
+    known = accounts(
+        ("a", None, "x.example", "Acme"),
+        ("b", None, "x.example", "Acme"),
+        ("c", None, None, "Other"),
+    )
+    identity = Identity(aliases=aliases)
+    assert one_account_of(duplicates(known, identity), identity) == same_as
+    apart = Identity(aliases=aliases, merge_duplicates=False)
+    by_hand = {old: new for old, new in same_as.items() if old in aliases}
+    assert one_account_of(duplicates(known, apart), apart).keys() == by_hand.keys()
 
 
 @given(
@@ -179,5 +216,116 @@ def test_billing_in_parts_matches_as_the_whole_does_to_the_last_bit(
 ) -> None:
     whole = billed(*rows).astype({"account_id": "str", "domain": "str", "name": "str"})
     parts = [whole.iloc[start : start + size] for start in range(0, len(whole), size)]
-    found = match(billing_by_customer(parts), CRM).found
-    pd.testing.assert_frame_equal(found, match(whole, CRM).found, check_exact=True)
+    found = match(billing_by_customer(parts), CRM, Identity()).found
+    pd.testing.assert_frame_equal(found, match(whole, CRM, Identity()).found, check_exact=True)
+
+
+def split(whole: Tables, seed: int) -> Tables:
+    """A company in whose CRM a third of the accounts was entered twice, under `id copy` too.
+
+    Each row of such an account bears one of the two ids, and some months are billed to both.
+    """
+    rng = np.random.default_rng(seed)
+    ids = whole.accounts["account_id"].unique()
+    twice = set(rng.choice(ids, len(ids) // 3, replace=False))
+
+    def dealt(table: pd.DataFrame) -> pd.DataFrame:
+        plain = table.astype({"account_id": "str"})
+        moved = plain["account_id"].isin(twice) & (rng.random(len(plain)) < 0.5)
+        return plain.assign(
+            account_id=plain["account_id"].where(~moved, plain["account_id"] + " copy")
+        )
+
+    halves = whole.revenue["account_id"].isin(twice) & (rng.random(len(whole.revenue)) < 0.2)
+    half = whole.revenue.astype({"account_id": "str"})
+    half["mrr"] = half["mrr"].where(~halves, half["mrr"] / 2)
+    again = half[halves].assign(account_id=half["account_id"] + " copy")
+    names = pd.DataFrame({"account_id": [*ids, *(f"{name} copy" for name in sorted(twice))]})
+    called = names["account_id"].str.removesuffix(" copy")
+    names = names.assign(domain=called + ".example", name="Company " + called)
+    return Tables(
+        accounts=pd.concat([names, dealt(whole.accounts)]),
+        deals=dealt(whole.deals),
+        revenue=pd.concat([dealt(half[~halves]), half[halves], again]),
+        signals=dealt(whole.signals),
+    )
+
+
+def test_a_company_that_was_entered_twice_is_seen_as_one() -> None:
+    whole = company(seed=1, wins=40, prospects=20)
+    called = whole.accounts["account_id"]
+    told = Tables(
+        accounts=whole.accounts.assign(domain=called + ".example", name="Company " + called),
+        deals=whole.deals,
+        revenue=whole.revenue,
+        signals=whole.signals,
+    )
+    expected = seen_by(told, AS_OF)
+    for seed in range(5):
+        merged = companies_seen_by(split(whole, seed), AS_OF, Identity())
+        for name in ("deals", "revenue", "signals"):
+            one, other = (
+                getattr(tables, name).astype({"account_id": "str"}) for tables in (merged, expected)
+            )
+            order = ["account_id", *other.columns.drop("account_id")]
+            pd.testing.assert_frame_equal(
+                *(table.sort_values(order[:3], ignore_index=True)[order] for table in (one, other))
+            )
+        dated = merged.accounts[merged.accounts["observed_at"].notna()].reset_index(drop=True)
+        columns = ["account_id", "observed_at", *(a for a in whole.accounts if a in dated)]
+        pd.testing.assert_frame_equal(
+            dated[list(dict.fromkeys(columns))].drop(columns=["name", "domain"]),
+            expected.accounts[list(dict.fromkeys(columns))].drop(columns=["name", "domain"]),
+            check_dtype=False,
+        )
+
+
+def test_accounts_are_apart_again_where_merging_is_off_or_an_alias_says_so() -> None:
+    whole = company(seed=1, wins=20, prospects=5)
+    twice = split(whole, 0)
+    plain = seen_by(twice, AS_OF)
+    off = companies_seen_by(twice, AS_OF, Identity(merge_duplicates=False))
+    copies = [name for name in plain.accounts["account_id"].unique() if name.endswith(" copy")]
+    apart = companies_seen_by(twice, AS_OF, Identity(aliases={name: name for name in copies}))
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(off, name), getattr(plain, name))
+        pd.testing.assert_frame_equal(getattr(apart, name), getattr(plain, name))
+
+
+def test_who_was_the_same_only_later_is_not_merged_before() -> None:
+    known = tables(
+        accounts=[
+            {"account_id": "a", "domain": "x.example", "name": "Acme"},
+            {"account_id": "b", "name": "Acme"},
+            {"account_id": "b", "observed_at": "2024-05-01", "domain": "x.example", "name": "Acme"},
+        ]
+    )
+    days = date(2024, 4, 30), date(2024, 5, 1)
+    seen = [companies_seen_by(known, day, Identity()).accounts["account_id"] for day in days]
+    assert [set(ids) for ids in seen] == [{"a", "b"}, {"a"}]
+
+
+def test_what_both_say_of_one_moment_is_taken_from_the_first_account_first() -> None:
+    known = tables(
+        accounts=[
+            {"account_id": "a", "domain": "x.example", "name": "Acme", "employees": None},
+            {"account_id": "b", "domain": "x.example", "name": "ACME Inc", "employees": "7"},
+            {"account_id": "c", "parent_id": "b"},
+        ],
+        deals=[deal("a", "2024-01-01", "2024-02-01"), deal("b", "2024-03-01", "2024-04-01")],
+        revenue=[*bills("a", "2024-03", 10, 10), *bills("b", "2024-04", 5, 5)],
+        signals=[{"account_id": "b", "at": "2024-03-02", "kind": "ticket", "value": 1}],
+    )
+    seen = companies_seen_by(known, date(2024, 12, 31), Identity())
+    first = seen.accounts.set_index("account_id").loc["a"]
+    assert (first["name"], first["employees"]) == ("Acme", 7)
+    assert seen.accounts.set_index("account_id").loc["c", "parent_id"] == "a"
+    assert set(seen.deals["account_id"]) == set(seen.signals["account_id"]) == {"a"}
+    assert seen.revenue["mrr"].tolist() == [10, 15, 5]
+
+
+def test_billing_finds_the_company_behind_two_accounts_of_it() -> None:
+    crm = accounts(("a", None, "x.example", "Acme"), ("b", None, "x.example", "Acme"))
+    customer = billed(("c1", "x.example", None, 10.0))
+    assert match(customer, crm, Identity()).account_of == {"c1": "a"}
+    assert match(customer, crm, Identity(merge_duplicates=False)).account_of == {}

@@ -76,3 +76,17 @@ def test_accounts_of_an_earlier_ingest_are_matched_too(home: Home):
     (home.root / "later.csv").rename(later / "revenue.csv")
     ingest(home, later)
     assert set(Warehouse(home.warehouse_file).tables().revenue["account_id"]) == {"a1", "a4"}
+
+
+def test_a_company_that_the_crm_has_twice_is_listed_and_counts_once(home: Home):
+    accounts = pd.read_csv(inbox(home) / "accounts.csv")
+    again = accounts.head(1).assign(account_id="a1-again", name="Name A1 Ltd.")
+    pd.concat([accounts, again]).to_csv(inbox(home) / "accounts.csv", index=False)
+    answer = icp("ingest", "--json", home=home)
+    twice = answer.json["identity"]["duplicates"]
+    rule = "domain and name"
+    assert twice == [{"account_id": "a1-again", "same_as": "a1", "rule": rule, "merged": True}]
+    # Billing's domain is that of both, which are one.
+    assert answer.json["identity"]["billing"]["by_rule"]["domain"]["customers"] == 1
+    assert "1 count as one company with it" in icp("ingest", home=home).out
+    assert "a1-again" in set(Warehouse(home.warehouse_file).tables().accounts["account_id"])
