@@ -14,7 +14,7 @@ import math
 import re
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import yaml
 from pydantic import (
@@ -474,12 +474,43 @@ class TableSource(MappedTable):
         return self
 
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OBJECT_STORES = ("s3", "gs", "gcs", "abfs", "abfss")
+
+
+def _safe_folder(folder: str) -> str:
+    """A path, or the address of a folder in an object store, without a secret in it."""
+    if "://" not in folder:
+        return folder
+    parts = urlsplit(folder)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if parts.scheme not in OBJECT_STORES:
+        raise ValueError(
+            f"{parts.scheme}:// is no object store; give {', '.join(OBJECT_STORES)}, or a path"
+        )
+    # Azure writes the container before the account, where others have a user.
+    if parts.password or (parts.username and not parts.scheme.startswith("abfs")):
+        raise ValueError("credentials belong into the environment, not into the address")
+    endpoint = urlsplit("//" + options.get("endpoint_override", "")).hostname
+    if options.get("scheme") == "http" and endpoint not in _LOOPBACK:
+        raise ValueError("scheme=http is for this machine only: data must not travel in the clear")
+    return folder
+
+
 class FilesSource(_Frozen):
-    """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table."""
+    """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table.
+
+    `folder` is a path, or the address of a folder in an object store, such as `s3://bucket/exports`.
+    """
 
     kind: Literal["files"]
-    folder: str
+    folder: Annotated[str, AfterValidator(_safe_folder)]
     tables: dict[TableName, TableSource]
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the folder is one of an object store."""
+        return "://" in self.folder
 
 
 class SqlSource(_Frozen):
@@ -500,7 +531,7 @@ def _safe_address(address: str) -> str:
     """The address without a trailing slash, if a token may be sent there."""
     parts = urlsplit(address)
     plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not parts.hostname or not plain or parts.path.strip("/"):
         raise ValueError("give the address alone, such as https://api.hubapi.com")
     if parts.scheme != "https" and not loopback:

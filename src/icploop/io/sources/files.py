@@ -18,6 +18,7 @@ import pandas as pd
 
 from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError
+from icploop.io.sources.objects import brought_here
 from icploop.io.sources.raw import GivenTable, RawTable, TableInParts, mapped
 from icploop.io.staging import KeptRows, Staging
 from icploop.settings import TABLES, FilesSource, TableName, TableSource
@@ -31,9 +32,10 @@ def pull(
 ) -> list[GivenTable]:
     """The tables of a folder; large ones wait in `staging`, where there is one.
 
-    Raises DataError for a missing or unreadable file or a bad query.
+    A folder of an object store is brought into data/fetched first. Raises DataError for a missing
+    or unreadable file or a bad query.
     """
-    folder = (home / source.folder).resolve()
+    folder = _folder(source, home, place)
     if not folder.is_dir():
         raise DataError(f"{place}: folder {source.folder!r} does not exist (looked for {folder})")
     tables: list[GivenTable] = []
@@ -44,6 +46,13 @@ def pull(
         read = _from_file if table.query is None else _from_query
         tables.append(read(name, table, folder, place, large))
     return tables
+
+
+def _folder(source: FilesSource, home: Path, place: str) -> Path:
+    if not source.is_remote:
+        return (home / source.folder).resolve()
+    target = home / "data" / "fetched" / Path(place).stem
+    return brought_here(source.folder, target.resolve(), _KINDS, place)
 
 
 def of_folder(folder: Path) -> FilesSource:

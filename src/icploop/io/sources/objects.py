@@ -1,0 +1,77 @@
+"""A folder in an object store (Amazon S3 and what speaks like it, Google, Azure), brought here.
+
+Its files are copied into the home folder and read there like any other folder. Only what is new or
+has changed moves. Each store's credentials are found as its own tools find them: in environment
+variables, a profile, or the identity of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+
+from icploop.errors import DataError
+
+# As long as a file is on its way it has this ending, and nobody reads it.
+_ON_ITS_WAY = ".part"
+_CHUNK = 1 << 20
+
+
+def brought_here(address: str, folder: Path, kinds: tuple[str, ...], place: str) -> Path:
+    """Make `folder` hold what lies at the address, as far as it has one of the endings `kinds`.
+
+    Files whose size and time of change are the store's stay as they are; files that the store no
+    longer has are removed. `place` names the settings in errors. Returns the folder. Raises
+    DataError where the store does not answer, refuses, or has no such file, with what was fetched
+    so far kept: the next run goes on there.
+    """
+    try:
+        store, base = FileSystem.from_uri(address)
+        found = store.get_file_info(FileSelector(base, recursive=True))
+        there = {
+            _relative(info.path, base, place): info
+            for info in found
+            if info.type is FileType.File and info.path.lower().endswith(kinds)
+        }
+        if not there:
+            raise DataError(
+                f"{place}: {address} has no file that ends in {', '.join(kinds)}; mend `folder`"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        for relative, info in sorted(there.items()):
+            _fetch(store, info, folder / relative)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{place}: {address} cannot be read: {str(error).splitlines()[0]}; check the address, "
+            "the credentials in the environment, and the room on the disk"
+        ) from error
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.relative_to(folder).as_posix() not in there:
+            path.unlink()
+    return folder
+
+
+def _relative(path: str, base: str, place: str) -> str:
+    """The path below the folder; no key may lead out of it."""
+    relative = path.removeprefix(base).lstrip("/")
+    if ".." in PurePosixPath(relative).parts or "\\" in relative:
+        raise DataError(f"{place}: the object {path!r} is named like a way out of its folder")
+    return relative
+
+
+def _fetch(store: FileSystem, info: FileInfo, target: Path) -> None:
+    if target.is_file():
+        known = target.stat()
+        if (known.st_size, known.st_mtime_ns) == (info.size, info.mtime_ns):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + _ON_ITS_WAY)
+    with store.open_input_stream(info.path) as source, part.open("wb") as copy:
+        shutil.copyfileobj(source, copy, _CHUNK)
+    if part.stat().st_size != info.size:
+        raise OSError(f"{info.path} changed, or broke off, while it was read")
+    os.utime(part, ns=(info.mtime_ns, info.mtime_ns))
+    part.replace(target)
