@@ -58,6 +58,5 @@ $(READY): requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "icploop needs Python 3.11, 3.12 or 3.13 on the PATH"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements/dev.txt
-	-$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,14 +1,14 @@
 """Real deals: the Olist example runs by settings alone, gives the same numbers, names its leak."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
+
+from icploop.io.home import Home
+from tests.unit.io_fixtures import icp
 
 ROOT = Path(__file__).parents[2]
 OLIST = ROOT.parent / "shared" / "data" / "olist"
@@ -24,10 +24,9 @@ pytestmark = [
 
 
 def _icp(home: Path, *words: str) -> dict:
-    command = [sys.executable, "-m", "icploop.cli", *words, "--home", str(home), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    done = icp(*words, "--json", home=Home(home))
+    assert done.status == 0, done.err
+    return done.json
 
 
 def _home(folder: Path, data: Path) -> Path:

@@ -116,7 +116,7 @@ def test_a_column_that_was_introduced_late_is_no_habit() -> None:
 @pytest.mark.slow
 def test_over_many_clean_companies_there_is_hardly_ever_an_alarm() -> None:
     alarms = 0
-    for seed in range(12):
+    for seed in range(8):
         known, settings, day = demo_company(seed, wins=[100, 180, 300, 560][seed % 4])
         alarms += bool(named(known, settings, day))
     assert alarms == 0
@@ -124,7 +124,7 @@ def test_over_many_clean_companies_there_is_hardly_ever_an_alarm() -> None:
 
 @pytest.mark.slow
 def test_over_many_demo_companies_every_planted_leak_is_named() -> None:
-    for seed in range(5):
+    for seed in range(3):
         known, settings, day = demo_company(seed, wins=400)
         leaking, stated = planted(known, settings, MOTION, day, PLANTS, seed)
         assert set(named(leaking, stated, day)) == set(PLANTS)
