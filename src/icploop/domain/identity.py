@@ -31,6 +31,8 @@ aol.com gmail.com gmx.de gmx.net googlemail.com hotmail.com icloud.com live.com 
 msn.com outlook.com proton.me protonmail.com qq.com t-online.de web.de yahoo.com yandex.ru
 """
 _FREE = frozenset(_FREE_DOMAINS.split())
+# Most domains are written so, and need no more looking at.
+_IS_BARE = re.compile(r"(?!www\d?\.)[a-z0-9-]+(?:\.[a-z0-9-]+)+").fullmatch
 _LEGAL_FORMS = """
 ab ag aps as asa bv co company corp corporation eood gmbh gmbhcokg inc incorporated kft kg kk
 limited llc llp lp ltd ltda nv oy oyj plc pte pty pvt sa sarl sas se sl sp spa srl sro ug zoo
@@ -40,6 +42,8 @@ _LEGAL = frozenset(_LEGAL_FORMS.split())
 
 def domain_key(text: str) -> str:
     """`https://www.Acme.example/de` and `sales@acme.example` are `acme.example`; empty if free."""
+    if _IS_BARE(text):
+        return "" if text in _FREE else text
     bare = re.sub(r"^\s*(?:[a-z]+://)?(?:[^@/\s]*@)?(?:www\d?\.)?", "", text.strip().lower())
     host = re.split(r"[/:?#\s]", bare)[0].rstrip(".")
     return "" if host in _FREE or "." not in host else host
