@@ -227,11 +227,11 @@ def duplicates(accounts: pd.DataFrame, identity: Identity) -> pd.DataFrame:
     others = _same_domain_and_name(last[~last.index.isin(list(identity.aliases))])
     found = pd.concat([by_hand.assign(rule="alias"), others.assign(rule="domain and name")])
     # Whoever is the same as a duplicate is the same as whom that is the same as.
-    first = dict(zip(found["account_id"], found["same_as"], strict=True))
+    first = one_account_of(found, identity)
     for _ in range(len(said)):
         found["same_as"] = found["same_as"].map(lambda name: first.get(name, name))
     # Aliases that lead back to themselves say nothing.
-    found = found[~found["same_as"].isin(found["account_id"])]
+    found = found[~found["same_as"].isin(list(first))]
     return found.sort_values("account_id", ignore_index=True)
 
 
@@ -292,8 +292,11 @@ def _same_domain_and_name(last: pd.DataFrame) -> pd.DataFrame:
     names = _keys(last["name"].loc[domains.index], name_key)
     keys = pd.DataFrame({"domain": domains, "name": names}).dropna()
     keys = keys.rename_axis("account_id").reset_index()
-    keys["same_as"] = keys.groupby(["domain", "name"])["account_id"].transform("min")
-    found = keys[keys["account_id"] != keys["same_as"]]
+    same = keys.groupby(["domain", "name"])["account_id"]
+    keys["same_as"] = same.transform("min")
+    # So many are the shops of a chain, or a name that stands for none.
+    few = same.transform("size") <= _MOST_OF_A_FAMILY
+    found = keys[few & (keys["account_id"] != keys["same_as"])]
     return found[["account_id", "same_as"]].astype("str")
 
 
