@@ -157,6 +157,9 @@ def _replace_everywhere(act: Callable[..., Any], fresh: Callable[..., Any]) -> N
 
 
 def _main() -> None:
+    # What children would import each for itself, a second of it MLflow's store alone.
+
+    import icploop.cli
     import icploop.console
     import icploop.pipelines.decide
     import icploop.pipelines.diff

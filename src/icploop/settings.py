@@ -14,7 +14,7 @@ import math
 import re
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import (
@@ -389,7 +389,7 @@ class Settings(_Frozen):
 
     def judging_digest(self) -> str:
         """A hash of all that a verdict rests on: what may change without it is left out."""
-        ingesting = {"ingest", "privacy", "identity"}
+        ingesting = {"ingest", "privacy"}
         beside: Any = {"company", "motions", "owners", "notify", "trigger", "targets"} | ingesting
         stated = self.model_dump(mode="json", exclude=beside | {"policy"})
         return digest([stated, self.policy.digest()])
@@ -475,6 +475,7 @@ class TableSource(MappedTable):
 
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_STORE_OPTIONS = ("region", "endpoint_override", "scheme")
 OBJECT_STORES = ("s3", "gs", "gcs", "abfs", "abfss")
 
 
@@ -483,7 +484,14 @@ def _safe_folder(folder: str) -> str:
     if "://" not in folder:
         return folder
     parts = urlsplit(folder)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    options = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in _STORE_OPTIONS or name in options:
+            raise ValueError(
+                f"{name!r} is no option of an address, or stands there twice; options are "
+                f"{', '.join(_STORE_OPTIONS)}, and secrets belong into the environment"
+            )
+        options[name] = value
     if parts.scheme not in OBJECT_STORES:
         raise ValueError(
             f"{parts.scheme}:// is no object store; give {', '.join(OBJECT_STORES)}, or a path"
@@ -491,6 +499,8 @@ def _safe_folder(folder: str) -> str:
     # Azure writes the container before the account, where others have a user.
     if parts.password or (parts.username and not parts.scheme.startswith("abfs")):
         raise ValueError("credentials belong into the environment, not into the address")
+    if "://" in options.get("endpoint_override", ""):
+        raise ValueError("give endpoint_override as host:port")
     endpoint = urlsplit("//" + options.get("endpoint_override", "")).hostname
     if options.get("scheme") == "http" and endpoint not in _LOOPBACK:
         raise ValueError("scheme=http is for this machine only: data must not travel in the clear")

@@ -148,22 +148,23 @@ def match(billed: pd.DataFrame, accounts: pd.DataFrame, identity: Identity) -> M
     customers = customers.join(rest.groupby("account_id")[["domain", "name"]].last())
     by_key: list[tuple[str, dict[str, str], set[str]]] = []
     if is_stranger.any():
-        same_as = one_account_of(duplicates(accounts, identity), identity)
-        last = last.drop(index=list(same_as))
+        one = one_account_of(duplicates(accounts, identity), identity)
         ours, theirs = _of_itself(customers.index), _of_itself(last.index)
         by_key = [
-            ("id", *_claims(ours, theirs, id_key)),
-            ("domain", *_claims(customers["domain"], last["domain"], domain_key)),
-            ("name", *_claims(customers["name"], last["name"], name_key)),
+            ("id", *_claims(ours, theirs, id_key, one)),
+            ("domain", *_claims(customers["domain"], last["domain"], domain_key, one)),
+            ("name", *_claims(customers["name"], last["name"], name_key, one)),
         ]
     rows: list[tuple[str, str | None, str, float]] = []
     for customer, mrr in customers["mrr"].items():
         name = str(customer)
         account: str | None = name
         rule = "id"
-        if name in stated:
+        if name in known:
+            pass  # which account an account is, is asked when tables are read
+        elif name in stated:
             account, rule = (stated[name] if stated[name] in known else None), "alias"
-        elif name not in known:
+        else:
             account, rule = _first_claim(name, by_key)
         rows.append((name, account, rule, float(mrr)))
     found = pd.DataFrame(rows, columns=["billed_as", "account_id", "rule", "mrr"])
@@ -208,6 +209,18 @@ def companies_seen_by(tables: Tables, day: date, identity: Identity) -> Tables:
     return _merged(seen, one_account_of(duplicates(seen.accounts, identity), identity))
 
 
+def under_one_account(listings: pd.DataFrame, same_as: Mapping[str, str]) -> pd.DataFrame:
+    """Logged lists (as_of, account_id, listed, propensity, ...) with each company once a day.
+
+    Where a list had it under two accounts, the one that was listed, or could sooner be, counts.
+    """
+    if not same_as:
+        return listings
+    found = listings.assign(account_id=_as_one(listings["account_id"], same_as))
+    best_first = found.sort_values(["listed", "propensity"], ascending=False, kind="stable")
+    return best_first.drop_duplicates(["as_of", "account_id"]).sort_index()
+
+
 def one_account_of(twice: pd.DataFrame, identity: Identity) -> dict[str, str]:
     """The account that each duplicate counts as; empty where duplicates are not to be merged."""
     if not identity.merge_duplicates:
@@ -226,20 +239,26 @@ def duplicates(accounts: pd.DataFrame, identity: Identity) -> pd.DataFrame:
     by_hand = pd.DataFrame({"account_id": list(said), "same_as": list(said.values())}, dtype="str")
     others = _same_domain_and_name(last[~last.index.isin(list(identity.aliases))])
     found = pd.concat([by_hand.assign(rule="alias"), others.assign(rule="domain and name")])
-    # Whoever is the same as a duplicate is the same as whom that is the same as.
     first = one_account_of(found, identity)
-    for _ in range(len(said)):
-        found["same_as"] = found["same_as"].map(lambda name: first.get(name, name))
+    found["same_as"] = found["same_as"].map(lambda name: _end_of(name, first))
     # Aliases that lead back to themselves say nothing.
     found = found[~found["same_as"].isin(list(first))]
     return found.sort_values("account_id", ignore_index=True)
+
+
+def _end_of(name: str, first: Mapping[str, str]) -> str:
+    """Whoever is the same as a duplicate is the same as whom that is the same as."""
+    met = {name}
+    while (name := first.get(name, name)) not in met:
+        met.add(name)
+    return name
 
 
 def _merged(tables: Tables, same_as: Mapping[str, str]) -> Tables:
     """The tables with the rows of duplicates under the account that they count as.
 
     What both say of one moment is taken from the account itself first, and the MRR of one month is
-    added up.
+    added up over billing's customers, each of whom counts once.
     """
     if not same_as:
         return tables
@@ -254,6 +273,7 @@ def _merged(tables: Tables, same_as: Mapping[str, str]) -> Tables:
         deals=settled(renamed(tables.deals, "account_id"), "deals"),
         revenue=settled(_billed_together(tables.revenue, same_as), "revenue"),
         signals=settled(renamed(tables.signals, "account_id"), "signals"),
+        same_as=same_as,
     )
 
 
@@ -261,11 +281,20 @@ def _billed_together(revenue: pd.DataFrame, same_as: Mapping[str, str]) -> pd.Da
     """Revenue is long: only the rows of those concerned are looked at one by one."""
     ids = revenue["account_id"].astype("category")
     touched = ids.isin([*same_as, *same_as.values()])
-    of_them = _as_one(ids[touched].astype("str"), same_as)
+    stored = ids[touched].astype("str")
+    of_them = _as_one(stored, same_as)
     names = ids.cat.categories.union(pd.Index(of_them.unique()))
-    together = _one_row_each(revenue[touched].assign(account_id=of_them), "revenue", "sum")
+    few = revenue[touched].assign(account_id=of_them)
+    # A customer of billing that was first taken for one account of the company and later for
+    # another stands in the warehouse under both. The row of the account itself is the later one.
+    customer = few["billed_as"].fillna(stored) if "billed_as" in few else stored
+    own_first = np.argsort(stored != of_them, kind="stable")
+    few, customer = few.iloc[own_first], customer.iloc[own_first]
+    again = few.assign(customer=customer).duplicated(["account_id", "month", "customer"])
+    together = _one_row_each(few[~again], "revenue", "sum")
+    ordered = bool(ids.cat.ordered)
     rest = revenue[~touched].assign(account_id=ids[~touched].cat.set_categories(names))
-    together = together.assign(account_id=pd.Categorical(together["account_id"], names))
+    together = together.assign(account_id=pd.Categorical(together["account_id"], names, ordered))
     return pd.concat([rest, together], ignore_index=True)
 
 
@@ -285,14 +314,18 @@ def _one_row_each(table: pd.DataFrame, name: TableName, numbers: str) -> pd.Data
 
 
 def _same_domain_and_name(last: pd.DataFrame) -> pd.DataFrame:
-    """Accounts that bear the domain and the name of an earlier one: account_id, same_as."""
+    """Accounts that bear the domain and the name of an earlier one: account_id, same_as.
+
+    A parent and its subsidiary are two companies, and so are subsidiaries of different parents.
+    """
     domains = _keys(last["domain"], domain_key)
     # A key of every name takes long where there are many accounts.
     domains = domains[domains.duplicated(keep=False)]
     names = _keys(last["name"].loc[domains.index], name_key)
+    parents = last["parent_id"].loc[domains.index].fillna("")
     keys = pd.DataFrame({"domain": domains, "name": names}).dropna()
-    keys = keys.rename_axis("account_id").reset_index()
-    same = keys.groupby(["domain", "name"])["account_id"]
+    keys = keys.assign(parent=parents).rename_axis("account_id").reset_index()
+    same = keys.groupby(["domain", "name", "parent"])["account_id"]
     keys["same_as"] = same.transform("min")
     # So many are the shops of a chain, or a name that stands for none.
     few = same.transform("size") <= _MOST_OF_A_FAMILY
@@ -301,12 +334,24 @@ def _same_domain_and_name(last: pd.DataFrame) -> pd.DataFrame:
 
 
 def _claims(
-    of_customers: pd.Series, of_accounts: pd.Series, key: Callable[[str], str]
+    of_customers: pd.Series,
+    of_accounts: pd.Series,
+    key: Callable[[str], str],
+    same_as: Mapping[str, str],
 ) -> tuple[dict[str, str], set[str]]:
-    """The account of each customer whose key nobody else bears, and whose key several bear."""
+    """The account of each customer whose key nobody else bears, and whose key several bear.
+
+    Accounts that are the `same_as` one another are one bearer: that which they count as.
+    """
     ours, theirs = _keys(of_customers, key), _keys(of_accounts, key)
-    shared = set(theirs[theirs.duplicated(keep=False)]) | set(ours[ours.duplicated(keep=False)])
-    there = {str(own): str(account) for account, own in theirs.items()}
+    there: dict[str, str] = {}
+    shared = set(ours[ours.duplicated(keep=False)])
+    for account, own in theirs.items():
+        known = there.setdefault(str(own), str(account))
+        if known != account:
+            company = same_as.get(str(account), str(account))
+            shared |= {str(own)} if same_as.get(known, known) != company else set()
+            there[str(own)] = company
     met = {str(customer): str(own) for customer, own in ours.items() if own in there}
     alone = {customer: there[own] for customer, own in met.items() if own not in shared}
     return alone, set(met) - set(alone)

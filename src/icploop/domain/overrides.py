@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 
 from icploop.errors import UsageError
@@ -54,6 +54,20 @@ def parse_overrides(text: str, where: str) -> tuple[Override, ...]:
 def in_force(overrides: Iterable[Override], as_of: date) -> dict[str, Override]:
     """Those that have not expired by a day, by account."""
     return {known.account_id: known for known in overrides if as_of <= known.expires}
+
+
+def of_companies(overrides: Iterable[Override], same_as: Mapping[str, str]) -> tuple[Override, ...]:
+    """The overrides under the account that a duplicate counts as.
+
+    Where two meet, one to exclude goes first, and then the one that was written for that account.
+    """
+    if not same_as:
+        return tuple(overrides)
+    found: dict[str, Override] = {}
+    for known in sorted(overrides, key=lambda o: (o.decision != EXCLUDE, o.account_id in same_as)):
+        account_id = same_as.get(known.account_id, known.account_id)
+        found.setdefault(account_id, replace(known, account_id=account_id))
+    return tuple(found.values())
 
 
 def _parsed(row: dict[str, str], here: str) -> Override:

@@ -7,8 +7,8 @@ that a row broke. Only a missing required column stops everything (DataError).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,16 @@ _FALSE = {"false", "f", "no", "n", "0", "0.0"}
 
 @dataclass(frozen=True)
 class Tables:
-    """The four canonical tables as frames; every canonical column is present, empty or not."""
+    """The four canonical tables as frames; every canonical column is present, empty or not.
+
+    `same_as` says which account a duplicate counts as, where duplicates were merged.
+    """
 
     accounts: pd.DataFrame
     deals: pd.DataFrame
     revenue: pd.DataFrame
     signals: pd.DataFrame
+    same_as: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

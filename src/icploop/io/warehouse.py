@@ -180,7 +180,7 @@ class Warehouse:
         with self._connection() as db:
             _create(db)
             frames = {name: _stored(db, name) for name in TABLES}
-        return Tables(**frames)
+        return Tables(frames["accounts"], frames["deals"], frames["revenue"], frames["signals"])
 
     def observations(self) -> tuple[pd.DataFrame, pd.DataFrame, date | None]:
         """When deals were created and accounts observed, and nothing else of either.

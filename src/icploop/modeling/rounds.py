@@ -24,7 +24,7 @@ from icploop.domain.gate import (
     decide,
     too_few,
 )
-from icploop.domain.identity import companies_seen_by, families
+from icploop.domain.identity import companies_seen_by, families, under_one_account
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import Profile, kinds_of
@@ -367,7 +367,8 @@ def _selection(
     """What earlier lists had to do with the holdout."""
     deals = seen.deals[of_motion(seen.deals, motion)]
     held = evidence.judged.loc[evidence.holdout]
-    return selection(held, deals, listings, last_moment(as_of))
+    lists = under_one_account(listings, seen.same_as)
+    return selection(held, deals, lists, last_moment(as_of))
 
 
 def _weighted(

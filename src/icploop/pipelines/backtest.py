@@ -15,6 +15,7 @@ import pandas as pd
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.gate import Comparison
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.looks import Looks
 from icploop.domain.outcomes import of_motion, outcomes
 from icploop.domain.profile import kinds_of
@@ -115,7 +116,8 @@ def backtest(
             in_force.append(_come_into_force(judged, judged.version))
         rows.append(_row(judged, in_force, truth) | {"closed_deals": closed})
         on_round(judged, (day - start).days, total)
-    prospective, everyone = _prospective(seen, settings, motion, in_force)
+    known = companies_seen_by(tables, last, settings.identity)
+    prospective, everyone = _prospective(known, settings, motion, in_force)
     return BacktestReport(pd.DataFrame(rows), prospective, everyone)
 
 

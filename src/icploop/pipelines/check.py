@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.identity import companies_seen_by
+from icploop.domain.identity import companies_seen_by, under_one_account
 from icploop.domain.outcomes import decided_deals, outcomes
 from icploop.errors import DataError
 from icploop.io import registry
@@ -58,6 +58,8 @@ def check_lists(home: Home, motion: str, as_of: date) -> CheckReport:
     warehouse = Warehouse(home.warehouse_file)
     listings = warehouse.listings(settings.lineage(motion))
     listings = listings[listings["as_of"] <= pd.Timestamp(as_of)]
+    seen = companies_seen_by(warehouse.tables(), as_of, settings.identity)
+    listings = under_one_account(listings, seen.same_as)
     if listings.empty:
         raise DataError(
             f"No target list of `{motion}` was drawn up by {as_of}; write one with `icp list`"
@@ -67,7 +69,6 @@ def check_lists(home: Home, motion: str, as_of: date) -> CheckReport:
     # Whom chance or people chose is there whatever the score says.
     by_score = ~last["chosen_by"].isin([AT_RANDOM, OVERRIDDEN])
     today = what_would_be_listed(home, motion, as_of, registry.CHAMPION)
-    seen = companies_seen_by(warehouse.tables(), as_of, home.settings().identity)
     return CheckReport(
         motion,
         newest.date(),

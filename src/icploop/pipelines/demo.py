@@ -222,7 +222,7 @@ def _tables(world: World) -> Tables:
         name: check_table(name, getattr(world, name), max_money=1e12, place="the demo").rows
         for name in TABLES
     }
-    return Tables(**checked)
+    return Tables(checked["accounts"], checked["deals"], checked["revenue"], checked["signals"])
 
 
 def _replayed_round(row: pd.Series) -> RunRecord:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import last_moment, seen_by
-from icploop.domain.identity import companies_seen_by, duplicates, one_account_of
+from icploop.domain.calendar import last_moment
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
@@ -79,10 +79,10 @@ def explain(
     version, number, note = version_of_day(home, motion, which, as_of)
     if isinstance(version, HypothesisIcp):
         raise RefusedError(f"{note} There is nothing more to explain; see `icp score`")
-    tables, identity = Warehouse(home.warehouse_file).tables(), home.settings().identity
-    seen = companies_seen_by(tables, as_of, identity)
-    same_as = one_account_of(duplicates(seen_by(tables, as_of).accounts, identity), identity)
-    account_id = _find(seen, same_as.get(account, account), as_of)
+    seen = companies_seen_by(
+        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
+    )
+    account_id = _find(seen, seen.same_as.get(account, account), as_of)
     everybody = seen.accounts["account_id"].drop_duplicates().to_numpy()
     asked = pd.DataFrame({"account_id": everybody, "at": last_moment(as_of)}, index=everybody)
     features = attributes_at(seen.accounts, asked, version.attributes)

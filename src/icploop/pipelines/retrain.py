@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import seen_by
 from icploop.domain.gate import Comparison
+from icploop.domain.identity import companies_seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis, decided_deals
@@ -284,7 +284,7 @@ def record(
     """
     warehouse = Warehouse(home.warehouse_file)
     lineage = settings.lineage(judged.motion)
-    seen = seen_by(tables, judged.as_of)
+    seen = companies_seen_by(tables, judged.as_of, settings.identity)
     fresh = fresh_deals(seen, warehouse.counted_deals(lineage), settings, judged.motion)
     key = digest(
         [

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from icploop.domain.calendar import last_moment
 from icploop.domain.identity import companies_seen_by, families
 from icploop.domain.outcomes import of_motion, outcomes
-from icploop.domain.overrides import EXCLUDE, INCLUDE, Override, in_force
+from icploop.domain.overrides import EXCLUDE, INCLUDE, Override, in_force, of_companies
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
 from icploop.domain.tables import Tables
@@ -282,13 +282,21 @@ class DrawnList:
     draw: pd.DataFrame
     score_columns: tuple[str, ...]
     warnings: tuple[str, ...]
+    same_as: Mapping[str, str]
 
 
 def write_release(home: Home, motion: str, folder: Path, as_of: date, which: str) -> DrawnList:
-    """Write what a version publishes into a folder: the scores of all accounts and its list."""
+    """Write what a version publishes into a folder: the scores of all accounts and its list.
+
+    The scores have a row for each duplicate too, so that a CRM shows a company's score on each of
+    its records; the list has each company once.
+    """
     drawn = _drawn_up(home, motion, as_of, which)
+    twice = pd.DataFrame({"again": list(drawn.same_as), "account_id": list(drawn.same_as.values())})
+    again = twice.merge(drawn.scores, on="account_id").drop(columns="account_id")
+    scores = pd.concat([drawn.scores, again.rename(columns={"again": "account_id"})])
     with writer_to(folder / "scores.parquet") as write:
-        write(drawn.scores[["account_id", "name", "domain", *drawn.score_columns[1:]]])
+        write(scores[["account_id", "name", "domain", *drawn.score_columns[1:]]])
     _write_list(drawn, folder / "targets.csv", folder / "targets-excluded.csv")
     with writer_to(folder / _DRAW) as write:
         write(drawn.draw[list(LISTING)])
@@ -335,7 +343,7 @@ def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
     scores = score_accounts(seen, version, number, as_of)
     market = prospects(seen, motion)
     working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
-    stated = home.overrides()
+    stated = of_companies(home.overrides(), seen.same_as)
     overrides = in_force(stated, as_of)
     said = scores["account_id"].map({a: str(o) for a, o in overrides.items()})
     scores["override"] = said.astype("str")
@@ -358,7 +366,7 @@ def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
     excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
     columns = tuple(version.score_columns)
     warnings = tuple(_unused(stated, overrides, scores, left_out))
-    return DrawnList(number, note, scores, listed, excluded, draw, columns, warnings)
+    return DrawnList(number, note, scores, listed, excluded, draw, columns, warnings, seen.same_as)
 
 
 def _of_usual_length(listed: int, targets: Targets) -> Iterator[str]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -16,6 +17,7 @@ from icploop.domain.identity import (
     match,
     name_key,
     one_account_of,
+    under_one_account,
 )
 from icploop.domain.tables import Tables
 from icploop.settings import TABLES, Identity
@@ -336,3 +338,75 @@ def test_billing_finds_the_company_behind_two_accounts_of_it() -> None:
     customer = billed(("c1", "x.example", None, 10.0))
     assert match(customer, crm, Identity()).account_of == {"c1": "a"}
     assert match(customer, crm, Identity(merge_duplicates=False)).account_of == {}
+
+
+def test_billing_that_names_one_account_of_a_company_finds_it() -> None:
+    crm = accounts(
+        ("A-1", None, "acme.example", "Acme"),
+        ("A-7", None, "acme.example", "Acme"),
+        ("B-1", None, "bolt.example", "Bolt"),
+        ("B-7", None, "bolt-old.example", "Old Bolt"),
+    )
+    identity = Identity(aliases={"B-7": "B-1"})
+    by_id = match(billed(("a-7", None, None, 1.0)), crm, identity)
+    assert by_id.account_of == {"a-7": "A-7"}
+    by_domain = match(billed(("c1", "bolt-old.example", None, 1.0)), crm, identity)
+    assert by_domain.account_of == {"c1": "B-7"}
+
+
+def test_which_account_an_account_is_does_not_move_its_bills() -> None:
+    crm = accounts(("a", None, "x.example", "Acme"), ("b", None, None, "Other"))
+    two = billed(("a", None, None, 1.0), ("b", None, None, 2.0))
+    assert match(two, crm, Identity(aliases={"b": "a"})).account_of == {}
+
+
+def test_a_customer_that_is_stored_under_two_accounts_of_a_company_counts_once() -> None:
+    known = tables(
+        accounts=[
+            {"account_id": name, "domain": "x.example", "name": "Acme"} for name in ("a", "b")
+        ],
+        revenue=[
+            *(bill | {"billed_as": "cus_9"} for bill in bills("b", "2024-01", 100, 100)),
+            *(bill | {"billed_as": "cus_9"} for bill in bills("a", "2024-01", 100, 110, 100)),
+            *(bill | {"billed_as": None} for bill in bills("b", "2024-03", 7)),
+        ],
+    )
+    seen = companies_seen_by(known, date(2024, 12, 31), Identity())
+    assert seen.revenue["mrr"].tolist() == [100, 110, 107]
+
+
+def test_revenue_keeps_its_ids_as_categories_in_order() -> None:
+    whole = split(company(seed=1, wins=20, prospects=5), 0)
+    ids = whole.revenue["account_id"].astype(pd.CategoricalDtype(ordered=True))
+    long = replace(whole, revenue=whole.revenue.assign(account_id=ids))
+    seen = companies_seen_by(long, AS_OF, Identity()).revenue["account_id"]
+    assert isinstance(seen.dtype, pd.CategoricalDtype)
+    assert seen.cat.ordered
+    assert seen.is_monotonic_increasing
+
+
+def test_parents_and_subsidiaries_are_not_one_company() -> None:
+    group = accounts(
+        ("P", None, "acme.example", "Acme Inc"),
+        ("C", "P", "acme.example", "Acme GmbH"),
+        ("D", "P", "acme.example", "Acme Ltd"),
+        ("X", "Q", "acme.example", "Acme SA"),
+    )
+    (found,) = duplicates(group, Identity()).to_dict("records")
+    assert (found["account_id"], found["same_as"]) == ("D", "C")
+    assert set(families(group).loc[["P", "C", "D"]]) == {families(group).loc["P"]}
+
+
+def test_earlier_lists_have_a_company_once_a_day_as_it_was_listed() -> None:
+    lists = pd.DataFrame(
+        {
+            "as_of": pd.to_datetime(["2024-01-01"] * 3 + ["2024-02-01"]),
+            "account_id": ["a", "b", "c", "b"],
+            "propensity": [0.1, 0.9, 0.5, 0.0],
+            "listed": [False, True, False, False],
+        }
+    )
+    found = under_one_account(lists, {"b": "a"})
+    assert found["account_id"].tolist() == ["a", "c", "a"]
+    assert found["propensity"].tolist() == [0.9, 0.5, 0.0]
+    assert under_one_account(lists, {}) is lists

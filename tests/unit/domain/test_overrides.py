@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icploop.domain.overrides import Override, in_force, parse_overrides
+from icploop.domain.overrides import Override, in_force, of_companies, parse_overrides
 from icploop.errors import UsageError
 
 HEADER = "account_id,decision,owner,reason,expires\n"
@@ -48,3 +48,18 @@ def test_what_is_wrong_is_named_with_its_line(text: str, said: str):
 def test_the_last_day_still_counts(expires: date, today: date):
     known = Override("a", "include", "Ada", "why", expires)
     assert bool(in_force([known], today)) == (today <= expires)
+
+
+def test_overrides_go_with_the_company_and_who_excludes_goes_first():
+    day = date(2026, 1, 1)
+    stated = [
+        Override("a", "include", "Ada", "likes it", day),
+        Override("b", "exclude", "Bo", "lawsuit", day),
+        Override("c", "include", "Cy", "asked", day),
+    ]
+    found = of_companies(stated, {"b": "a", "z": "c"})
+    assert {(o.account_id, o.decision, o.owner) for o in found} == {
+        ("a", "exclude", "Bo"),
+        ("c", "include", "Cy"),
+    }
+    assert of_companies(stated, {}) == tuple(stated)

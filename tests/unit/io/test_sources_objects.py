@@ -29,6 +29,7 @@ def bucket() -> Iterator[Bucket]:
     for name, frame in tiny().items():
         full.put(f"crm/{name}.csv", frame.to_csv(index=False).encode())
     full.put("crm/readme.txt", b"not a table")
+    full.put("crm/contacts.csv", b"email\njane@acme.example\n")
     full.put("other/accounts.csv", b"account_id\nstranger\n")
     with served(full):
         yield full
@@ -50,6 +51,7 @@ def test_it_gives_the_tables_of_the_same_files_on_disk(bucket: Bucket, tmp_path:
     assert report.rules == {}
     assert tables_of(remote.root) == tables_of(local.root)
     here = remote.root / "data" / "fetched" / "exports"
+    # What no table names is not fetched: neither a note nor somebody's contacts.
     assert sorted(path.name for path in here.iterdir()) == [f"{n}.csv" for n in sorted(tiny())]
 
 
@@ -70,9 +72,25 @@ def test_what_the_store_no_longer_has_is_gone_here_too(bucket: Bucket, tmp_path:
     query = {"query": "SELECT account_id, name FROM accounts"}
     home = new_home(tmp_path / "home", exports=files_source(bucket.address, accounts=query))
     ingest(home)
-    del bucket.objects["crm/deals.csv"]
+    here = home.root / "data" / "fetched" / "exports"
+    rows, _ = bucket.objects.pop("crm/deals.csv")
+    bucket.put("crm/deals.csv/part-0.csv", rows)
     ingest(home)
-    assert not (home.root / "data" / "fetched" / "exports" / "deals.csv").exists()
+    assert [path.name for path in (here / "deals.csv").iterdir()] == ["part-0.csv"]
+    del bucket.objects["crm/deals.csv/part-0.csv"]
+    bucket.put("crm/deals.csv", rows)
+    ingest(home)
+    assert (here / "deals.csv").read_bytes() == rows
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_taken(bucket: Bucket, tmp_path: Path):
+    home = new_home(tmp_path / "home", exports=files_source(bucket.address))
+    bucket.faults[:] = ["rewritten"]
+    with pytest.raises(DataError, match="was written while it was read"):
+        ingest(home)
+    assert not list((home.root / "data" / "fetched" / "exports").glob("accounts.csv"))
+    ingest(home)
+    assert len(tables_of(home.root)["accounts"]) == len(tiny()["accounts"])
 
 
 @pytest.mark.parametrize("fault", ["error", "half"])
@@ -119,6 +137,10 @@ def test_no_key_leads_out_of_the_folder(bucket: Bucket, tmp_path: Path):
     ("folder", "said"),
     [
         ("ftp://host/exports", "ftp:// is no object store"),
+        ("s3://b/x?endpoint_override=http://minio.example:9000", "as host:port"),
+        ("s3://b/x?scheme=https&scheme=http", "stands there twice"),
+        ("abfss://box@a.dfs.core.windows.net/x?sig=SECRET", "'sig' is no option"),
+        ("abfs://box@a.dfs.core.windows.net/x?enable_tls=false", "'enable_tls' is no option"),
         ("s3://key:secret@bucket/exports", "credentials belong into the environment"),
         (
             "s3://bucket/x?scheme=http&endpoint_override=10.0.0.7:9000",

@@ -1,14 +1,17 @@
 """Billing that knows other ids comes under the CRM's accounts, with the money on both sides."""
 
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from icploop.domain.identity import companies_seen_by
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
+from tests.unit import planted
 from tests.unit.io_fixtures import contents, icp, inbox, tiny, tiny_home
 
 
@@ -90,3 +93,31 @@ def test_a_company_that_the_crm_has_twice_is_listed_and_counts_once(home: Home):
     assert answer.json["identity"]["billing"]["by_rule"]["domain"]["customers"] == 1
     assert "1 count as one company with it" in icp("ingest", home=home).out
     assert "a1-again" in set(Warehouse(home.warehouse_file).tables().accounts["account_id"])
+
+
+def test_bills_of_two_accounts_that_are_one_stay_apart_in_the_warehouse(home: Home):
+    revenue = tiny()["revenue"].assign(account_id=["a1", "a4"] * 5)
+    revenue["month"] = [f"2024-{month:02}-01" for month in (3, 4, 5, 6, 7) for _ in range(2)]
+    revenue.to_csv(inbox(home) / "revenue.csv", index=False)
+    stated = yaml.safe_load(home.settings_file.read_text())
+    stated["identity"] = {"aliases": {"a4": "a1"}}
+    home.settings_file.write_text(yaml.safe_dump(stated, sort_keys=False))
+    assert ingest(home).rules == {}
+    tables = Warehouse(home.warehouse_file).tables()
+    assert len(tables.revenue) == 10
+    seen = companies_seen_by(tables, date(2024, 12, 31), home.settings().identity)
+    assert seen.revenue["mrr"].tolist() == [201.0] * 5
+
+
+def test_every_record_of_a_company_is_published_with_its_score(own: Home):
+    accounts = pd.read_csv(inbox(own) / "accounts.csv", dtype="str")
+    known = accounts.drop_duplicates("account_id").iloc[-1]
+    again = pd.DataFrame([known]).assign(account_id="zz-again", domain=known["domain"])
+    pd.concat([accounts, again]).to_csv(inbox(own) / "accounts.csv", index=False)
+    assert icp("ingest", home=own).status == 0
+    assert icp("publish", "--as-of", "2025-02-05", home=own).status == 0
+    folder = own.root / "data" / "published" / planted.MOTION
+    scores = pd.read_parquet(folder / "scores.parquet").set_index("account_id")
+    assert scores.loc["zz-again", "fit_score"] == scores.loc[known["account_id"], "fit_score"]
+    assert "zz-again" not in (folder / "targets.csv").read_text()
+    assert icp("explain", "zz-again", "--as-of", "2025-02-05", home=own).status == 0

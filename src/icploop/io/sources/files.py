@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import duckdb
 import numpy as np
@@ -52,7 +52,14 @@ def _folder(source: FilesSource, home: Path, place: str) -> Path:
     if not source.is_remote:
         return (home / source.folder).resolve()
     target = home / "data" / "fetched" / Path(place).stem
-    return brought_here(source.folder, target.resolve(), _KINDS, place)
+    named = {str(PurePosixPath(str(table.file))) for table in source.tables.values()}
+    # A query may read any file; what no table names stays where it is.
+    asks_all = any(table.query is not None for table in source.tables.values())
+
+    def is_wanted(path: str) -> bool:
+        return path.lower().endswith(_KINDS) if asks_all else path in named
+
+    return brought_here(source.folder, target.resolve(), is_wanted, place)
 
 
 def of_folder(folder: Path) -> FilesSource:

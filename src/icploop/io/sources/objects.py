@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
@@ -20,37 +21,34 @@ _ON_ITS_WAY = ".part"
 _CHUNK = 1 << 20
 
 
-def brought_here(address: str, folder: Path, kinds: tuple[str, ...], place: str) -> Path:
-    """Make `folder` hold what lies at the address, as far as it has one of the endings `kinds`.
+def brought_here(address: str, folder: Path, is_wanted: Callable[[str], bool], place: str) -> Path:
+    """Make `folder` hold the files below an address that are wanted, by their path below it.
 
-    Files whose size and time of change are the store's stay as they are; files that the store no
-    longer has are removed. `place` names the settings in errors. Returns the folder. Raises
-    DataError where the store does not answer, refuses, or has no such file, with what was fetched
-    so far kept: the next run goes on there.
+    Files whose size and time of change are the store's stay as they are; what the store no longer
+    has is removed. `place` names the settings in errors. Returns the folder. Raises DataError where
+    the store does not answer, refuses, or has no such file, with what was fetched so far kept: the
+    next run goes on there.
     """
+    # Its options are nobody's business.
+    shown = address.partition("?")[0]
     try:
         store, base = FileSystem.from_uri(address)
-        found = store.get_file_info(FileSelector(base, recursive=True))
         there = {
-            _relative(info.path, base, place): info
-            for info in found
-            if info.type is FileType.File and info.path.lower().endswith(kinds)
+            relative: info
+            for info in store.get_file_info(FileSelector(base, recursive=True))
+            if info.type is FileType.File
+            and is_wanted(relative := _relative(info.path, base, place))
         }
         if not there:
-            raise DataError(
-                f"{place}: {address} has no file that ends in {', '.join(kinds)}; mend `folder`"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
+            raise DataError(f"{place}: {shown} has none of the files that are asked for")
+        _remove_others(folder, there.keys())
         for relative, info in sorted(there.items()):
             _fetch(store, info, folder / relative)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{place}: {address} cannot be read: {str(error).splitlines()[0]}; check the address, "
+            f"{place}: {shown} cannot be read: {str(error).splitlines()[0]}; check the address, "
             "the credentials in the environment, and the room on the disk"
         ) from error
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.relative_to(folder).as_posix() not in there:
-            path.unlink()
     return folder
 
 
@@ -62,6 +60,17 @@ def _relative(path: str, base: str, place: str) -> str:
     return relative
 
 
+def _remove_others(folder: Path, kept: Collection[str]) -> None:
+    """Remove what is not kept; deepest first, so that a file may take a folder's place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.relative_to(folder).as_posix() not in kept:
+            path.unlink()
+
+
 def _fetch(store: FileSystem, info: FileInfo, target: Path) -> None:
     if target.is_file():
         known = target.stat()
@@ -71,7 +80,9 @@ def _fetch(store: FileSystem, info: FileInfo, target: Path) -> None:
     part = target.with_name(target.name + _ON_ITS_WAY)
     with store.open_input_stream(info.path) as source, part.open("wb") as copy:
         shutil.copyfileobj(source, copy, _CHUNK)
-    if part.stat().st_size != info.size:
-        raise OSError(f"{info.path} changed, or broke off, while it was read")
+    after = store.get_file_info(info.path)
+    now = part.stat().st_size, after.size, after.mtime_ns
+    if now != (info.size, info.size, info.mtime_ns):
+        raise OSError(f"{info.path} was written while it was read; run the same command again")
     os.utime(part, ns=(info.mtime_ns, info.mtime_ns))
     part.replace(target)
