@@ -161,15 +161,33 @@ def test_the_prefect_runs_page_shows_every_flow_of_the_last_round(browser, pages
     assert set(states) <= {"COMPLETED", "SCHEDULED", "PENDING", "RUNNING"}
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_that_people_read_fits_the_screen_and_asks_for_nothing_else(demo, browser, width):
+def test_the_flows_of_the_last_round_leave_artifacts_worth_looking_at(pages, demo):
+    _, report = demo
+    ask = Request(f"{pages[1]}/api/artifacts/filter", b"{}", {"Content-Type": "application/json"})
+    with urlopen(ask, timeout=10) as answer:
+        # The newest of each key stands last.
+        found = {a["key"]: a["data"] for a in sorted(json.load(answer), key=lambda a: a["created"])}
+    assert '"deals"' in str(found["ingest"])
+    assert report["last_round"]["round"]["verdict"] in str(found["verdict"])
+    assert "# ICP of" in found["icp"]
+    assert float(found["retrain-progress"]) == 100
+    assert "fit_score" in str(found["target-list"])
+
+
+@pytest.fixture(scope="module")
+def page(demo):
     home, report = demo
     target = home / "icp.html"
     day = report["last_round"]["round"]["as_of"]
     words = ("show", "--home", str(home), "--as-of", day, "--out", str(target))
     assert _icp(*words).returncode == 0
+    return target.as_uri()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_that_people_read_fits_the_screen_and_asks_for_nothing_else(page, browser, width):
     browser.set_window_size(width, 900)
-    browser.get(target.as_uri())
+    browser.get(page)
     # Headless Chromium has a least width of its own, so what is asked is what the page gets.
     wide, inside = browser.execute_script(
         "return [document.documentElement.scrollWidth, window.innerWidth]"
