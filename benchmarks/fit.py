@@ -29,11 +29,12 @@ from xgboost import XGBClassifier
 from benchmarks.experts import expert
 from benchmarks.worlds import PURSUED, Company, company, declared_kinds
 from icploop.domain.outcomes import WINSORISED_AT
-from icploop.modeling.comparison import out_of_fold, skill
-from icploop.modeling.encoding import Encoding
-from icploop.modeling.fit_model import FitModel
-from icploop.modeling.rivals import AverageCustomer
-from icploop.modeling.scorecard import learn_scorecard
+from icploop.modeling.accounts.encoding import Encoding
+from icploop.modeling.judging.comparison import skill
+from icploop.modeling.learning.fit_model import FitModel
+from icploop.modeling.learning.rivals import AverageCustomer
+from icploop.modeling.page.scorecard import learn_scorecard
+from icploop.modeling.statistics.cross_fit import out_of_fold
 
 RESULTS = Path(__file__).parent / "results"
 FIRST_SEED = 1000

@@ -37,10 +37,12 @@ from icploop.demo.world import World, WorldRecipe, simulate
 from icploop.domain.gate import Comparison, decide
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import WINSORISED_AT
-from icploop.modeling.advantage import Advantage, advantage
-from icploop.modeling.comparison import at_capacity, compare, newest_matured, out_of_fold
-from icploop.modeling.features import attributes_at
-from icploop.modeling.fit_model import FitModel
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.advantage import Advantage, advantage
+from icploop.modeling.judging.comparison import compare
+from icploop.modeling.learning.fit_model import FitModel
+from icploop.modeling.statistics.capacity import at_capacity
+from icploop.modeling.statistics.cross_fit import newest_matured, out_of_fold
 from icploop.settings import GatePolicy, Kind, Outcome
 
 RESULTS = Path(__file__).parent / "results"

@@ -25,9 +25,9 @@ from icploop.domain.outcomes import outcomes
 from icploop.domain.profile import kinds_of
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.comparison import compare, skill
-from icploop.modeling.features import attributes_at
-from icploop.modeling.folds import folds_by_parent
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.comparison import compare, skill
+from icploop.modeling.statistics.folds import folds_by_parent
 from icploop.pipelines.ingest import ingest
 from icploop.settings import Settings
 

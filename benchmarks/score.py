@@ -30,12 +30,12 @@ import pyarrow.parquet as pq
 from icploop.domain.calendar import last_moment
 from icploop.domain.profile import Profile
 from icploop.io.cluster import on_threads, processors
-from icploop.modeling.batches import Job
-from icploop.modeling.coding import coded_frame
-from icploop.modeling.deal_model import DealModel
-from icploop.modeling.features import attributes_in
-from icploop.modeling.fit_model import FitModel
-from icploop.modeling.version import Bands, IcpVersion
+from icploop.modeling.accounts.coding import coded_frame
+from icploop.modeling.accounts.features import attributes_in
+from icploop.modeling.learning.deal_model import DealModel
+from icploop.modeling.learning.fit_model import FitModel
+from icploop.modeling.scoring.batches import Job
+from icploop.modeling.scoring.version import Bands, IcpVersion
 from icploop.pipelines.score import score_with
 from icploop.settings import Attribute, Kind, Outcome, Tiers
 

@@ -14,7 +14,7 @@ from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.follow_up import follow_up
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables, check_table
-from icploop.modeling.features import attributes_at
+from icploop.modeling.accounts.features import attributes_at
 from icploop.settings import TABLES, Attribute, Kind, Outcome
 
 MATURED_SHARE = 0.6

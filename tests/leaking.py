@@ -12,8 +12,8 @@ import pandas as pd
 from icploop.domain.calendar import seen_by
 from icploop.domain.outcomes import decided_deals, outcomes
 from icploop.domain.tables import Tables
-from icploop.modeling.features import attributes_at
-from icploop.modeling.leaks import Sales
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.trust.leaks import Sales
 from icploop.settings import Kind, Settings
 
 Column = Callable[[Tables, pd.DataFrame, pd.DataFrame, np.random.Generator], pd.Series]

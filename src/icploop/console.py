@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from icploop.domain.history import HistoryReach
     from icploop.domain.profile import Line, Refusal
     from icploop.domain.prose import Finding
-    from icploop.modeling.rounds import Round
-    from icploop.modeling.what_if import Consequences
+    from icploop.modeling.judging.round import Round
+    from icploop.modeling.page.what_if import Consequences
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.check import CheckReport
     from icploop.pipelines.decide import (

@@ -10,7 +10,7 @@ from icploop.domain.ledger import LedgerRow
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.version import content_hash
+from icploop.modeling.scoring.version import content_hash
 from icploop.pipelines.mirror import mirror
 from tests.unit.planted import LAST_DAY, MOTION
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from icploop.io.frames import batches_of
-from icploop.modeling.batches import Job, ScoredBatch, Scores, score_batch
+from icploop.modeling.scoring.batches import Job, ScoredBatch, Scores, score_batch
 
 # The version, how to score, the file, and the columns that are wanted.
 Shared = tuple[Scores, Job, Path, set[str]]

@@ -26,7 +26,7 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
 from icploop.io.serving import read_parts
 from icploop.io.tracking import connect, tells_silence
-from icploop.modeling.version import IcpVersion, content_hash
+from icploop.modeling.scoring.version import IcpVersion, content_hash
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 # In the order in which they are set: whoever serves by `champion` changes when all else is ready.

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from icploop.errors import DataError
-from icploop.modeling.version import IcpVersion, content_hash
+from icploop.modeling.scoring.version import IcpVersion, content_hash
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import LastRound, due
 from icploop.errors import DataError, UsageError
-from icploop.modeling.comparison import compare
-from icploop.modeling.features import attributes_at
-from icploop.modeling.rivals import AverageCustomer
-from icploop.modeling.rounds import Round, capacity_share, run_round
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.comparison import compare
+from icploop.modeling.judging.round import Round, capacity_share, run_round
+from icploop.modeling.learning.rivals import AverageCustomer
+from icploop.modeling.scoring.version import IcpVersion
 from icploop.settings import Settings
 
 # The true uplift of a challenger over its rival in the whole market, where the truth is known.

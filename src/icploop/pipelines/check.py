@@ -14,8 +14,8 @@ from icploop.errors import DataError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.list_check import what_came_of
-from icploop.modeling.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
+from icploop.modeling.judging.list_check import what_came_of
+from icploop.modeling.scoring.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
 from icploop.pipelines.score import CUSTOMER, what_would_be_listed
 
 _ON_A_LIST = ("A", "B")
@@ -27,7 +27,7 @@ class CheckReport:
 
     `missing` are accounts of tier A or B that are not on the list (why), `doubtful` accounts on it
     that are worse than that today or may not be pursued any more (why); both have account_id, name,
-    tier and why. `outcomes` is described in modeling/list_check.py.
+    tier and why. `outcomes` is described in modeling/judging/list_check.py.
     """
 
     motion: str

@@ -21,11 +21,11 @@ from icploop.io import registry
 from icploop.io.home import Home, create
 from icploop.io.tracking import RunRecord, log_run
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.comparison import pursued
-from icploop.modeling.features import attributes_at
-from icploop.modeling.rivals import HypothesisScore
-from icploop.modeling.rounds import Round, prospects
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.round import Round, prospects
+from icploop.modeling.learning.rivals import HypothesisScore
+from icploop.modeling.scoring.version import IcpVersion
+from icploop.modeling.statistics.capacity import pursued
 from icploop.pipelines.backtest import BacktestReport, OnRound, backtest, days_when_due
 from icploop.pipelines.retrain import WatchReport, record
 from icploop.pipelines.score import ListReport

@@ -16,8 +16,8 @@ from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.features import attributes_at
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.scoring.version import IcpVersion
 from icploop.pipelines.versions import load_version
 from icploop.settings import Attribute
 

@@ -18,16 +18,16 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.explanation import (
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.insight.explanation import (
     EmptyField,
     FieldWorth,
     likeness,
     worth_asking,
     worth_of_fields,
 )
-from icploop.modeling.features import attributes_at
-from icploop.modeling.hypothesis import HypothesisIcp
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.scoring.hypothesis import HypothesisIcp
+from icploop.modeling.scoring.version import IcpVersion
 from icploop.pipelines.score import version_of_day
 from icploop.settings import Outcome
 

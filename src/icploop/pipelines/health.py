@@ -19,10 +19,10 @@ from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.tracking import RunRecord
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.features import attributes_at
-from icploop.modeling.health import Health, health
-from icploop.modeling.rounds import Round, capacity_share, prospects
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.round import Round, capacity_share, prospects
+from icploop.modeling.scoring.version import IcpVersion
+from icploop.modeling.trust.health import Health, health
 from icploop.pipelines.versions import load_version, standing
 from icploop.report.health_page import health_page
 from icploop.report.html_page import html_page

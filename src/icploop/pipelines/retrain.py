@@ -34,11 +34,11 @@ from icploop.io.tracking import (
     unknown_runs,
 )
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.evidence import Evidence
-from icploop.modeling.importance import importances
-from icploop.modeling.insights import Insights, insights_of
-from icploop.modeling.rounds import Round, run_round
-from icploop.modeling.version import IcpVersion, content_hash
+from icploop.modeling.insight.insights import Insights, insights_of
+from icploop.modeling.judging.evidence import Evidence
+from icploop.modeling.judging.round import Round, run_round
+from icploop.modeling.learning.importance import importances
+from icploop.modeling.scoring.version import IcpVersion, content_hash
 from icploop.pipelines.decide import AUTO
 from icploop.pipelines.health import with_health
 from icploop.pipelines.notify import send_notices

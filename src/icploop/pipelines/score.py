@@ -31,13 +31,13 @@ from icploop.io.frames import batches_of, batches_to, columns_of, row_groups, wr
 from icploop.io.home import Home
 from icploop.io.on_workers import score_group, score_sent
 from icploop.io.warehouse import LISTING, Warehouse
-from icploop.modeling.batches import ID, Job, ScoredBatch, score_batch
-from icploop.modeling.features import attributes_at
-from icploop.modeling.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
-from icploop.modeling.rivals import HypothesisScore
-from icploop.modeling.rounds import capacity_share, prospects
-from icploop.modeling.target_list import OVERRIDDEN, by_decision, draw_up
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.round import capacity_share, prospects
+from icploop.modeling.learning.rivals import HypothesisScore
+from icploop.modeling.scoring.batches import ID, Job, ScoredBatch, score_batch
+from icploop.modeling.scoring.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
+from icploop.modeling.scoring.target_list import OVERRIDDEN, by_decision, draw_up
+from icploop.modeling.scoring.version import IcpVersion
 from icploop.pipelines.versions import load_version, standing
 from icploop.settings import Settings, Targets
 

@@ -23,10 +23,10 @@ from icploop.io.frames import text_to
 from icploop.io.home import Home
 from icploop.io.tracking import artifact
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.features import attributes_at
-from icploop.modeling.rounds import prospects
-from icploop.modeling.version import IcpVersion
-from icploop.modeling.what_if import Consequences, consequences, with_line
+from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.judging.round import prospects
+from icploop.modeling.page.what_if import Consequences, consequences, with_line
+from icploop.modeling.scoring.version import IcpVersion
 from icploop.pipelines.versions import describe_version, load_version, standing
 from icploop.settings import Attribute, Objective, Settings, lineage_of
 
@@ -68,7 +68,7 @@ def show(
 ) -> ShownVersion:
     """The version that a number or an alias names, as of a day.
 
-    Each of `changes` replaces the lines of one attribute (see `modeling/what_if.py`). Raises
+    Each of `changes` replaces the lines of one attribute (see `modeling/page/what_if.py`). Raises
     UsageError where there is no such version or attribute.
     """
     found = describe_version(home, motion, which)

@@ -7,7 +7,7 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.scoring.version import IcpVersion
 
 _WORDS = (registry.CHAMPION, registry.CHALLENGER, registry.PREVIOUS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from icploop.modeling.health import DRIFT_ERROR, MUCH_DRIFT, SOME_DRIFT, Health
+from icploop.modeling.trust.health import DRIFT_ERROR, MUCH_DRIFT, SOME_DRIFT, Health
 
 _MOST_COSTS = 12
 _SHOWN = 0.0005

@@ -13,9 +13,9 @@ from icploop.domain.gate import Comparison
 from icploop.domain.predicate import parse
 from icploop.domain.profile import Line, Profile, Refusal, Rules, StatedLine
 from icploop.errors import DataError
-from icploop.modeling.insights import Insights
-from icploop.modeling.rounds import Round
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.insight.insights import Insights
+from icploop.modeling.judging.round import Round
+from icploop.modeling.scoring.version import IcpVersion
 from icploop.report.insights_page import insights_page
 from icploop.settings import DIMENSIONS, Attribute, Settings
 

@@ -14,10 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from icploop.domain.outcomes import kpis
 from icploop.domain.profile import FEWEST_ACCOUNTS, Line, Profile, Support
 from icploop.domain.tiers import percentile_against
-from icploop.modeling.comparison import kpi_interval
-from icploop.modeling.evidence import CHALLENGER, Evidence, for_version
-from icploop.modeling.rounds import Round
-from icploop.modeling.version import IcpVersion
+from icploop.modeling.judging.evidence import CHALLENGER, Evidence, for_version
+from icploop.modeling.judging.round import Round
+from icploop.modeling.scoring.version import IcpVersion
+from icploop.modeling.statistics.bootstrap import kpi_interval
 from icploop.settings import Attribute
 
 TIERS = {

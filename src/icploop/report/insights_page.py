@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from icploop.modeling.clusters import KpiCard, Measure
-from icploop.modeling.insights import Insights
-from icploop.modeling.segments import Answer, FourQuestions, Question
+from icploop.modeling.insight.clusters import KpiCard, Measure
+from icploop.modeling.insight.insights import Insights
+from icploop.modeling.insight.segments import Answer, FourQuestions, Question
 from icploop.settings import Attribute
 
 _ASKED: dict[Question, str] = {

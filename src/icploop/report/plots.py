@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from icploop.domain.outcomes import kpis
-from icploop.modeling.calibration import Calibration
-from icploop.modeling.evidence import CHALLENGER, Evidence
+from icploop.modeling.judging.evidence import CHALLENGER, Evidence
+from icploop.modeling.statistics.calibration import Calibration
 
 _TITLES = {"expected_nrr": "NRR", "expected_grr": "GRR", "p_retained": "logo retention"}
 _BLUE, _GREY, _ORANGE = "#2f6db3", "#9aa5b1", "#d9822b"

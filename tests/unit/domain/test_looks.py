@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from icploop.domain.ledger import Event, LedgerRow
 from icploop.domain.looks import Looks, looks_of, required_probability
-from icploop.modeling.advantage import probability_better
+from icploop.modeling.judging.advantage import probability_better
 from icploop.settings import GatePolicy
 
 STRICT, BALANCED = GatePolicy(preset="strict"), GatePolicy()

@@ -13,7 +13,7 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.tracking import connect
-from icploop.modeling.version import SCORE_COLUMNS, content_hash
+from icploop.modeling.scoring.version import SCORE_COLUMNS, content_hash
 from icploop.pipelines.score import score_file
 from tests.unit import planted
 from tests.unit.conftest import Trained

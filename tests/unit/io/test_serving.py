@@ -7,7 +7,7 @@ import pytest
 from icploop.errors import DataError
 from icploop.io import registry
 from icploop.io.serving import ServedVersion, _load_pyfunc, read_parts
-from icploop.modeling.version import SCORE_COLUMNS, IcpVersion, content_hash
+from icploop.modeling.scoring.version import SCORE_COLUMNS, IcpVersion, content_hash
 from tests.unit import planted
 from tests.unit.conftest import Trained
 

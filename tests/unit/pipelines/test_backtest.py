@@ -10,7 +10,7 @@ from icploop.domain.calendar import seen_by
 from icploop.domain.tables import Tables, check_table
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.modeling.rounds import Round, snapshot_hash
+from icploop.modeling.judging.round import Round, snapshot_hash
 from icploop.pipelines.backtest import BacktestReport, backtest
 from icploop.settings import Settings, parse_settings
 from tests.unit import planted

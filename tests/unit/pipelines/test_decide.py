@@ -14,7 +14,7 @@ from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.version import content_hash
+from icploop.modeling.scoring.version import content_hash
 from icploop.pipelines.decide import AUTO, approve, rollback, settle
 from icploop.pipelines.promote import publish
 from icploop.pipelines.versions import load_version

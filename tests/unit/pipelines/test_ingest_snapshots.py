@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.features import attributes_at
+from icploop.modeling.accounts.features import attributes_at
 from icploop.pipelines.ingest import IngestReport, ingest
 from tests.unit.io_fixtures import contents, icp, inbox, tiny_home, write_csv
 

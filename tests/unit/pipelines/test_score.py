@@ -12,7 +12,7 @@ from icploop.errors import DataError, RefusedError
 from icploop.io import frames
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.version import SCORE_COLUMNS
+from icploop.modeling.scoring.version import SCORE_COLUMNS
 from icploop.pipelines.score import ListReport, score_file, target_list
 from icploop.pipelines.write_back import read_scores
 from tests.unit import planted

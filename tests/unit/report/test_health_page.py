@@ -2,7 +2,7 @@ from datetime import date
 
 import pandas as pd
 
-from icploop.modeling.health import Health
+from icploop.modeling.trust.health import Health
 from icploop.report.health_page import health_page
 from icploop.report.html_page import html_page
 

@@ -14,9 +14,9 @@ from icploop.domain.outcomes import kpis
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
 from icploop.domain.tiers import percentile_against
-from icploop.modeling import mixture
-from icploop.modeling.evidence import CHALLENGER
-from icploop.modeling.rounds import Round, run_round
+from icploop.modeling.judging.evidence import CHALLENGER
+from icploop.modeling.judging.round import Round, run_round
+from icploop.modeling.learning import mixture
 from icploop.report.html_page import html_page, svg
 from icploop.report.icp_page import profile_page
 from icploop.report.icp_plots import (

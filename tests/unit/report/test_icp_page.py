@@ -14,7 +14,7 @@ from icploop.report.icp_page import profile_page, rules_of
 from icploop.settings import DIMENSIONS, Attribute
 from tests.companies import SETTINGS, market
 from tests.unit.domain.test_predicate import PREDICATES
-from tests.unit.modeling.test_profile_learning import PAGE, learned, stating
+from tests.unit.modeling.page.test_profile import PAGE, learned, stating
 
 FEATURES = market(400, seed=12).features
 RATIOS = st.floats(0, 3) | st.just(math.nan)

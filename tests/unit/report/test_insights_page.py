@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from icploop.domain.tables import Tables
-from icploop.modeling.insights import Insights, insights_of
+from icploop.modeling.insight.insights import Insights, insights_of
 from icploop.report.insights_page import insights_page, kpi_card_page
 from tests.companies import SETTINGS, Market, market
 

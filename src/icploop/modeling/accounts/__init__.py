@@ -1,0 +1,1 @@
+"""What may be known of an account at a moment, and its codes."""

@@ -1,0 +1,1 @@
+"""What customers tell beside the ICP."""

@@ -1,0 +1,205 @@
+"""What a winner must not break: each guard names the number that decided.
+
+A guard that compares customers fails only on clear harm (one-sided 1%), because parts of a holdout
+are small; a guard that counts accounts fails on its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from icploop.modeling.judging.advantage import advantage
+from icploop.modeling.judging.evidence import CHALLENGER, Evidence
+from icploop.modeling.scoring.version import IcpVersion
+from icploop.modeling.statistics.capacity import pursued
+from icploop.settings import Attribute, GatePolicy
+
+_CLEAR_Z = 2.33
+_LEAST_SLOPE = 0.5
+# What deals are looked at beside revenue: the column, its name, and whether more is better.
+_DEAL_NUMBERS = (
+    ("won", "win rate", True),
+    ("gross_margin", "gross margin", True),
+    ("cycle_days", "sales cycle in days", False),
+)
+
+
+def broken(
+    evidence: Evidence,
+    rival: str,
+    version: IcpVersion,
+    tiers: pd.Series,
+    changes: Sequence[DealChange],
+    policy: GatePolicy,
+) -> list[str]:
+    """The guards that a challenger would break, as sentences.
+
+    `rival` names the column of `evidence.scores` that it is compared with, `tiers` holds the tier
+    of each reference prospect, `changes` is what `deal_changes` found.
+    """
+    return [
+        *_harmed_parts(evidence, rival, version, policy),
+        *(
+            f"Guard: {change}, which is worse by {change.worse:.0%}; the policy allows "
+            f"{policy.deal_margin:.0%}."
+            for change in changes
+            if change.worse > policy.deal_margin
+        ),
+        *_overconfident(evidence),
+        *_refused(evidence, version, policy),
+        *_narrow(tiers, version.tiers.min_coverage, policy),
+    ]
+
+
+def missing_slices(evidence: Evidence, policy: GatePolicy) -> list[str]:
+    """The declared slices that cannot be judged, as reasons for distrust."""
+    return [
+        f"Slice: no level of `{name}` has {policy.slice_min} holdout customers, so what the "
+        "challenger does to it cannot be judged; take it out of policy.slices, or lower "
+        "policy.slice_min."
+        for name in policy.slices
+        if not list(_levels(evidence.features.loc[_held(evidence), name], policy.slice_min))
+    ]
+
+
+def _held(evidence: Evidence) -> pd.Index:
+    return evidence.holdout.intersection(evidence.customers.index)
+
+
+def _levels(values: pd.Series, fewest: int) -> Iterator[tuple[str, pd.Index]]:
+    """The levels of an attribute that enough accounts have; a number is cut at its median."""
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 2:
+        middle = values.median()
+        parts = {f"up to {middle:,.6g}": values <= middle, f"over {middle:,.6g}": values > middle}
+    else:
+        parts = {str(level): values == level for level in sorted(values.dropna().unique())}
+    for level, inside in parts.items():
+        if inside.sum() >= fewest:
+            yield level, values.index[inside.to_numpy(dtype=bool)]
+
+
+def _parts(
+    evidence: Evidence, attributes: tuple[Attribute, ...], policy: GatePolicy
+) -> Iterator[tuple[str, pd.Index]]:
+    """Parts of the holdout: its older and newer half, small and large accounts, declared slices."""
+    held = evidence.customers.loc[_held(evidence)]
+    order = held["at"].rank(method="first") > len(held) / 2
+    yield "the older half of the holdout", held.index[~order]
+    yield "the newer half of the holdout", held.index[order]
+    large = held["start_mrr"].rank(method="first") > len(held) / 2
+    yield "the smaller half by starting MRR", held.index[~large]
+    yield "the larger half by starting MRR", held.index[large]
+    labels = {a.name: a.label for a in attributes}
+    for name in policy.slices:
+        for level, accounts in _levels(evidence.features.loc[held.index, name], policy.slice_min):
+            yield f"{labels.get(name, name)} {level}", accounts
+
+
+def _harmed_parts(
+    evidence: Evidence, rival: str, version: IcpVersion, policy: GatePolicy
+) -> Iterator[str]:
+    for name, accounts in _parts(evidence, version.attributes, policy):
+        if len(accounts) < policy.slice_min:
+            continue
+        scores = evidence.scores.loc[accounts]
+        found = advantage(
+            evidence.customers.loc[accounts],
+            scores[CHALLENGER],
+            scores[rival],
+            "nrr",
+            version.outcome,
+        )
+        if found.z < -_CLEAR_Z:
+            yield (
+                f"Guard: in {name} ({len(accounts)} customers) outcomes are clearly worse where "
+                f"the challenger rates higher than the {rival}: z {found.z:.1f}, and the limit is "
+                f"-{_CLEAR_Z}."
+            )
+
+
+@dataclass(frozen=True)
+class DealChange:
+    """How a number of the deals that would be pursued changes, from the rival's to ours."""
+
+    name: str
+    before: float
+    after: float
+    n: int
+    z: float
+    more_is_better: bool
+
+    @property
+    def worse(self) -> float:
+        """By which share it gets worse; below zero where it gets better."""
+        fall = self.before - self.after
+        return (fall if self.more_is_better else -fall) / self.before if self.before else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.name} of the deals it would pursue goes from {self.before:.3g} to "
+            f"{self.after:.3g} (n = {self.n}, z {self.z:.1f})"
+        )
+
+
+def deal_changes(deals: pd.DataFrame, capacity: float) -> list[DealChange]:
+    """What clearly changes for the worse in the deals that would be pursued.
+
+    `deals` are closed deals (rows of `decided_deals`) with two scores in the columns challenger and
+    rival; each pursues its best share.
+    """
+    found = []
+    for column, name, more_is_better in _DEAL_NUMBERS:
+        known = deals[deals[column].notna()]
+        if len(known) < 2 or known[column].nunique() < 2:
+            continue
+        numbers = known[column].to_numpy(dtype="float64")
+        ours, theirs = (pursued(known[who], capacity).to_numpy() for who in ("challenger", "rival"))
+        ours, theirs = ours / ours.sum(), theirs / theirs.sum()
+        error = float(np.sqrt((((ours - theirs) * (numbers - numbers.mean())) ** 2).sum()))
+        before, after = float(theirs @ numbers), float(ours @ numbers)
+        z = (after - before) / error if error > 0 else 0.0
+        change = DealChange(name, before, after, len(known), z, more_is_better)
+        if (-z if more_is_better else z) > _CLEAR_Z:
+            found.append(change)
+    return found
+
+
+def _overconfident(evidence: Evidence) -> Iterator[str]:
+    found = evidence.calibrations["expected_nrr"]
+    if found.slope + _CLEAR_Z * found.slope_error < _LEAST_SLOPE:
+        yield (
+            f"Guard: expectations of NRR are too far apart: realised rises by {found.slope:.2f} "
+            f"for each 1 expected (standard error {found.slope_error:.2f}), and the limit is "
+            f"{_LEAST_SLOPE}."
+        )
+
+
+def _refused(evidence: Evidence, version: IcpVersion, policy: GatePolicy) -> Iterator[str]:
+    good = evidence.matured.index[evidence.matured["nrr"] >= 1]
+    if len(good) == 0:
+        return
+    refused = float(version.profile.rules.is_anti(evidence.features.loc[good]).mean())
+    if refused > policy.max_refused_good:
+        yield (
+            f"Guard: its anti-ICP refuses {refused:.0%} of the {len(good)} customers who did not "
+            f"shrink, more than the {policy.max_refused_good:.0%} that the policy allows."
+        )
+
+
+def _narrow(tiers: pd.Series, min_coverage: float, policy: GatePolicy) -> Iterator[str]:
+    if tiers.empty:
+        return
+    left = float(tiers.isin(["A", "B", "C", "D"]).mean())
+    if left < policy.min_width:
+        yield (
+            f"Guard: only {left:.0%} of the {len(tiers)} prospects are neither refused nor too "
+            f"thinly known (coverage at least {min_coverage:.0%}), less than the "
+            f"{policy.min_width:.0%} that the policy asks for."
+        )
+    for tier in ("A", "B", "C"):
+        if not (tiers == tier).any():
+            yield f"Guard: tier {tier} would be empty among the {len(tiers)} prospects."

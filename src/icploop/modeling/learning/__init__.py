@@ -1,0 +1,1 @@
+"""The fit model, the deal model, and the rivals without a model."""

@@ -1,0 +1,1 @@
+"""The readable ICP: few lines, whole points, evidence."""

@@ -1,0 +1,1 @@
+"""A version as a value, and its scores and reasons for millions."""

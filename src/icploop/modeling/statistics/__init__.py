@@ -1,0 +1,1 @@
+"""Numbers that stay honest among few accounts."""

@@ -1,0 +1,380 @@
+"""Leak detectors: does a column know what nobody could have known before the sale?
+
+A column is called a leak when the interval of its evidence, widened for everything that was looked
+at, lies wholly beyond what honest columns reach. So an honest company gets any alarm with a chance
+of one in a hundred, however small it is, and a small company's weak leak may stay unnamed until
+there are customers enough to prove it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from icploop.modeling.statistics.folds import folds_by_parent
+from icploop.modeling.statistics.intervals import (
+    Interval,
+    auc,
+    gap,
+    rank_correlation,
+    rank_correlation_given,
+    z_among,
+)
+from icploop.modeling.trust.backfilled import History, late_values
+from icploop.settings import Attribute, Kind
+
+# The chance that a company without a leak gets an alarm.
+ERROR = 0.01
+# An empty cell can be honest news (no funding round yet), and then differs by up to 25 points.
+HONEST_GAP = 0.25
+# Before a sale nobody can tell who will stay this well: published and measured figures of whole
+# models end at .75, single columns at .7.
+HONEST_AUC = 0.75
+HONEST_MODEL_AUC = 0.8
+HONEST_CORRELATION = 0.6
+COPY_AUC, COPY_CORRELATION = 0.9, 0.9
+NEARLY_UNIQUE = 0.9
+_FEWEST_NAMES = 30
+# From this share of accounts on, siblings on both sides are more than an accident of records.
+MOST_SHARED = 0.05
+# How many intervals are looked at for each column.
+_LOOKS = 12
+
+Rule = Literal[
+    "filled for won only",
+    "filled by outcome",
+    "missingness",
+    "filled after the close",
+    "changes after the outcome",
+    "tells alone",
+    "copy of the outcome",
+    "identifier",
+    "time",
+    "shared parent",
+]
+
+_OUT = "take it out of dimensions in conf/icp.yaml"
+_DATED = f"{_OUT}, or give its history by observed_at"
+_REMEDIES: dict[Rule, str] = {
+    "filled for won only": _DATED,
+    "filled by outcome": _DATED,
+    "missingness": _DATED,
+    "filled after the close": f"{_OUT}, or date every row by observed_at",
+    "changes after the outcome": f"{_OUT}, or date every row by observed_at",
+    "tells alone": _DATED,
+    "copy of the outcome": _DATED,
+    "identifier": _OUT,
+    "time": _OUT,
+    "shared parent": "give companies of one owner the same parent_id",
+}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A column that knows too much: the rule that it broke, the evidence, and the remedy."""
+
+    attribute: str
+    rule: Rule
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"Leak: `{self.attribute}` {self.evidence}; {_REMEDIES[self.rule]}."
+
+
+@dataclass(frozen=True)
+class Sales:
+    """What the detectors look at: attribute frames at each prediction point, and what followed.
+
+    `features` and `matured` (rows of `outcomes`) are of matured customers, by account_id;
+    `deal_features` and `deals` (rows of `decided_deals`) of closed deals, by deal_id. `accounts`
+    is the table with its history, as seen.
+    """
+
+    features: pd.DataFrame
+    matured: pd.DataFrame
+    deal_features: pd.DataFrame
+    deals: pd.DataFrame
+    accounts: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The leaks, at most one a column, and habits to mind that dated rows keep out."""
+
+    leaks: tuple[Leak, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def but_for(self, allowed: Mapping[str, str]) -> tuple[list[Leak], list[str]]:
+        """The leaks that nobody allowed, and a note for each that was (reasons by column)."""
+        refused = [leak for leak in self.leaks if leak.attribute not in allowed]
+        named = {leak.attribute: leak for leak in self.leaks}
+        notes = [
+            f"Allowed, because {reason}: {named[column]}"
+            if column in named
+            else f"`{column}` was allowed as a leak ({reason}), but none was found in it."
+            for column, reason in allowed.items()
+        ]
+        return refused, notes
+
+
+def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> Findings:
+    """The declared attributes that look written after the fact, each with its plainest evidence."""
+    z = z_among(_LOOKS * len(attributes), ERROR)
+    fold = folds_by_parent(sales.matured["parent"], seed)
+    deal_fold = folds_by_parent(sales.deals["parent"], seed)
+    history = History.of(sales.accounts, sales.deals)
+    leaks, notes = [], []
+    for attribute in attributes:
+        late = list(late_values(attribute, history, sales.matured["retained"], z))
+        written = (
+            Leak(
+                attribute.name,
+                found.rule,
+                f"{found.evidence}, and {found.undated:.0%} of the values that are used have no "
+                "date",
+            )
+            for found in late
+            if found.reaches_the_model
+        )
+        first = next(chain(_of_column(attribute, sales, fold, deal_fold, z), written), None)
+        if first:
+            leaks.append(first)
+        elif late:
+            notes.append(
+                f"Mind that `{attribute.name}` {late[0].evidence}; dated rows keep such values out."
+            )
+    return Findings(tuple(leaks), tuple(notes))
+
+
+def too_good(scores: pd.Series, retained: pd.Series) -> list[str]:
+    """A sentence if out-of-fold scores separate retained from lost accounts too well to be true."""
+    stayed = retained.loc[scores.index] > 0
+    found = auc(scores, stayed, z_among(1, ERROR))
+    if not found.low > HONEST_MODEL_AUC:
+        return []
+    return [
+        f"Suspicious: the challenger's out-of-fold AUC for retention is {_figures(found)}; what is "
+        f"known before a sale hardly ever gives more than .75, so where all of the interval is "
+        f"above {HONEST_MODEL_AUC} an attribute was probably written after the outcome."
+    ]
+
+
+def shared_groups(groups: pd.Series, fold: np.ndarray) -> pd.Series:
+    """The accounts (index of `groups`) whose group has accounts in other folds too.
+
+    Scores of such accounts come from a model that has seen their siblings. Accounts without a
+    group stand alone.
+    """
+    known = groups[groups.notna()]
+    folds = pd.Series(fold, index=groups.index).loc[known.index]
+    return known[folds.groupby(known).transform("nunique") > 1]
+
+
+def shared_parents(parents: pd.Series, families: pd.Series, seed: int) -> tuple[list[Leak], str]:
+    """Whether companies of one family stand on both sides of training and holdout.
+
+    `parents` are those that folds are dealt by, `families` what is known of owners and domains. Few
+    torn apart are a note (the second value, empty without any), many are a leak.
+    """
+    fold = folds_by_parent(parents, seed)
+    torn = shared_groups(parents, fold).index.union(shared_groups(families, fold).index)
+    if torn.empty:
+        return [], ""
+    part = len(torn) / len(parents)
+    said = (
+        f"keeps {len(torn)} of {len(parents)} customers ({part:.0%}) apart from others of their "
+        "family, so some are judged by a model that has seen their siblings"
+    )
+    if part > MOST_SHARED:
+        return [Leak("parent_id", "shared parent", said)], ""
+    return [], f"Mind that `parent_id` {said}; {_REMEDIES['shared parent']}."
+
+
+def _of_column(
+    attribute: Attribute, sales: Sales, fold: np.ndarray, deal_fold: np.ndarray, z: float
+) -> Iterator[Leak]:
+    """What speaks against a column, the plainest first."""
+    name, kind = attribute.name, attribute.kind
+    ours, deals = sales.features[name], sales.deal_features[name]
+    yield from _identifier(name, kind, deals, sales.deals["account_id"], z)
+    yield from _fills(name, ours, deals, sales, z)
+    stayed, won = sales.matured["retained"] > 0, sales.deals["won"] > 0
+    yield from _time(name, kind, deals, sales.deals["at"], deal_fold, z)
+    yield from _tells(name, kind, ours, stayed, fold, "which customers stayed", z)
+    yield from _copies(name, kind, ours, sales.matured, fold, z)
+    yield from _tells(name, kind, deals, won, deal_fold, "which deals were won", z)
+
+
+def _fills(name: str, ours: pd.Series, deals: pd.Series, sales: Sales, z: float) -> Iterator[Leak]:
+    """Being filled in tells the outcome."""
+    filled, deal_filled = ours.notna(), deals.notna()
+    stayed, won = sales.matured["retained"] > 0, sales.deals["won"] > 0
+    grew = sales.matured["nrr"] > sales.matured.loc[stayed, "nrr"].median()
+    pairs = (
+        (deal_filled[won], deal_filled[~won], "won deals", "lost ones"),
+        (filled[stayed], filled[~stayed], "the customers that stayed", "those that left"),
+        (
+            filled[stayed & grew],
+            filled[stayed & ~grew],
+            "the customers that grew most",
+            "the others that stayed",
+        ),
+    )
+    found = [(gap(one, other, z), one, other, who, whom) for one, other, who, whom in pairs]
+    beyond = [row for row in found if row[0].lies_beyond(HONEST_GAP)]
+    if not beyond:
+        return
+    widest, one, other, who, whom = max(beyond, key=lambda row: abs(row[0].estimate))
+    rule: Rule = "filled for won only" if who == "won deals" else "filled by outcome"
+    # Where both sides have many, nobody withheld it: its emptiness is the news.
+    rule = rule if min(one.mean(), other.mean()) < HONEST_GAP else "missingness"
+    yield Leak(
+        name,
+        rule,
+        f"is filled in for {one.mean():.0%} of {who} (n = {len(one)}) and {other.mean():.0%} of "
+        f"{whom} (n = {len(other)}), a difference of {_figures(widest)}, so {_SO[rule]}",
+    )
+
+
+_SO: dict[Rule, str] = {
+    "filled for won only": "it was probably written after the deal was won",
+    "filled by outcome": "it was probably written after the outcome",
+    "missingness": "its emptiness is the signal, not its values",
+}
+
+
+def _tells(
+    name: str,
+    kind: Kind,
+    values: pd.Series,
+    is_one: pd.Series,
+    fold: np.ndarray,
+    what: str,
+    z: float,
+) -> Iterator[Leak]:
+    """The values alone tell the outcome too well."""
+    scores = _as_score(values, kind, is_one.astype("float64"), fold)
+    known = scores.notna()
+    found = auc(scores[known], is_one[known], z)
+    # A number may count against the outcome as well as for it; a level's mean cannot.
+    if kind not in ("category", "set") and found.estimate < 0.5:
+        found = Interval(1 - found.estimate, 1 - found.high, 1 - found.low, found.n)
+    if found.low > HONEST_AUC:
+        rule: Rule = "copy of the outcome" if found.low > COPY_AUC else "tells alone"
+        how = "is nearly a copy of" if rule == "copy of the outcome" else "tells by itself"
+        yield Leak(name, rule, f"{how} {what}: AUC {_figures(found)}")
+
+
+def _copies(
+    name: str,
+    kind: Kind,
+    values: pd.Series,
+    matured: pd.DataFrame,
+    fold: np.ndarray,
+    z: float,
+) -> Iterator[Leak]:
+    """The values follow NRR, or the revenue at the horizon beyond what it was at the start."""
+    nrr = matured["nrr"].astype("float64")
+    scores = _as_score(values, kind, nrr.clip(upper=2.0), fold)
+    known = scores.notna() & nrr.notna()
+    if not known.any():
+        return
+    found = rank_correlation(scores[known], nrr[known], z)
+    of_end = rank_correlation_given(
+        scores[known], matured.loc[known, "end_mrr"], matured.loc[known, "start_mrr"], z
+    )
+    for said, found_here in (("NRR", found), ("the revenue at the horizon", of_end)):
+        if found_here.lies_beyond(HONEST_CORRELATION):
+            near = abs(found_here.estimate) > COPY_CORRELATION
+            how = "is nearly a copy of" if near else "follows"
+            yield Leak(
+                name,
+                "copy of the outcome",
+                f"{how} {said}: rank correlation {_figures(found_here)}",
+            )
+
+
+def _identifier(
+    name: str, kind: Kind, values: pd.Series, ids: pd.Series, z: float
+) -> Iterator[Leak]:
+    """Nearly every account has a value of its own, or a number that grows with the id."""
+    known = pd.DataFrame({"value": values, "account": ids}).dropna().drop_duplicates("account")
+    members = known["value"].str.split("|").explode() if kind == "set" else known["value"]
+    if len(members) < _FEWEST_NAMES:
+        return
+    distinct = members.nunique()
+    nearly_unique = distinct >= NEARLY_UNIQUE * len(members)
+    if kind in ("category", "set"):
+        if nearly_unique:
+            yield Leak(
+                name,
+                "identifier",
+                f"has {distinct} different values in {len(members)}: it names accounts instead of "
+                "describing them",
+            )
+    elif kind == "number" and nearly_unique:
+        found = rank_correlation(known["value"], _order_of(known["account"]), z)
+        if found.lies_beyond(COPY_CORRELATION):
+            yield Leak(
+                name,
+                "identifier",
+                f"is a number that grows with account_id: rank correlation {_figures(found)}",
+            )
+
+
+def _order_of(ids: pd.Series) -> pd.Series:
+    """Where each id stands among all: by the number in it where each has one, else as text."""
+    digits = ids.str.extract(r"(\d+)\D*$")[0]
+    return digits.astype("float64") if digits.notna().all() else ids.rank()
+
+
+def _time(
+    name: str, kind: Kind, values: pd.Series, at: pd.Series, fold: np.ndarray, z: float
+) -> Iterator[Leak]:
+    """The values say when the deal was created, and every prospect's deal is created now."""
+    moment = (at - at.min()).dt.total_seconds() / 86_400
+    scores = _as_score(values, kind, moment, fold)
+    known = scores.notna()
+    found = rank_correlation(scores[known], moment[known], z)
+    if found.lies_beyond(COPY_CORRELATION):
+        yield Leak(
+            name,
+            "time",
+            f"tells when the deal was created (rank correlation {_figures(found)}), so it stands "
+            "for time and for all that time changed",
+        )
+
+
+def _as_score(values: pd.Series, kind: Kind, target: pd.Series, fold: np.ndarray) -> pd.Series:
+    """A number as it is; a level, or the members of a set, as the mean target of other folds.
+
+    Missing where the value is, and where no other fold has its levels.
+    """
+    if kind not in ("category", "set"):
+        return values.astype("float64")
+    texts = values.astype("str")
+    long = pd.DataFrame({"level": texts.str.split("|") if kind == "set" else texts})
+    long["place"], long["fold"] = range(len(values)), fold
+    long["target"] = target.to_numpy(dtype="float64")
+    long = long.explode("level").dropna(subset="level")
+    level, names = pd.factorize(long["level"])
+    shape = (int(fold.max()) + 1 if len(fold) else 0, len(names))
+    own = np.zeros(shape), np.zeros(shape)
+    np.add.at(own[0], (long["fold"].to_numpy(), level), long["target"].to_numpy())
+    np.add.at(own[1], (long["fold"].to_numpy(), level), 1.0)
+    total, count = (part.sum(axis=0) - part for part in own)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_all = total.sum(axis=1, keepdims=True) / count.sum(axis=1, keepdims=True)
+    # Two accounts of a level are no proof: each mean is drawn to that of all.
+    means = np.where(count > 0, (total + 2 * of_all) / (count + 2), np.nan)
+    by_place = pd.Series(means[long["fold"].to_numpy(), level]).groupby(long["place"].to_numpy())
+    return pd.Series(by_place.mean().reindex(range(len(values))).to_numpy(), index=values.index)
+
+
+def _figures(found: Interval) -> str:
+    return f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f}, n = {found.n})"
