@@ -31,8 +31,8 @@ class Difference:
 
     `low` and `high` bound it at the policy's level; `probability_better` is how sure it is that the
     challenger is better: for what versions are judged by it rests on all customers that can tell
-    (`modeling/judging/advantage.py`), else it is the share of bootstrap draws in which the challenger is
-    ahead.
+    (`modeling/judging/advantage.py`), else it is the share of bootstrap draws in which the
+    challenger is ahead.
     """
 
     estimate: float
@@ -73,9 +73,9 @@ class Comparison:
     """Challenger and rival on the same matured holdout accounts at equal capacity.
 
     `value` is judged for the objective of that name only. `z` is what all customers that can tell
-    say of the two (`modeling/judging/advantage.py`), in standard errors for the challenger; None where they
-    were not asked. `prospective` and `weighted` are the same uplift read in other ways; None
-    without a champion, and where no list was in force.
+    say of the two (`modeling/judging/advantage.py`), in standard errors for the challenger; None
+    where they were not asked. `prospective` and `weighted` are the same uplift read in other ways;
+    None without a champion, and where no list was in force.
     """
 
     rival: str

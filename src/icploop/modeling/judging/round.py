@@ -106,9 +106,9 @@ def run_round(
 
     `looks` says what earlier rounds have looked at, and `elders` holds versions besides the
     champion that a challenger may not fall behind, by name. `listings` are the target lists so far
-    (`modeling/judging/selection.py`), which may have decided who became a customer. `allowed_leaks` names
-    columns that are learned from even if they leak, with the reason of each. Raises UsageError for
-    an allowed column that is not declared.
+    (`modeling/judging/selection.py`), which may have decided who became a customer. `allowed_leaks`
+    names columns that are learned from even if they leak, with the reason of each. Raises
+    UsageError for an allowed column that is not declared.
     """
     allowed = dict(allowed_leaks or {})
     if strangers := sorted(set(allowed) - {a.name for a in settings.attributes}):

@@ -27,6 +27,7 @@ def bootstrap_weights(parents: pd.Series, draws: int, seed: int) -> np.ndarray:
 
 
 def bounds(draws: np.ndarray, interval: float) -> tuple[float, float]:
+    """The interval that holds that share of the finite draws; NaN where there is none."""
     usable = draws[np.isfinite(draws)]
     if len(usable) == 0:
         return float("nan"), float("nan")
