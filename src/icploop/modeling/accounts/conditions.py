@@ -34,9 +34,7 @@ def conditions(
             yield Predicate(attribute.name, any_of=(level,))
 
 
-def _ranges(
-    values: pd.Series, cuts: Sequence[float]
-) -> list[tuple[float | None, float | None]]:
+def _ranges(values: pd.Series, cuts: Sequence[float]) -> list[tuple[float | None, float | None]]:
     """Every range between two cuts, with ends that a person would write down.
 
     The outermost ranges are open: a prospect may be larger than every customer so far.
