@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from icploop.domain.outcomes import WINSORISED_AT
 from icploop.domain.predicate import Predicate
+from icploop.modeling.accounts.conditions import conditions
 from icploop.settings import Attribute
 
 Question = Literal["retention", "expansion", "sales_cycle", "gross_margin"]
@@ -205,7 +206,7 @@ def candidate_segments(
         Segment((predicate,))
         for attribute in attributes
         if attribute.name in features
-        for predicate in _levels(attribute, features[attribute.name])
+        for predicate in conditions(attribute, features[attribute.name], _THIRDS)
     ]
     held = {single: single.holds(features).to_numpy(dtype=bool) for single in singles}
     for one, other in combinations(singles, 2):
@@ -224,29 +225,6 @@ def candidate_segments(
     pairs = [segment for segment in size if len(segment.predicates) == 2]
     pairs.sort(key=lambda pair: -size[pair])
     return {segment: held[segment] for segment in (plain + pairs)[:MOST_SEGMENTS]}
-
-
-def _levels(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
-    if attribute.kind == "flag":
-        yield Predicate(attribute.name, is_true=True)
-        yield Predicate(attribute.name, is_true=False)
-    elif attribute.is_number_like:
-        yield from (Predicate(attribute.name, between=ends) for ends in _ranges(values))
-    else:
-        given = values.dropna()
-        if attribute.kind == "set":
-            given = given.str.split("|").explode()
-        for level in sorted(given.unique()):
-            yield Predicate(attribute.name, any_of=(level,))
-
-
-def _ranges(values: pd.Series) -> list[tuple[float | None, float | None]]:
-    """The lower, middle and upper third and what two of them make, with ends easy to remember."""
-    given = values.dropna().to_numpy(dtype="float64")
-    if len(given) == 0:
-        return []
-    ends = sorted({float(f"{end:.2g}") for end in np.quantile(given, _THIRDS)})
-    return [*((None, end) for end in ends), *combinations(ends, 2), *((end, None) for end in ends)]
 
 
 def _values(known: pd.DataFrame, deals: pd.DataFrame) -> dict[Question, pd.Series]:
