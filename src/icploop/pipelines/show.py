@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from icploop.domain.calendar import last_ended_month, last_moment, month_start
+from icploop.domain.calendar import last_moment
 from icploop.domain.identity import companies_seen_by
 from icploop.domain.lint import lint_lines, lint_profile
-from icploop.domain.outcomes import acquisitions, outcomes
+from icploop.domain.outcomes import outcomes, recurring_revenue
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile, Rules
 from icploop.domain.prose import Finding, lint_text
@@ -148,7 +148,7 @@ class _Meaning:
             attributes_at(seen.accounts, asked, version.attributes),
             attributes_at(seen.accounts, matured, version.attributes),
             matured,
-            _arr(seen, motion, as_of),
+            recurring_revenue(seen, motion, as_of, version.outcome),
             settings,
         )
 
@@ -162,13 +162,6 @@ class _Meaning:
             self.settings.policy.interval,
             self.settings.seed,
         )
-
-
-def _arr(seen: Tables, motion: str, as_of: date) -> float:
-    """Twelve times what the motion's customers paid in the last month that has ended."""
-    month = pd.Timestamp(month_start(last_ended_month(as_of)))
-    ours = seen.revenue["account_id"].isin(acquisitions(seen, motion)["account_id"])
-    return 12 * float(seen.revenue.loc[ours & (seen.revenue["month"] == month), "mrr"].sum())
 
 
 def _lint(
