@@ -215,17 +215,24 @@ class _Block:
         plain = int(np.argmin(np.abs(np.array(means) - middle)))
         told = [order[g] for i, g in enumerate(groups) if i != plain]
         if attribute.is_number_like:
-            return [Predicate(attribute.name, between=self._bounds(g)) for g in told]
+            return [self._range(attribute.name, g) for g in told]
         return [
             Predicate(attribute.name, any_of=tuple(sorted(self.levels[i] for i in g))) for g in told
         ]
 
-    def _bounds(self, pieces: np.ndarray) -> tuple[float | None, float | None]:
+    def _range(self, name: str, pieces: np.ndarray) -> Predicate:
+        """Neighbouring ranges as one. A value on an end belongs to the range above it.
+
+        Among counts that people count one by one that is said as `up to 99`, else as `below`.
+        """
         first, last = int(pieces.min()), int(pieces.max())
         low = self.ends[first - 1] if first > 0 else None
-        high = self.ends[last] if last < len(self.ends) else None
-        # A value on an end belongs to the range above it; among counts that can be said.
-        return low, high - 1 if high is not None and self.whole else high
+        if last == len(self.ends):
+            return Predicate(name, between=(low, None))
+        high = self.ends[last]
+        if self.whole:
+            return Predicate(name, between=(low, high - 1))
+        return Predicate(name, between=(low, high), below=True)
 
 
 def _are_counts(values: np.ndarray) -> bool:
