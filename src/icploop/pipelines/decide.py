@@ -190,10 +190,22 @@ def settle(home: Home, motion: str, as_of: date) -> SettledReport:
     with one_at_a_time(home, lineage, PATIENCE_SECONDS):
         done = finish(home, settings, motion)
         done += _by_tags(home, settings, motion, as_of)
-        if settings.policy.approval == "auto":
-            done += _by_policy(home, settings, motion, as_of)
+        done += _by_policy(home, settings, motion, as_of)
         done += tell(home, settings, lineage, as_of)
     return SettledReport(motion, tuple(done))
+
+
+def put_in_force_by_policy(
+    home: Home, settings: Settings, motion: str, as_of: date
+) -> PromotionReport | None:
+    """Let what passed come into force where the policy asks nobody; None where nothing is to do.
+
+    The caller holds the lock. Raises RefusedError as `approve` does.
+    """
+    pending = standing(home, settings.lineage(motion)).pending
+    if settings.policy.approval != "auto" or pending is None:
+        return None
+    return _put_in_force(home, settings, motion, pending, AUTO, "it passed the gate", as_of)
 
 
 def _put_in_force(
@@ -355,12 +367,9 @@ def _by_tag(
 
 
 def _by_policy(home: Home, settings: Settings, motion: str, as_of: date) -> list[str]:
-    """Let what passed come into force where the policy asks nobody."""
-    pending = standing(home, settings.lineage(motion)).pending
-    if pending is None:
-        return []
+    """What the policy put in force, or why it did not, in words."""
     try:
-        _put_in_force(home, settings, motion, pending, AUTO, "it passed the gate", as_of)
+        promoted = put_in_force_by_policy(home, settings, motion, as_of)
     except RefusedError as error:
         return [str(error)]
-    return [f"Version {pending.version} came into force by {AUTO}"]
+    return [f"Version {promoted.version} came into force by {AUTO}"] if promoted else []
