@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from icploop.settings import Attribute, Condition
+from icploop.settings import Attribute, Condition, Kind
 
 # A level or a name that needs no quotes: no comma, quote, bar, backtick or space at its ends.
 _PLAIN = re.compile(r"[\w.&/+\-]+(?: [\w.&/+\-]+)*")
@@ -102,6 +102,19 @@ def parse(code: str) -> Predicate:
     if found["flag"] is not None:
         return Predicate(name, is_true=found["flag"] == "yes")
     return Predicate(name, any_of=tuple(_levels(found["levels"])))
+
+
+def levels_of(values: pd.Series, kind: Kind, fewest: int) -> list[str]:
+    """The levels of a category, or members of a set, that `fewest` accounts may have, in order.
+
+    Of thousands of levels hardly any is common, and a condition on each would be looked up in every
+    account. A category that holds a bar of its own also fulfils conditions on its parts
+    (`Predicate.holds`), so both are counted, and a level that has not enough may still be named.
+    """
+    given = values.dropna()
+    members = given.str.split("|").explode()
+    often = pd.concat([given, members]).value_counts()
+    return sorted(set(members if kind == "set" else given) & set(often.index[often >= fewest]))
 
 
 def in_words(value: float, digits: int = 6) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import WINSORISED_AT, kpis
-from icploop.domain.predicate import Predicate, readable
+from icploop.domain.predicate import Predicate, levels_of, readable
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine, kinds_of
 from icploop.modeling.learning.rivals import AverageCustomer
 from icploop.modeling.page.after_the_sale import what_went_wrong
@@ -245,10 +245,7 @@ def _candidates(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
     elif attribute.is_number_like:
         yield from (Predicate(attribute.name, between=ends) for ends in _ranges(values))
     else:
-        given = values.dropna()
-        if attribute.kind == "set":
-            given = given.str.split("|").explode()
-        for level in sorted(given.unique()):
+        for level in levels_of(values, attribute.kind, _FEWEST_INSIDE):
             yield Predicate(attribute.name, any_of=(level,))
 
 

@@ -9,6 +9,7 @@ whole numbers together rather than one by one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -179,13 +180,15 @@ class _Block:
         members = [
             frozenset(t.split("|") if attribute.kind == "set" else [t]) for t in map(str, distinct)
         ]
-        levels = sorted(frozenset().union(*members))
+        # Counted before there is a column: of thousands of levels hardly any is common.
+        accounts: Counter[str] = Counter()
+        for own, count in zip(members, np.bincount(codes[codes >= 0]), strict=True):
+            accounts.update(dict.fromkeys(own, int(count)))
+        levels = sorted(level for level, n in accounts.items() if n / len(values) >= _RAREST)
         has = np.array([[*(level in m for m in members), False] for level in levels]).reshape(
             len(levels), len(members) + 1
         )
-        columns = has[:, codes].T.astype("float64")
-        common = columns.mean(axis=0) >= _RAREST
-        return cls(columns[:, common], levels=tuple(np.array(levels, dtype=object)[common]))
+        return cls(has[:, codes].T.astype("float64"), levels=tuple(levels))
 
     @classmethod
     def _ranges(cls, values: np.ndarray) -> _Block:
