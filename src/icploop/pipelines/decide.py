@@ -172,10 +172,20 @@ def settle(at: AsOf) -> SettledReport:
     with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
         done = finish(at)
         done += _by_tags(at)
-        if at.settings.policy.approval == "auto":
-            done += _by_policy(at)
+        done += _by_policy(at)
         done += tell(at)
     return SettledReport(at.motion, tuple(done))
+
+
+def put_in_force_by_policy(at: AsOf) -> PromotionReport | None:
+    """Let what passed come into force where the policy asks nobody; None where nothing is to do.
+
+    The caller holds the lock. Raises RefusedError as `approve` does.
+    """
+    pending = at.standing_now().pending
+    if at.settings.policy.approval != "auto" or pending is None:
+        return None
+    return _put_in_force(at, pending, AUTO, "it passed the gate")
 
 
 def _put_in_force(at: AsOf, pending: Pending, who: str, reason: str) -> PromotionReport:
@@ -312,12 +322,9 @@ def _by_tag(at: AsOf, number: str, act: str, value: str) -> str:
 
 
 def _by_policy(at: AsOf) -> list[str]:
-    """Let what passed come into force where the policy asks nobody."""
-    pending = at.standing_now().pending
-    if pending is None:
-        return []
+    """What the policy put in force, or why it did not, in words."""
     try:
-        _put_in_force(at, pending, AUTO, "it passed the gate")
+        promoted = put_in_force_by_policy(at)
     except RefusedError as error:
         return [str(error)]
-    return [f"Version {pending.version} came into force by {AUTO}"]
+    return [f"Version {promoted.version} came into force by {AUTO}"] if promoted else []

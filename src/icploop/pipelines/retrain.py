@@ -34,7 +34,7 @@ from icploop.modeling.judging.round import Before, Round, run_round
 from icploop.modeling.learning.importance import importances
 from icploop.modeling.scoring.version import IcpVersion, content_hash
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.decide import AUTO
+from icploop.pipelines.decide import AUTO, PromotionReport, put_in_force_by_policy
 from icploop.pipelines.health import with_health
 from icploop.pipelines.notify import send_notices
 from icploop.pipelines.promote import finish, tell
@@ -53,18 +53,23 @@ SCHEDULE = "schedule"
 
 @dataclass(frozen=True)
 class RetrainReport:
-    """What `icp retrain` answers: the round, and where it is recorded."""
+    """What `icp retrain` answers: the round, and where it is recorded.
+
+    `promoted` says what came into force with it, where the policy asks nobody.
+    """
 
     round: Round
     version: str | None
     champion: str | None
     run_id: str
     page: str
+    promoted: PromotionReport | None = None
 
     @property
     def waits(self) -> bool:
         """Whether its version waits for approval now."""
-        return self.version is not None and self.round.decision.verdict == "PROMOTE"
+        passed = self.version is not None and self.round.decision.verdict == "PROMOTE"
+        return passed and self.promoted is None
 
     def as_dict(self) -> dict[str, Any]:
         """The keys that the contract's section 4 asks for, and some more."""
@@ -76,6 +81,7 @@ class RetrainReport:
             "objective": comparison.objective if comparison else None,
             "as_of": r.as_of.isoformat(),
             "version": self.version,
+            "in_force": self.promoted is not None,
             "champion": self.champion,
             "verdict": r.decision.verdict,
             "reasons": list(r.decision.reasons),
@@ -200,6 +206,8 @@ def _round(
     judged = run_round(at.sight, before, allowed_leaks=allowed_leaks)
     say("logging to MLflow")
     report = record(at, judged, number, trigger=trigger, who=who)
+    if report.waits:
+        report = replace(report, promoted=put_in_force_by_policy(at))
     tell(at)
     return report
 

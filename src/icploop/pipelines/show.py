@@ -9,9 +9,8 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from icploop.domain.calendar import last_ended_month, month_start
 from icploop.domain.lint import lint_lines, lint_profile
-from icploop.domain.outcomes import acquisitions, outcomes
+from icploop.domain.outcomes import outcomes, recurring_revenue
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile, Rules
 from icploop.domain.prose import Finding, lint_text
@@ -137,7 +136,7 @@ class _Meaning:
             sight.market(version.attributes),
             attributes_at(sight.seen.accounts, matured, version.attributes),
             matured,
-            _arr(sight),
+            recurring_revenue(sight.seen, sight.motion, sight.as_of, version.outcome),
             sight.settings,
         )
 
@@ -151,15 +150,6 @@ class _Meaning:
             self.settings.policy.interval,
             self.settings.seed,
         )
-
-
-def _arr(sight: Sight) -> float:
-    """Twelve times what the motion's customers paid in the last month that has ended."""
-    revenue = sight.seen.revenue
-    month = pd.Timestamp(month_start(last_ended_month(sight.as_of)))
-    sold = acquisitions(sight.seen, sight.motion)
-    ours = revenue["account_id"].isin(sold["account_id"])
-    return 12 * float(revenue.loc[ours & (revenue["month"] == month), "mrr"].sum())
 
 
 def _lint(at: AsOf, version: IcpVersion, today: Consequences) -> list[Finding]:

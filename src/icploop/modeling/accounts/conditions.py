@@ -8,17 +8,18 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from icploop.domain.predicate import Predicate, readable
+from icploop.domain.predicate import Predicate, levels_of, readable
 from icploop.settings import Attribute
 
 
 def conditions(
-    attribute: Attribute, values: pd.Series, cuts: Sequence[float]
+    attribute: Attribute, values: pd.Series, cuts: Sequence[float], fewest: int
 ) -> Iterator[Predicate]:
     """Yes and no, each level or member, or ranges of a number between quantiles of the data.
 
     `values` is the attribute's column of an attribute frame, `cuts` are the quantiles (0..1) at
-    which a number is cut: finer ones tell more, and take more customers to tell it.
+    which a number is cut: finer ones tell more, and take more customers to tell it. A level that
+    fewer than `fewest` accounts have is not looked at.
     """
     if attribute.kind == "flag":
         yield Predicate(attribute.name, is_true=True)
@@ -27,10 +28,7 @@ def conditions(
         for ends in _ranges(values, cuts):
             yield Predicate(attribute.name, between=ends)
     else:
-        given = values.dropna()
-        if attribute.kind == "set":
-            given = given.str.split("|").explode()
-        for level in sorted(given.unique()):
+        for level in levels_of(values, attribute.kind, fewest):
             yield Predicate(attribute.name, any_of=(level,))
 
 

@@ -188,7 +188,11 @@ def _clearly_bad(customers: Customers, attributes: Sequence[Attribute]) -> list[
     """
     order = np.argsort(customers.features.index.to_numpy(dtype=str), kind="stable")
     nrr, features = customers.nrr[order], customers.features.iloc[order]
-    candidates = [p for a in attributes for p in conditions(a, features[a.name], _FIFTHS)]
+    candidates = [
+        predicate
+        for attribute in attributes
+        for predicate in conditions(attribute, features[attribute.name], _FIFTHS, _FEWEST_INSIDE)
+    ]
     held = np.array([p.holds(features) for p in candidates]).reshape(len(candidates), len(nrr))
     sized = np.minimum(held.sum(axis=1), (~held).sum(axis=1)) >= _FEWEST_INSIDE
     candidates, held = [p for p, s in zip(candidates, sized, strict=True) if s], held[sized]
