@@ -6,13 +6,15 @@ revenue.
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.errors import UsageError
-from icploop.settings import TableName
+from icploop.settings import TABLES, TableName
 
 
 def parse_day(text: str) -> date:
@@ -54,25 +56,74 @@ def seen_by(tables: Tables, day: date) -> Tables:
 
     Deals created by then with their outcome if closed by then (open otherwise), revenue of months
     that ended by then, account rows observed by then (undated ones count as always known), signals
-    up to then. Changing anything dated later changes no byte of the result: columns that only later
-    rows fill are left out, and rows are in the order of their keys.
+    up to then; where a source has said something else of them since, what it said then. Changing
+    anything dated later changes no byte of the result: columns that only later rows fill are left
+    out, and rows are in the order of their keys.
     """
     limit = end_of(day)
-    accounts = tables.accounts
+    stated = {name: _as_stated_on(tables, name, day) for name in TABLES}
+    accounts, signals = stated["accounts"], stated["signals"]
     accounts = accounts[accounts["observed_at"].isna() | (accounts["observed_at"] < limit)]
-    deals = tables.deals[tables.deals["created_at"] < limit].copy()
+    deals = stated["deals"]
+    deals = deals[deals["created_at"] < limit].copy()
     still_open = ~(deals["closed_at"] < limit)
     deals.loc[still_open, "outcome"] = "open"
     deals.loc[still_open, "closed_at"] = pd.NaT
-    after = pd.Timestamp(month_start(last_ended_month(day) + 1))
-    revenue = tables.revenue[tables.revenue["month"] < after]
-    signals = tables.signals[tables.signals["at"] < limit]
+    last = last_ended_month(day)
+    revenue = stated["revenue"]
+    revenue = revenue[revenue["month"] < pd.Timestamp(month_start(last + 1))]
+    signals = signals[signals["at"] < limit]
+    read_on = tables.known.read_on
     return Tables(
         accounts=settled(accounts, "accounts"),
         deals=settled(deals, "deals"),
         revenue=settled(revenue, "revenue"),
         signals=settled(signals, "signals"),
+        prepaid=_prepaid(tables.known.ahead, day),
+        read_until=last_ended_month(read_on) if read_on and read_on < day else None,
     )
+
+
+def _as_stated_on(tables: Tables, name: TableName, day: date) -> pd.DataFrame:
+    """The table as its sources gave it on `day`, as far as former rows tell."""
+    table: pd.DataFrame = getattr(tables, name)
+    former = tables.known.former.get(name)
+    if former is None or former.empty:
+        return table
+    today, key = pd.Timestamp(day), list(CONTRACTS[name].key)
+    held = former[(former["until"] > today) & ~(former["since"] > today)]
+    if key:
+        later = former.loc[former["replaced_on"] > today, key].drop_duplicates()
+        table = table[~_are_among(table, later, key)]
+    held = held.drop(columns=["since", "until", "replaced_on"])
+    return pd.concat([table, held], ignore_index=True) if len(held) else table
+
+
+def _are_among(table: pd.DataFrame, few: pd.DataFrame, key: list[str]) -> np.ndarray:
+    """Which rows of a table, which may be long, have one of a few keys."""
+    found: np.ndarray = table[key[0]].isin(few[key[0]].unique()).to_numpy()
+    if found.any():
+        named = table.loc[found, key].astype({key[0]: "str"})
+        met = named.merge(few.astype({key[0]: "str"}), on=key, how="left", indicator=True)
+        found[found] = (met["_merge"] == "both").to_numpy()
+    return found
+
+
+def _prepaid(ahead: pd.DataFrame | None, day: date) -> dict[str, tuple[float, float]]:
+    """Of which months (first and last) the revenue of an account had been stored long before.
+
+    Of all, where months that are still to come are known on `day`: who has paid for them has no
+    bill that could be missing.
+    """
+    if ahead is None:
+        return {}
+    known = ahead[ahead["came_on"] <= pd.Timestamp(day)]
+    spans = known.groupby("account_id").agg({"first": "min", "last": "max"})
+    now = last_ended_month(day)
+    return {
+        str(account): (-math.inf, math.inf) if last > now else (float(first), float(last))
+        for account, first, last in spans.itertuples()
+    }
 
 
 def settled(table: pd.DataFrame, name: TableName) -> pd.DataFrame:

@@ -7,10 +7,12 @@ survival analysis wants it: an event, and an exposure to it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
-from icploop.domain.calendar import month_number
+from icploop.domain.billing import billed
 from icploop.domain.outcomes import first_billed_month, number_of, revenue_since_sale
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
@@ -32,25 +34,26 @@ def follow_up(tables: Tables, won: pd.DataFrame, outcome: Outcome) -> pd.DataFra
     longest = max(FOLLOW_UP_MONTHS, outcome.horizon_months)
     revenue = revenue_since_sale(tables.revenue, won)
     first, never_billed = first_billed_month(revenue, won, outcome)
-    frontier = month_number(tables.revenue["month"]).max()
+    last = billed(tables).last
+    frontier = math.nan if last is None else float(last)
     months_seen = frontier - first
 
     by_account = pd.Series(first.to_numpy(), index=won["account_id"].to_numpy())
-    billed = revenue[revenue["mrr"] > 0]
-    billed = billed.assign(age=billed["number"] - number_of(billed["account_id"], by_account))
-    last_age = number_of(won["account_id"], billed.groupby("account_id")["age"].max())
+    paid = revenue[(revenue["mrr"] > 0) & (revenue["number"] <= frontier)]
+    paid = paid.assign(age=paid["number"] - number_of(paid["account_id"], by_account))
+    last_age = number_of(won["account_id"], paid.groupby("account_id")["age"].max())
     churned = last_age <= months_seen - outcome.window_months
     churned |= never_billed & (months_seen >= 0)
     at_risk = months_seen.where(~churned, last_age + 1).mask(never_billed & churned, 1.0)
     # Who leaves later than that has stayed all the while.
     churned &= at_risk <= longest
 
-    billed = billed[billed["age"] <= longest]
-    last_age = number_of(won["account_id"], billed.groupby("account_id")["age"].max())
+    paid = paid[paid["age"] <= longest]
+    last_age = number_of(won["account_id"], paid.groupby("account_id")["age"].max())
     until = pd.Series(last_age.to_numpy(), index=won["account_id"].to_numpy())
-    latest = billed["age"] > number_of(billed["account_id"], until) - outcome.window_months
-    begun = billed["age"] < outcome.window_months
-    growth = _log_sum(billed[latest], won) - _log_sum(billed[begun], won)
+    latest = paid["age"] > number_of(paid["account_id"], until) - outcome.window_months
+    begun = paid["age"] < outcome.window_months
+    growth = _log_sum(paid[latest], won) - _log_sum(paid[begun], won)
     months = last_age - outcome.window_months + 1
     apart = months >= outcome.window_months
     return pd.DataFrame(

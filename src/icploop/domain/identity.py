@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -268,12 +268,18 @@ def _merged(tables: Tables, same_as: Mapping[str, str]) -> Tables:
 
     own_first = np.argsort(tables.accounts["account_id"].isin(list(same_as)), kind="stable")
     accounts = renamed(tables.accounts.iloc[own_first], "account_id", "parent_id")
-    return Tables(
+    prepaid: dict[str, tuple[float, float]] = {}
+    for name, (first, last) in tables.prepaid.items():
+        before = prepaid.get(company := same_as.get(name, name), (first, last))
+        prepaid[company] = (min(first, before[0]), max(last, before[1]))
+    return replace(
+        tables,
         accounts=settled(_one_row_each(accounts, "accounts", "first"), "accounts"),
         deals=settled(renamed(tables.deals, "account_id"), "deals"),
         revenue=settled(_billed_together(tables.revenue, same_as), "revenue"),
         signals=settled(renamed(tables.signals, "account_id"), "signals"),
         same_as=same_as,
+        prepaid=prepaid,
     )
 
 

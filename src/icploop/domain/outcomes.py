@@ -2,20 +2,21 @@
 
 Revenue is read from the month of first billing: with a horizon of h months and a window of w, the
 start is the mean MRR of months 0..w-1 and the end that of months h-w+1..h (a month without a row
-bills nothing). An account has matured when month h has been billed, that is, when revenue of that
-month or a later one has been seen for anybody; until then its outcome is right-censored. An account
-that was never billed is given `onboarding_months` after the close before its horizon starts: else a
-young cohort would show its failures before its successes.
+bills nothing). An account has matured when month h has been billed, that is, when it is not later
+than the last complete month (`domain/billing.py`); until then its outcome is right-censored. An
+account that was never billed is given `onboarding_months` after the close before its horizon
+starts: else a young cohort would show its failures before its successes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import date
 
 import pandas as pd
 
-from icploop.domain.calendar import last_ended_month, month_number
+from icploop.domain.billing import billed
+from icploop.domain.calendar import month_number
 from icploop.domain.identity import families
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
@@ -87,9 +88,9 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     won = acquisitions(tables, motion)
     revenue = revenue_since_sale(tables.revenue, won)
     first, never_billed = first_billed_month(revenue, won, outcome)
-    frontier = month_number(tables.revenue["month"]).max()
     matured_month = first + outcome.horizon_months
-    matured = matured_month <= frontier
+    last = billed(tables).last
+    matured = matured_month <= (math.nan if last is None else last)
     age = revenue["number"] - number_of(
         revenue["account_id"], pd.Series(first.to_numpy(), index=won["account_id"])
     )
@@ -110,16 +111,18 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     )
 
 
-def recurring_revenue(tables: Tables, motion: str, as_of: date, outcome: Outcome) -> float:
+def recurring_revenue(tables: Tables, motion: str, outcome: Outcome) -> float:
     """ARR: twelve times what the customers of `motion` pay a month (money a year).
 
-    Read over the last `window_months` that have ended by `as_of`, as the ends of NRR are: revenue
-    that is usage-like would else be that of one good or bad month.
+    Read over the last `window_months` that are complete, as the ends of NRR are: revenue that is
+    usage-like would else be that of one good or bad month.
     """
     revenue = tables.revenue[
         tables.revenue["account_id"].isin(acquisitions(tables, motion)["account_id"])
     ]
-    last = last_ended_month(as_of)
+    last = billed(tables).last
+    if last is None:
+        return 0.0
     read = month_number(revenue["month"]).between(last - outcome.window_months + 1, last)
     return 12 * float(revenue.loc[read, "mrr"].sum()) / outcome.window_months
 

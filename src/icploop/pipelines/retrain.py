@@ -130,7 +130,8 @@ class WatchReport:
 def retrain_if_due(at: AsOf, *, who: str = SCHEDULE, say: Say = lambda _: None) -> WatchReport:
     """Retrain where a round is due; otherwise say what is missing.
 
-    One of several that watch at the same time runs the round, the others are refused.
+    One of several that watch at the same time runs the round, the others are refused, and so is a
+    round on data older than `freshness.refuse_after_days`.
     """
     with one_at_a_time(at.home, at.lineage):
         finish(at)
@@ -154,8 +155,8 @@ def retrain(
 
     `allowed_leaks` are columns that are learned from even if they leak, with the reason of each,
     which goes on record. Raises RefusedError when no round is due yet and `force` is not given
-    (each look at the holdout costs some of its honesty), and while another act on the lineage is
-    running.
+    (each look at the holdout costs some of its honesty), while another act on the lineage is
+    running, and where the data are older than `freshness.refuse_after_days`.
     """
     with one_at_a_time(at.home, at.lineage):
         finish(at)
@@ -174,6 +175,9 @@ def _retrained(
     at: AsOf, trigger: str, who: str, allowed_leaks: Mapping[str, str], say: Say
 ) -> RetrainReport:
     """The round; where a store stops answering on the way, that goes on record if it can."""
+    stale = at.sight.age.finding(at.settings.freshness)
+    if stale and stale.severity == "refusal":
+        raise RefusedError(f"{stale.message} Nothing was changed")
     try:
         return _round(at, trigger, who, allowed_leaks, say)
     except UnavailableError as error:

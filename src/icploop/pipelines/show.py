@@ -136,7 +136,7 @@ class _Meaning:
             sight.market(version.attributes),
             attributes_at(sight.seen.accounts, matured, version.attributes),
             matured,
-            recurring_revenue(sight.seen, sight.motion, sight.as_of, version.outcome),
+            recurring_revenue(sight.seen, sight.motion, version.outcome),
             sight.settings,
         )
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from icploop.domain.billing import billed
+from icploop.domain.calendar import month_start
+from icploop.domain.findings import Finding
 from icploop.domain.ledger import Sealed, first_broken
 from icploop.domain.standing import Standing
 from icploop.io import registry
@@ -40,7 +43,10 @@ class Status:
     last_round: str | None
     newest_deal: str | None
     newest_revenue_month: str | None
+    last_complete_month: str | None
+    data_age_days: int
     quarantined_rows: int
+    findings: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -91,7 +97,8 @@ def status(at: AsOf) -> Status:
     stands = at.standing
     champion = stands.in_force.version if stands.in_force else None
     found = registry.versions(at.home, at.lineage).get(champion) if champion else None
-    last = last_round(at.ledger)
+    last, age, complete = last_round(at.ledger), at.sight.age, billed(at.seen).last
+    stale = age.finding(at.settings.freshness)
     lines = at.state.quarantine
     refused = lines[~lines["kept"].astype("bool")]
     return Status(
@@ -111,7 +118,10 @@ def status(at: AsOf) -> Status:
         last_round=last.as_of.isoformat() if last else None,
         newest_deal=_day(at.seen.deals["created_at"].max()),
         newest_revenue_month=_day(at.seen.revenue["month"].max()),
+        last_complete_month=None if complete is None else month_start(complete).isoformat(),
+        data_age_days=age.days,
         quarantined_rows=len(refused[["table_name", "source", "row"]].drop_duplicates()),
+        findings=(stale,) if stale else (),
     )
 
 

@@ -20,6 +20,7 @@ from icploop.settings.base import (
 )
 from icploop.settings.company import (
     Capacity,
+    Freshness,
     Identity,
     Ingest,
     Learning,
@@ -75,6 +76,7 @@ __all__ = [
     "Dimension",
     "Exclusion",
     "FilesSource",
+    "Freshness",
     "GatePolicy",
     "HubSpotSource",
     "HubspotCrm",

@@ -55,6 +55,18 @@ class Outcome(Frozen):
         return self
 
 
+class Freshness(Frozen):
+    """How old the data may be on the day that is asked about, in days.
+
+    Their age is that of the last complete month of revenue or of the newest deal, whichever is
+    older. Older than `warn_after_days` is told in rounds, status, form and page; a round on data
+    older than `refuse_after_days` is refused (None: never).
+    """
+
+    warn_after_days: int = Field(default=75, ge=1)
+    refuse_after_days: int | None = Field(default=400, ge=1)
+
+
 class Learning(Frozen):
     """How the fit model weighs its customers.
 
@@ -188,6 +200,7 @@ class Settings(Frozen):
     dimensions: dict[Dimension, Declarations]
     trigger: Trigger = Trigger()
     outcome: Outcome = Outcome()
+    freshness: Freshness = Freshness()
     objective: Objective = "nrr"
     value: Value = Value()
     learning: Learning = Learning()
@@ -225,7 +238,7 @@ class Settings(Frozen):
 
     def judging_digest(self) -> str:
         """A hash of all that a verdict rests on: what may change without it is left out."""
-        ingesting = {"ingest", "privacy"}
+        ingesting = {"ingest", "privacy", "freshness"}
         beside: Any = {"company", "motions", "owners", "notify", "trigger", "targets"} | ingesting
         stated = self.model_dump(mode="json", exclude=beside | {"policy"})
         return digest([stated, self.policy.digest()])

@@ -45,7 +45,7 @@ def test_an_account_that_is_still_billed_is_censored(seen: str, months: int) -> 
     assert (found["months_at_risk"], found["churned"]) == (months, 0)
 
 
-@pytest.mark.parametrize("billed", [1, 4, 9, 10])
+@pytest.mark.parametrize("billed", [1, 4, 8, 9])
 def test_an_account_churned_in_the_month_after_its_last_bill(billed: int) -> None:
     found = customer(*[100] * billed)
     assert (found["months_at_risk"], found["churned"]) == (billed, 1)

@@ -274,5 +274,7 @@ def test_arr_is_read_over_the_window(window: int, a_month: float) -> None:
         deals=[deal("a", "2023-01-10", "2023-01-25")],
         revenue=[*CLOCK, *bills("a", "2023-02", 500, 90, 30, 60, 800)],
     )
-    found = recurring_revenue(given, "default", date(2023, 6, 29), Outcome(window_months=window))
+    found = recurring_revenue(
+        seen_by(given, date(2023, 6, 29)), "default", Outcome(window_months=window)
+    )
     assert found == pytest.approx(12 * a_month)

@@ -325,3 +325,14 @@ def _declare(home: Home, **kinds: str) -> None:
     settings = yaml.safe_load(home.settings_file.read_text())
     settings["dimensions"]["pain_proof"] = kinds
     home.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def test_a_round_on_data_that_are_too_old_is_refused(own: Home):
+    settings = yaml.safe_load(own.settings_file.read_text())
+    settings["freshness"] = {"refuse_after_days": 200}
+    own.settings_file.write_text(yaml.safe_dump(settings))
+    with (
+        nothing_changes(own),
+        pytest.raises(RefusedError, match=r"freshness\.refuse_after_days 200.*--as-of"),
+    ):
+        retrain(at(own, date(2025, 12, 31)), force=True)

@@ -34,8 +34,18 @@ def test_it_tells_what_is_in_force_and_how_fresh_the_data_are(trained: Trained):
         "last_round": "2025-01-31",
         "newest_deal": deals["created_at"].max().date().isoformat(),
         "newest_revenue_month": "2025-01-01",
+        "last_complete_month": "2025-01-01",
+        "data_age_days": (DAY - deals["closed_at"].max().date()).days,
         "quarantined_rows": 0,
+        "findings": [],
     }
+
+
+def test_old_data_are_told(trained: Trained):
+    (found,) = status(at(trained.home, date(2025, 10, 31))).findings
+    assert (found.code, found.severity) == ("stale_data", "warning")
+    answer = icp("status", "--as-of", date(2025, 10, 31), "--json", home=trained.home)
+    assert answer.json["findings"][0]["code"] == "stale_data"
 
 
 def test_a_version_that_waits_is_named(waiting: Home):

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from icploop.domain.billing import DataAge
 from icploop.domain.calendar import last_moment
 from icploop.domain.identity import companies_seen_by
 from icploop.domain.outcomes import decided_deals, of_motion, outcomes
@@ -61,6 +62,11 @@ class Sight:
         """What became of the won accounts (`outcomes`), by account_id."""
         found = outcomes(self.seen, self.motion, self.settings.outcome)
         return found.set_index("account_id", drop=False).rename_axis(None)
+
+    @cached_property
+    def age(self) -> DataAge:
+        """How old the newest data are on the day."""
+        return DataAge.of(self.seen, self.as_of)
 
     @cached_property
     def decided(self) -> pd.DataFrame:

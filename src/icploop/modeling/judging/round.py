@@ -141,14 +141,16 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         policy_hash=settings.policy.digest(),
         allowed_leaks=allowed,
     )
+    stale = sight.age.finding(settings.freshness)
+    old = (stale.message,) if stale else ()
     if decision := too_few(matured, settings.policy, _enough_by(sight)):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
-        return opened(decision=decision, notes=notes)
+        return opened(decision=decision, notes=(*old, *notes))
     customers = _followed(sight)
     features = attributes_at(sight.seen.accounts, customers, settings.attributes)
     usable, said = _usable(features[customers["matured"]], settings.attributes)
     if not usable:
-        return opened(decision=Decision("INVALID", tuple(said)), notes=tuple(said))
+        return opened(decision=Decision("INVALID", tuple(said)), notes=(*old, *said))
     deals = ClosedDeals.of(sight, customers)
     challenger = Challenger(usable, settings)
     reference = _reference(sight, usable)
@@ -191,7 +193,7 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         comparison=comparison,
         evidence=evidence,
         market=market,
-        notes=tuple(said),
+        notes=(*old, *said),
     )
 
 

@@ -136,6 +136,12 @@ def test_too_few_matured_accounts_give_no_version_and_say_how_many_more_are_need
     assert found.closed_deals > 0
 
 
+def test_old_data_are_noted_first() -> None:
+    few = company(wins=20)
+    found = run_round(Sight.of(few, SETTINGS, "default", date(2024, 12, 31)))
+    assert "days old on 2024-12-31" in found.notes[0]
+
+
 @pytest.mark.parametrize("known", [tables(), tables(deals=[deal("a", "2023-01-01", "2023-01-02")])])
 def test_a_company_without_history_is_inconclusive(known: Tables) -> None:
     found = run_round(Sight.of(known, SETTINGS, "default", AS_OF))
