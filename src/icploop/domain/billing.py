@@ -33,8 +33,8 @@ class Billed:
     """Up to which month revenue is complete (`last`), and the newest month with any (`newest`).
 
     Months are numbers (`month_number`); None where there is no revenue. Of the `expected` customers
-    who should have a row in the month after `last`, `missing` have none; both are 0 where that
-    month had not ended, or not been read.
+    who should have a row in the month after `last`, `missing` have none; both are 0 where only
+    prepaid customers have later rows.
     """
 
     last: int | None
@@ -51,7 +51,7 @@ class Billed:
             return "It is the newest month with revenue."
         after = f"{month_start(self.last + 1):%Y-%m}"
         if not self.expected:
-            return f"{after} had not ended when revenue was last read, or was only prepaid."
+            return f"{after} has rows of prepaid customers only."
         return (
             f"{self.missing} of the {self.expected} customers who should have a row in {after} "
             "(prepaid ones apart) have none."
@@ -73,8 +73,6 @@ def billed(tables: Tables) -> Billed:
     counts &= months >= first
     there = _attendance(revenue["account_id"][counts], months[counts] - first)
     until = there.shape[1] - 1
-    if tables.read_until is not None:
-        until = max(min(until, tables.read_until - first), 0)
     stay = [_stay(there, month, month + 1) for month in range(there.shape[1] - 1)]
     last = until
     while last > 0 and not _is_complete(there, stay, last):

@@ -69,18 +69,16 @@ def seen_by(tables: Tables, day: date) -> Tables:
     still_open = ~(deals["closed_at"] < limit)
     deals.loc[still_open, "outcome"] = "open"
     deals.loc[still_open, "closed_at"] = pd.NaT
-    last = last_ended_month(day)
+    after = pd.Timestamp(month_start(last_ended_month(day) + 1))
     revenue = stated["revenue"]
-    revenue = revenue[revenue["month"] < pd.Timestamp(month_start(last + 1))]
+    revenue = revenue[revenue["month"] < after]
     signals = signals[signals["at"] < limit]
-    read_on = tables.known.read_on
     return Tables(
         accounts=settled(accounts, "accounts"),
         deals=settled(deals, "deals"),
         revenue=settled(revenue, "revenue"),
         signals=settled(signals, "signals"),
         prepaid=_prepaid(tables.known.ahead, day),
-        read_until=last_ended_month(read_on) if read_on and read_on < day else None,
     )
 
 
@@ -101,7 +99,7 @@ def _as_stated_on(tables: Tables, name: TableName, day: date) -> pd.DataFrame:
 
 def _are_among(table: pd.DataFrame, few: pd.DataFrame, key: list[str]) -> np.ndarray:
     """Which rows of a table, which may be long, have one of a few keys."""
-    found: np.ndarray = table[key[0]].isin(few[key[0]].unique()).to_numpy()
+    found = np.array(table[key[0]].isin(few[key[0]].unique()))
     if found.any():
         named = table.loc[found, key].astype({key[0]: "str"})
         met = named.merge(few.astype({key[0]: "str"}), on=key, how="left", indicator=True)

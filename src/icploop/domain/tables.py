@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -34,13 +33,11 @@ class Known:
     `since` and `until` (days; it held from the one, always where missing, to the day before the
     other) and `replaced_on` (the day since which another row has its key, missing where none has).
     `ahead` has a row for each account and day on which revenue was stored long before its months
-    began: account_id, came_on (day), first and last (numbers of months). `read_on` is the last day
-    on which revenue was read.
+    began: account_id, came_on (day), first and last (numbers of months).
     """
 
     former: Mapping[TableName, pd.DataFrame] = field(default_factory=dict)
     ahead: pd.DataFrame | None = None
-    read_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,8 @@ class Tables:
     """The four canonical tables as frames; every canonical column is present, empty or not.
 
     `known` is what the warehouse knows of their rows besides. Of what a day sees, `same_as` says
-    which account a duplicate counts as, where duplicates were merged; `prepaid` of which months
-    (first and last, as numbers) an account's revenue was known long before; and `read_until` is the
-    number of the last month that had ended when revenue was last read, None where any later one may
-    have been.
+    which account a duplicate counts as, where duplicates were merged, and `prepaid` of which months
+    (first and last, as numbers) an account's revenue was known long before.
     """
 
     accounts: pd.DataFrame
@@ -61,7 +56,6 @@ class Tables:
     same_as: Mapping[str, str] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     prepaid: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    read_until: int | None = None
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,14 @@ from icploop.domain.tables import CONTRACTS
 from icploop.errors import UnavailableError
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
-from icploop.io.warehouse import (
+from icploop.io.merging import (
     ALIKE,
     DOUBT,
     QUARANTINE_COLUMNS,
     QUARANTINE_TYPES,
     ROW_IN_SOURCE,
     BatchInParts,
+    number,
     quoted,
 )
 from icploop.settings import TableName
@@ -288,7 +289,7 @@ class Staging:
         )
         db.execute(f"CREATE TABLE {name}_refused (position BIGINT)")
         db.execute(f"CREATE TABLE {name}_lines ({QUARANTINE_TYPES})")
-        return Sifted(db, table, source, name, coded.kept.part)
+        return Sifted(db, table, source, name, coded.kept.part, coded.kept.count)
 
     def close(self) -> None:
         """Let the warehouse read the file; nothing more can be added."""
@@ -300,7 +301,9 @@ class Staging:
 
     def batch(self, sifted: Sifted) -> BatchInParts:
         """What the warehouse is to store, once this is closed."""
-        return BatchInParts(sifted.table, sifted.source, self._file, sifted.name)
+        refused = f"SELECT count(DISTINCT position) FROM {sifted.name}_refused"
+        good = sifted.count - number(sifted.db.execute(refused))
+        return BatchInParts(sifted.table, sifted.source, self._file, sifted.name, good)
 
     def _name(self, kind: str) -> str:
         self._names += 1
@@ -329,6 +332,7 @@ class Sifted:
     source: str
     name: str
     part: int
+    count: int
 
     def suspects(self) -> Iterator[np.ndarray]:
         """The positions of all rows to look at once more, rows that could be alike together."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,29 +20,19 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from icploop.domain.calendar import last_moment
 from icploop.domain.ledger import GENESIS, LedgerRow, Sealed, seal_of
-from icploop.domain.tables import CONTRACTS, Tables, read_text
+from icploop.domain.tables import Tables
 from icploop.errors import DataError, RefusedError, UnavailableError
-from icploop.settings import TABLES, TableName
-
-QUARANTINE_COLUMNS = [
-    "table_name",
-    "source",
-    "row",
-    "column_name",
-    "rule",
-    "value",
-    "kept",
-    "record",
-]
-
-QUARANTINE_TYPES = (
-    "table_name VARCHAR, source VARCHAR, row BIGINT, column_name VARCHAR, rule VARCHAR, "
-    "value VARCHAR, kept BOOLEAN, record VARCHAR"
+from icploop.io.merging import (
+    QUARANTINE_TYPES,
+    AnyBatch,
+    BatchInParts,
+    Changes,
+    create_states,
+    merge,
+    stored_tables,
 )
-# Names that no source would give to a column of its own.
-ROW_IN_SOURCE, DOUBT, ALIKE = "_row_in_source", "_in_doubt", "_alike"
+from icploop.settings import Mode, TableName
 
 # What DuckDB may hold in memory; more of a large table waits on disk, beside the warehouse.
 _MEMORY = "768MB"
@@ -52,47 +42,10 @@ _PATIENCE_SECONDS = 10.0
 LISTING = ("account_id", "propensity", "listed", "chosen_by", "tier", "expected_nrr")
 # What says where a line of the quarantine comes from and which rule it broke.
 _LINES = ("table_name", "source", "row", "column_name", "rule", "kept")
-_TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The day on which a source was read whose accounts have no `observed_at`, and its settings."""
-
-    day: date
-    mapping: str
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one source brought for one table: good rows, and quarantine lines.
-
-    With a `snapshot`, accounts without `observed_at` keep what they were before: what differs from
-    it is stored as of the end of that day. Without one they are overwritten.
-    """
-
-    table: TableName
-    source: str
-    rows: pd.DataFrame
-    quarantine: pd.DataFrame
-    snapshot: Snapshot | None = None
-
-
-@dataclass(frozen=True)
-class BatchInParts:
-    """As `Batch`, for a table that is not held in memory: it waits in a DuckDB file.
-
-    There `name` is followed by `_good` (rows, by ROW_IN_SOURCE), `_refused` (positions of those
-    that are not to be stored) and `_lines` (for the quarantine).
-    """
-
-    table: TableName
-    source: str
-    file: Path
-    name: str
-
 
 Record = dict[str, Any]
+# Who is shown what would be stored, and the tables as they would be.
+Agree = Callable[[Changes, Callable[[], Tables]], None]
 
 
 @dataclass(frozen=True)
@@ -142,12 +95,20 @@ class Warehouse:
 
     path: Path
 
-    def store(self, batches: Sequence[Batch | BatchInParts]) -> dict[str, dict[str, int]]:
-        """Bring the tables to what the batches say, all or nothing, and count by table.
+    def store(
+        self,
+        batches: Sequence[AnyBatch],
+        day: date | None = None,
+        *,
+        is_of_the_day: bool = False,
+        retired: Sequence[tuple[str, TableName]] = (),
+        agree: Agree = lambda _changes, _tables: None,
+    ) -> Changes:
+        """Bring the tables to what the sources say on `day` (`io/merging.py`), all or nothing.
 
-        A row replaces the row with the same key; signals, which have no key, are added as often as
-        the batch has them beyond what is stored. The same batches twice give the same tables. The
-        quarantine of each source is replaced. Counts: rows (in the batch), stored (in the table).
+        The same batches twice give the same tables. `is_of_the_day` says whether the exports were
+        really made on `day`; `retired` are the tables of sources that the settings no longer name.
+        `agree` is shown what would be stored, and may raise: then nothing was changed.
         """
         waiting = {batch.file for batch in batches if isinstance(batch, BatchInParts)}
         with self._connection() as db:
@@ -157,38 +118,25 @@ class Warehouse:
                 )
             db.execute("BEGIN")
             _create(db)
-            read = dict.fromkeys(TABLES, 0)
-            for batch in batches:
-                read[batch.table] += _merge(db, batch)
+            changes = merge(db, batches, day, is_of_the_day=is_of_the_day, retired=retired)
+            agree(changes, lambda: stored_tables(db))
             db.execute("COMMIT")
-            return {
-                batch.table: {"rows": read[batch.table], "stored": _count(db, batch.table)}
-                for batch in batches
-            }
+        return changes
 
-    def forgotten_by(self, source: str, mapping: str) -> int:
-        """How many snapshots of a source another mapping would make forgotten."""
+    def sources(self) -> dict[tuple[str, TableName], Mode]:
+        """The tables that each source has given so far, and in which mode."""
         if not self.path.exists():
-            return 0
+            return {}
         with self._connection() as db:
             _create(db)
-            found = db.execute(
-                "SELECT count(*) FROM snapshots JOIN baselines USING (source) "
-                "WHERE source = ? AND mapping <> ?",
-                [source, mapping],
-            ).fetchone()
-        return int(found[0]) if found else 0
+            found = db.execute("SELECT source, table_name, mode FROM states ORDER BY ALL")
+            return {(source, table): mode for source, table, mode in found.fetchall()}
 
-    def account_ids(self) -> pd.Series:
-        """The accounts that are stored already."""
-        if not self.path.exists():
-            return pd.Series([], dtype="str")
-        with self._connection() as db:
-            _create(db)
-            return db.execute("SELECT DISTINCT account_id FROM accounts").df()["account_id"]
+    def account_names(self, but_of: Collection[str] = ()) -> pd.DataFrame:
+        """Parent, domain and name of every stored account row, oldest first.
 
-    def account_names(self) -> pd.DataFrame:
-        """Parent, domain and name of every stored account row, oldest first."""
+        Rows of the sources `but_of` are left out: what these bring now is all that they have.
+        """
         columns = ["account_id", "parent_id", "domain", "name"]
         if not self.path.exists():
             return pd.DataFrame(columns=columns, dtype="str")
@@ -196,7 +144,9 @@ class Warehouse:
             _create(db)
             found = db.execute(
                 f"SELECT {', '.join(columns)} FROM accounts "
-                "ORDER BY account_id, observed_at NULLS FIRST"
+                "WHERE coalesce(_source, '') NOT IN (SELECT unnest(?)) "
+                "ORDER BY account_id, observed_at NULLS FIRST",
+                [list(but_of)],
             ).df()
         return found.astype("str")
 
@@ -211,7 +161,7 @@ class Warehouse:
             db.execute("BEGIN")
             found = State(
                 self.path,
-                _tables(db),
+                stored_tables(db),
                 tuple(_sealed(db)),
                 _counted(db, lineage),
                 db.execute(f"SELECT {', '.join(_LINES)} FROM quarantine ORDER BY ALL").df(),
@@ -229,7 +179,7 @@ class Warehouse:
             raise DataError(f"{self.path} does not exist; run `icp ingest` first")
         with self._connection() as db:
             _create(db)
-            return _tables(db)
+            return stored_tables(db)
 
     def observations(self) -> tuple[pd.DataFrame, pd.DataFrame, date | None]:
         """When deals were created and accounts observed, and nothing else of either.
@@ -241,7 +191,9 @@ class Warehouse:
             _create(db)
             deals = db.execute("SELECT account_id, created_at FROM deals").df()
             accounts = db.execute("SELECT account_id, observed_at FROM accounts").df()
-            since = db.execute("SELECT max(day) FROM baselines").fetchone()
+            since = db.execute(
+                "SELECT max(day) FROM states WHERE table_name = 'accounts'"
+            ).fetchone()
         return deals, accounts, since[0] if since else None
 
     def quarantine(self) -> pd.DataFrame:
@@ -413,13 +365,7 @@ class Warehouse:
 
 
 def _create(db: duckdb.DuckDBPyConnection) -> None:
-    for name, contract in CONTRACTS.items():
-        columns = [
-            f'"{column}" {sql_type}'
-            for group, sql_type in _TYPES.items()
-            for column in getattr(contract, group)
-        ]
-        db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})")
+    create_states(db)
     db.execute(f"CREATE TABLE IF NOT EXISTS quarantine ({QUARANTINE_TYPES})")
     db.execute(
         "CREATE TABLE IF NOT EXISTS ledger (number BIGINT PRIMARY KEY, written_at VARCHAR, "
@@ -446,14 +392,6 @@ def _create(db: duckdb.DuckDBPyConnection) -> None:
         "record VARCHAR)"
     )
     db.execute(
-        "CREATE TABLE IF NOT EXISTS baselines (source VARCHAR PRIMARY KEY, mapping VARCHAR, "
-        "day DATE)"
-    )
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS snapshots (source VARCHAR, account_id VARCHAR, "
-        "observed_at TIMESTAMP, PRIMARY KEY (source, account_id, observed_at))"
-    )
-    db.execute(
         "CREATE TABLE IF NOT EXISTS cursors (source VARCHAR, thing VARCHAR, asked VARCHAR, "
         "position VARCHAR)"
     )
@@ -478,176 +416,6 @@ def _seal(db: duckdb.DuckDBPyConnection, row: LedgerRow) -> None:
             seal_of(previous, number, at, row),
         ],
     )
-
-
-def _merge(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> int:
-    """Bring one table to what a batch says; the number of good rows that came."""
-    with _offered(db, batch):
-        _widen(db, batch.table)
-        if isinstance(batch, Batch) and batch.snapshot and batch.rows["observed_at"].isna().any():
-            history = _as_history(
-                db, batch.source, batch.snapshot, _for_storage(batch.rows, batch.table)
-            )
-            db.register("incoming", history)
-        if key := CONTRACTS[batch.table].key:
-            same = " AND ".join(f"t.{c} IS NOT DISTINCT FROM i.{c}" for c in key)
-            if _count(db, batch.table):
-                db.execute(f"DELETE FROM {batch.table} t USING incoming i WHERE {same}")
-            inserted = db.execute(f"INSERT INTO {batch.table} BY NAME SELECT * FROM incoming")
-            came = _number(inserted)
-        else:
-            came = _count(db, "incoming")
-            _add_missing_repeats(db, batch.table)
-        db.execute(
-            "DELETE FROM quarantine WHERE table_name = ? AND source = ?",
-            [batch.table, batch.source],
-        )
-        db.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused")
-    return came
-
-
-@contextmanager
-def _offered(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> Iterator[None]:
-    """Let SQL see a batch: its good rows as `incoming`, lines for the quarantine as `refused`."""
-    if isinstance(batch, BatchInParts):
-        good, refused = (f"waiting.{batch.name}_{what}" for what in ("good", "refused"))
-        db.execute(
-            f"CREATE TEMP VIEW incoming AS SELECT * EXCLUDE ({ROW_IN_SOURCE}, {DOUBT}, {ALIKE}) "
-            f"FROM {good} ANTI JOIN {refused} ON {ROW_IN_SOURCE} = {refused}.position"
-        )
-        db.execute(f"CREATE TEMP VIEW refused AS FROM waiting.{batch.name}_lines")
-        yield
-        db.execute("DROP VIEW incoming; DROP VIEW refused")
-        return
-    lines = batch.quarantine.reindex(columns=QUARANTINE_COLUMNS)
-    db.register("incoming", _for_storage(batch.rows, batch.table))
-    db.register("refused", lines.astype({"row": "int64", "kept": "bool"}))
-    yield
-    db.unregister("incoming")
-    db.unregister("refused")
-
-
-def _as_history(
-    db: duckdb.DuckDBPyConnection, source: str, snapshot: Snapshot, incoming: pd.DataFrame
-) -> pd.DataFrame:
-    """Undated rows of accounts as history: what differs from what is known is dated.
-
-    What a source brings first, or on the same day, or under another mapping, counts as known
-    always: until then nothing was learned from it, or it was read wrongly.
-    """
-    known = db.execute("SELECT mapping, day FROM baselines WHERE source = ?", [source]).fetchone()
-    if known is None or known[0] != snapshot.mapping or known[1] == snapshot.day:
-        db.execute(
-            "DELETE FROM accounts a USING snapshots s WHERE s.source = ? "
-            "AND a.account_id = s.account_id AND a.observed_at = s.observed_at",
-            [source],
-        )
-        db.execute("DELETE FROM snapshots WHERE source = ?", [source])
-        values = [source, snapshot.mapping, snapshot.day]
-        db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", values)
-        return incoming
-    fresh, changed = _fresh_and_changed(db)
-    undated, account = incoming["observed_at"].isna(), incoming["account_id"]
-    dated = incoming[undated & account.isin(changed)].assign(observed_at=last_moment(snapshot.day))
-    db.register("dated", dated)
-    db.execute(
-        "INSERT OR IGNORE INTO snapshots SELECT ?, account_id, observed_at FROM dated", [source]
-    )
-    db.unregister("dated")
-    return pd.concat([incoming[~undated | account.isin(fresh)], dated])
-
-
-def _fresh_and_changed(db: duckdb.DuckDBPyConnection) -> tuple[set[str], set[str]]:
-    """Accounts of undated incoming rows that are not stored, and those that are and differ.
-
-    An empty cell says nothing, as everywhere among the rows of an account.
-    """
-    names = [c for c in _columns_of(db, "incoming") if c not in ("account_id", "observed_at")]
-    columns = [quoted(name) for name in names]
-    moment = "coalesce(observed_at, TIMESTAMP '0001-01-01')"
-    latest = ", ".join(f"arg_max({c}, {moment}) AS {c}" for c in columns)
-    differs = " OR ".join(
-        f"(i.{c} IS NOT NULL AND i.{c}::VARCHAR IS DISTINCT FROM s.{c}::VARCHAR)" for c in columns
-    )
-    found = db.execute(
-        f"WITH s AS (SELECT account_id, {latest} FROM accounts GROUP BY account_id) "
-        f"SELECT i.account_id, s.account_id IS NULL, {differs or 'false'} "
-        "FROM incoming i LEFT JOIN s USING (account_id) WHERE i.observed_at IS NULL"
-    ).fetchall()
-    fresh = {account for account, is_new, _ in found if is_new}
-    return fresh, {account for account, is_new, other in found if other and not is_new}
-
-
-def _add_missing_repeats(db: duckdb.DuckDBPyConnection, table: TableName) -> None:
-    """Rows without a key: store each as often as the larger of what is stored and what came.
-
-    Rows are the same when their canonical columns are; a column that is new does not make them new.
-    """
-    canonical = ", ".join(f'"{c}"' for c in CONTRACTS[table].columns)
-    columns = ", ".join(quoted(c) for c in _columns_of(db, "incoming"))
-    # Names that no source would give to a column of its own.
-    numbered = f"row_number() OVER (PARTITION BY {canonical}) AS _nth_alike"
-    db.execute(
-        f"INSERT INTO {table} BY NAME SELECT {columns} FROM (SELECT *, {numbered} FROM incoming) "
-        f"LEFT JOIN (SELECT {canonical}, count(*) AS _stored_alike FROM {table} GROUP BY ALL) "
-        f"USING ({canonical}) WHERE _nth_alike > coalesce(_stored_alike, 0)"
-    )
-
-
-def _widen(db: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Give the table the columns that are new, and text where a column changed its type.
-
-    DuckDB's names know no case; of two spellings the newest is kept.
-    """
-    stored = {column.lower(): (column, t) for column, t in _columns_of(db, table).items()}
-    for column, sql_type in _columns_of(db, "incoming").items():
-        name, stored_type = stored.get(column.lower(), (None, sql_type))
-        if name is None:
-            db.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {sql_type}")
-        elif name != column:
-            db.execute(f"ALTER TABLE {table} RENAME COLUMN {quoted(name)} TO {quoted(column)}")
-        if stored_type not in (sql_type, "VARCHAR"):
-            db.execute(f"ALTER TABLE {table} ALTER {quoted(column)} TYPE VARCHAR")
-
-
-def _columns_of(db: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    described = db.execute(f"DESCRIBE {table}").fetchall()
-    return {column: sql_type for column, sql_type, *_ in described}
-
-
-def quoted(column: str) -> str:
-    """A column's name as SQL takes any."""
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
-    return _number(db.execute(f"SELECT count(*) FROM {table}"))
-
-
-def _number(answer: duckdb.DuckDBPyConnection) -> int:
-    found = answer.fetchone()
-    return int(found[0]) if found else 0
-
-
-def _for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
-    """Canonical columns as they are typed; anything else that is not a plain type becomes text."""
-    # Canonical ones first: of two names that differ in case only, DuckDB renames the later one.
-    canonical = CONTRACTS[table].columns
-    plain = rows[canonical + [c for c in rows.columns if c not in canonical]].copy()
-    for column in plain.columns:
-        plain[column] = storable(plain[column])
-    for column in CONTRACTS[table].texts:
-        plain[column] = plain[column].astype("str")
-    return plain
-
-
-def storable(values: pd.Series) -> pd.Series:
-    """The values, as text where they are of no plain type."""
-    return read_text(values.map(_as_plain, "ignore")) if values.dtype == object else values
-
-
-def _as_plain(value: Any) -> Any:
-    return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
 def _sealed(db: duckdb.DuckDBPyConnection) -> list[Sealed]:
@@ -678,19 +446,3 @@ def _lists(db: duckdb.DuckDBPyConnection, lineage: str) -> pd.DataFrame:
         [lineage],
     ).df()
     return found.astype({"as_of": "datetime64[us]", "account_id": "str"})
-
-
-def _tables(db: duckdb.DuckDBPyConnection) -> Tables:
-    frames = {name: _stored(db, name) for name in TABLES}
-    return Tables(frames["accounts"], frames["deals"], frames["revenue"], frames["signals"])
-
-
-def _stored(db: duckdb.DuckDBPyConnection, table: TableName) -> pd.DataFrame:
-    if table == "revenue":
-        db.execute(
-            "CREATE TEMP TYPE billed AS ENUM (SELECT DISTINCT account_id FROM revenue "
-            "WHERE account_id IS NOT NULL ORDER BY account_id)"
-        )
-        return db.execute("SELECT * REPLACE (account_id::billed AS account_id) FROM revenue").df()
-    found = db.execute(f"FROM {table}").df()
-    return found.astype(dict.fromkeys(CONTRACTS[table].texts, "str"))

@@ -16,8 +16,9 @@ from icploop.domain.identity import (
     one_account_of,
 )
 from icploop.domain.tables import read_number, read_text
+from icploop.io.merging import AnyBatch, Batch
 from icploop.io.sources import GivenTable, RawTable, TableInParts
-from icploop.io.warehouse import Batch, BatchInParts, Warehouse
+from icploop.io.warehouse import Warehouse
 from icploop.settings import Identity, Settings
 
 # What billing called the account, kept beside each row that came under another id.
@@ -27,14 +28,17 @@ BILLED_AS = "billed_as"
 def matches_of(
     raw: Sequence[tuple[str, GivenTable]],
     warehouse: Warehouse,
-    accounts: Sequence[Batch | BatchInParts],
+    accounts: Sequence[AnyBatch],
     settings: Settings,
 ) -> Matches:
     """Who the customers of all billing tables are, among stored and arriving accounts."""
     tables = [table for _, table in raw if table.table == "revenue"]
     billed = billing_by_customer(part for table in tables for part in _billing(table))
-    arriving = [b.rows for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
-    known = pd.concat([warehouse.account_names(), *arriving], ignore_index=True)
+    arriving = [b for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
+    # What a source had before, and gives no more, is nobody's account any more.
+    whole = [b.source for b in arriving if b.mode != "increment"]
+    stored = warehouse.account_names(but_of=whole)
+    known = pd.concat([stored, *(b.rows for b in arriving)], ignore_index=True)
     return match(billed, known, settings.identity)
 
 
@@ -60,7 +64,7 @@ def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
 
 def who_is_who(
     found: Matches,
-    batches: Sequence[Batch | BatchInParts],
+    batches: Sequence[AnyBatch],
     warehouse: Warehouse,
     identity: Identity,
 ) -> dict[str, Any]:

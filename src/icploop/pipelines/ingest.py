@@ -4,59 +4,77 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from icploop.domain.calendar import end_of
+from icploop.domain.findings import Finding, of_code
 from icploop.domain.history import HistoryReach, reach
-from icploop.domain.identity import Matches
+from icploop.domain.identity import Matches, companies_seen_by
 from icploop.domain.tables import (
     CONTRACTS,
     FAULT_COLUMNS,
     CheckedTable,
+    Tables,
     check_cells,
     check_table,
     is_one_of,
+    read_moment,
+    read_text,
     unknown_accounts,
 )
+from icploop.domain.understood import Sums, finding, understood, unmatched_money
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
+from icploop.io.merging import QUARANTINE_COLUMNS, AnyBatch, Batch, Changes, Left, storable
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
 from icploop.io.sources.files import of_folder
 from icploop.io.staging import Judged, PartSizes, Staging
-from icploop.io.warehouse import (
-    QUARANTINE_COLUMNS,
-    Batch,
-    BatchInParts,
-    Snapshot,
-    Warehouse,
-    storable,
-)
+from icploop.io.warehouse import Warehouse
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
-from icploop.settings import Settings, TableName, digest
+from icploop.settings import Mode, Settings, Source, TableName, mode_of, reading_digest
+
+# Fewer than so many rows that leave are never too many: a small company changes by shares.
+_FEW: dict[TableName, int] = {"accounts": 10, "deals": 10, "revenue": 50, "signals": 50}
+# More of the deals than this are younger than the day on which they are said to be exported.
+_YOUNGER = 0.01
+_NOUNS: dict[TableName, tuple[str, str]] = {
+    "accounts": ("account", "accounts"),
+    "deals": ("deal", "deals"),
+    "revenue": ("revenue row", "revenue rows"),
+    "signals": ("signal", "signals"),
+}
+FOLDER = "folder"
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did: by table the rows read, stored and quarantined, and by rule how many.
+    """What an ingest did and understood.
 
-    `history` says since when the warehouse knows what accounts looked like. `personal` says of each
-    column that looks like a person's, and was not stored, why. `identity` is the match of billing
-    with the accounts, where there was billing. `forgotten` counts the snapshots of accounts that
-    another mapping made void.
+    By table: rows `read`, good (`rows`), `quarantined`, `repeated` (said twice in every cell),
+    `new`, `changed`, `left` (no longer given) and `stored`. By rule: bad rows and emptied cells.
+    `stages` counts deals by an outcome that is not mapped. `sums` can be held against a dashboard,
+    `findings` is what looks wrong. `history` says since when the warehouse knows what accounts
+    looked like. `personal` says of each column that looks like a person's, and was not stored, why.
+    `identity` is the match of billing with the accounts, where there was billing. `forgotten`
+    counts the snapshots of accounts that another mapping made void.
     """
 
     tables: dict[str, dict[str, int]]
     rules: dict[str, int]
     emptied: dict[str, int]
     history: HistoryReach
+    sums: Sums
+    findings: tuple[Finding, ...] = ()
+    stages: dict[str, int] = field(default_factory=dict)
     personal: tuple[str, ...] = ()
     identity: dict[str, Any] | None = None
     forgotten: int = 0
@@ -68,9 +86,12 @@ class IngestReport:
             "tables": self.tables,
             "quarantine": self.rules,
             "emptied_cells": self.emptied,
+            "unmapped_stages": self.stages,
             "refused_columns": list(self.personal),
             "identity": self.identity,
             "history": asdict(self.history) | {"since": since, "forgotten": self.forgotten},
+            "sums": self.sums.as_dict(),
+            "findings": [found.as_dict() for found in self.findings],
         }
 
 
@@ -78,24 +99,30 @@ class IngestReport:
 class Faults:
     """What was found in a table: bad rows, broken rules of bad rows and of emptied cells, by rule.
 
-    `examples` has a value and its row of each rule that a bad row broke.
+    `examples` has a value and its row of each rule that a bad row broke, `stages` how often each
+    outcome came that is none, `keys` those of the bad rows.
     """
 
     bad: int
     refused: Counter[str]
     emptied: Counter[str]
     examples: dict[str, tuple[str, int]]
+    stages: Counter[str]
+    keys: pd.DataFrame
 
     @classmethod
-    def of(cls, checked: CheckedTable, unreadable: pd.DataFrame) -> Faults:
+    def of(cls, raw: pd.DataFrame, checked: CheckedTable, unreadable: pd.DataFrame) -> Faults:
         """The faults of rows that were checked together, and of lines that are no rows."""
         first = checked.faults.drop_duplicates("rule")
         examples = zip(first["value"], first["row"], strict=True)
+        stages = checked.faults.loc[checked.faults["column"] == "outcome", "value"].dropna()
         return cls(
             checked.bad_rows + len(unreadable),
             Counter(checked.faults["rule"]) + Counter(unreadable["rule"]),
             Counter(checked.emptied["rule"]),
             dict(zip(first["rule"], examples, strict=True)),
+            Counter(stages),
+            _keys_of(raw.loc[checked.faults["row"].unique()]),
         )
 
     def __add__(self, other: Faults) -> Faults:
@@ -108,7 +135,17 @@ class Faults:
             self.refused + other.refused,
             self.emptied + other.emptied,
             examples,
+            self.stages + other.stages,
+            pd.concat([self.keys, other.keys], ignore_index=True),
         )
+
+
+def _keys_of(bad: pd.DataFrame) -> pd.DataFrame:
+    """By what bad rows can be told, as far as that can be read."""
+    keys = {c: read_text(bad[c]) for c in ("account_id", "deal_id") if c in bad}
+    if "month" in bad:
+        keys["month"] = read_moment(bad["month"])
+    return pd.DataFrame(keys)
 
 
 def ingest(
@@ -116,46 +153,65 @@ def ingest(
     folder: Path | None = None,
     as_of: date | None = None,
     sizes: PartSizes | None = None,
+    *,
+    mode: Mode | None = None,
+    shrink_is_meant: bool = False,
 ) -> IngestReport:
     """Bring the warehouse to what the sources say (or a folder of canonical files).
 
-    `as_of` is the day on which accounts without `observed_at` are what they are: what differs from
-    an earlier day is kept as their history. Without a day they are overwritten.
+    A source is a state: what a whole export no longer has is gone as of `as_of`, and still seen as
+    of an earlier day; accounts without `observed_at` that differ get a history. Without a day
+    everything is overwritten. `mode` says how much of the tables a folder is (whole by default).
 
     All or nothing, and idempotent: killed anywhere and repeated, it gives the same tables. Revenue
     and signals of large files are read in parts (`sizes`), with the same result. Raises DataError,
-    with nothing changed, for an unreadable file, a missing required column, or more than
-    `ingest.max_bad_share` of a table in quarantine; RefusedError while another ingest of large
-    files runs. What was read page by page from a server stays in the landing even then: the next
-    run goes on there.
+    with nothing changed, for an unreadable file, a missing required column, more than
+    `ingest.max_bad_share` of a table in quarantine, an export that shrank by more than
+    `ingest.max_shrink` unless `shrink_is_meant`, and a finding that `ingest.refuse_on` names;
+    RefusedError while another ingest of large files runs. What was read page by page from a server
+    stays in the landing even then: the next run goes on there.
     """
+    if mode and folder is None:
+        raise UsageError("--mode is for --from; for sources say it in conf/sources/*.yaml: `mode`")
     with Staging(home, sizes) as staging:
-        return _ingest(home, folder, as_of, staging)
+        return _ingest(home, folder, as_of, staging, mode, shrink_is_meant=shrink_is_meant)
 
 
-def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Staging) -> IngestReport:
+def _ingest(
+    home: Home,
+    folder: Path | None,
+    as_of: date | None,
+    staging: Staging,
+    mode: Mode | None,
+    *,
+    shrink_is_meant: bool,
+) -> IngestReport:
     settings = home.settings()
     warehouse = Warehouse(home.warehouse_file)
-    raw: list[tuple[str, GivenTable]] = []
-    mappings = {"folder": ""}
     if folder is not None:
-        landing = Landing(warehouse, "folder")
-        tables = pull(of_folder(folder), home.root, str(folder), landing, staging)
-        raw += [("folder", table) for table in tables]
+        sources: dict[str, Source] = {
+            FOLDER: of_folder(folder).model_copy(update={"mode": mode or "full"})
+        }
     else:
-        for name, source in home.sources().items():
-            place = f"conf/sources/{name}.yaml"
-            mappings[name] = digest(source.model_dump(mode="json"))
-            tables = pull(source, home.root, place, Landing(warehouse, name), staging)
-            raw += [(name, table) for table in tables]
+        sources = home.sources()
+    raw: list[tuple[str, GivenTable]] = []
+    for name, source in sources.items():
+        place = f"conf/sources/{name}.yaml" if folder is None else str(folder)
+        tables = pull(source, home.root, place, Landing(warehouse, name), staging)
+        raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
     raw, personal = company_data_only(raw, settings)
-    known = set(warehouse.account_ids())
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
-    batches: list[Batch | BatchInParts] = []
-    found: list[tuple[TableName, Faults]] = []
+    whole = [
+        n
+        for n, t in raw
+        if t.table == "accounts" and mode_of(sources[n], "accounts") != "increment"
+    ]
+    known = set(warehouse.account_names(but_of=whole)["account_id"])
+    batches: list[AnyBatch] = []
+    found: list[Found] = []
     matches: Matches | None = None
     for name, given in raw:
         table = given
@@ -163,34 +219,233 @@ def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Stagin
             matches = matches or matches_of(raw, warehouse, batches, settings)
             table = under_its_accounts(table, matches)
         check = _Check(settings, f"{name} ({table.origin})", known)
-        origin = f"{name}:{table.origin}"
-        batch: Batch | BatchInParts
+        batch: AnyBatch
         if isinstance(table, RawTable):
-            batch, faults = _at_once(check, table, origin)
+            batch, faults = _at_once(check, table, name)
         else:
-            batch, faults = _in_parts(check, table, origin, staging)
-        _stop_if_too_bad(check.place, table, faults, settings.ingest.max_bad_share)
+            batch, faults = _in_parts(check, table, name, staging)
+        found.append(Found(check.place, table, faults))
         if table.table == "accounts" and isinstance(batch, Batch):
+            _stop_if_too_bad(found[-1], settings.ingest.max_bad_share)
             known |= set(batch.rows["account_id"])
-            if as_of:
-                batch = replace(batch, snapshot=Snapshot(as_of, mappings[name]))
-        batches.append(batch)
-        found.append((table.table, faults))
+        batches.append(
+            replace(
+                batch,
+                origin=table.origin,
+                mode=mode_of(sources[name], table.table),
+                mapping=_reading(sources[name], table.table, folder),
+                refused=faults.keys,
+            )
+        )
     staging.close()
-    forgotten = sum(
-        warehouse.forgotten_by(batch.source, batch.snapshot.mapping)
-        for batch in batches
-        if isinstance(batch, Batch) and batch.snapshot
+    judge = _Judge(settings, as_of, matches, found, shrink_is_meant)
+    changes = warehouse.store(
+        batches,
+        as_of,
+        is_of_the_day=as_of is not None and _is_of(as_of, batches),
+        retired=_retired(warehouse, batches) if folder is None else (),
+        agree=judge,
     )
-    stored = warehouse.store(batches)
-    return _report(
-        found,
-        stored,
+    return IngestReport(
+        _by_table(found, changes),
+        judge.rules("refused"),
+        judge.rules("emptied"),
         reach(*warehouse.observations()),
-        personal=tuple(personal),
-        forgotten=forgotten,
-        identity=who_is_who(matches, batches, warehouse, settings.identity) if matches else None,
+        judge.sums,
+        tuple(judge.findings),
+        dict(judge.stages.most_common()),
+        tuple(personal),
+        who_is_who(matches, batches, warehouse, settings.identity) if matches else None,
+        changes.forgotten,
     )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of one table of a source: what was there, and its faults."""
+
+    place: str
+    given: GivenTable
+    faults: Faults
+
+    @property
+    def table(self) -> TableName:
+        """Which one."""
+        return self.given.table
+
+    @property
+    def read(self) -> int:
+        """How many rows and lines there were."""
+        return len(self.given) + len(self.given.unreadable)
+
+
+def _reading(source: Source, table: TableName, folder: Path | None) -> str:
+    # A folder that is given by hand is always read alike, wherever it lies.
+    return reading_digest(source, table) if folder is None else ""
+
+
+def _retired(warehouse: Warehouse, batches: Sequence[AnyBatch]) -> list[tuple[str, TableName]]:
+    """Tables that the settings named once and name no more; an increment's rows stay."""
+    given = {(batch.source, batch.table) for batch in batches}
+    return [
+        key
+        for key, mode in warehouse.sources().items()
+        if key not in given and key[0] != FOLDER and mode != "increment"
+    ]
+
+
+def _is_of(day: date, batches: Sequence[AnyBatch]) -> bool:
+    """Whether exports can have been made on a day: nearly nothing in them is younger."""
+    limit = end_of(day)
+    younger = total = 0
+    for batch in batches:
+        column = {"deals": "created_at", "accounts": "observed_at", "signals": "at"}
+        if isinstance(batch, Batch) and batch.table in column:
+            moments = batch.rows[column[batch.table]].dropna()
+            younger += int((moments >= limit).sum())
+            total += len(moments)
+    return younger <= _YOUNGER * total
+
+
+class _Judge:
+    """Looks at what would be stored before it is: the sums, what looks wrong, and what refuses."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        day: date | None,
+        matches: Matches | None,
+        found: Sequence[Found],
+        shrink_is_meant: bool,
+    ) -> None:
+        self.settings, self.day, self.matches, self.found = settings, day, matches, found
+        self.shrink_is_meant = shrink_is_meant
+        self.sums = Sums(None, None, "", None, None, None, None)
+        self.findings: list[Finding] = []
+        self.stages: Counter[str] = sum((one.faults.stages for one in found), Counter())
+
+    def rules(self, kind: Literal["refused", "emptied"]) -> dict[str, int]:
+        """How often each rule was broken, by table."""
+        total: Counter[str] = Counter()
+        for one in self.found:
+            times: Counter[str] = getattr(one.faults, kind)
+            total.update({f"{one.table}: {rule}": count for rule, count in times.items()})
+        return dict(total.most_common())
+
+    def __call__(self, changes: Changes, tables: Callable[[], Tables]) -> None:
+        """Raise DataError for what must not be stored."""
+        self.findings = [*self._of_changes(changes), *self._of_rows()]
+        stored = tables()
+        day = self.day or _last_day(stored)
+        if day is not None:
+            seen = companies_seen_by(stored, day, self.settings.identity)
+            known = understood(seen, day, self.settings.freshness)
+            self.sums = known.sums
+            self.findings += known.findings
+        refusing = of_code(self.findings, self.settings.ingest.refuse_on)
+        if refusing:
+            told = "; ".join(f"{found.code}: {found.message}" for found in refusing)
+            raise DataError(f"{told} Nothing was changed, because ingest.refuse_on names it")
+
+    def _of_changes(self, changes: Changes) -> Iterator[Finding]:
+        if told := _who_left(changes):
+            yield finding("rows_left", told, "note")
+        # Rows of accounts that are missing would be called bad before it is said why.
+        yield from self._shrunk(left for left in changes.left if left.table == "accounts")
+        for one in self.found:
+            _stop_if_too_bad(one, self.settings.ingest.max_bad_share)
+        yield from self._shrunk(left for left in changes.left if left.table != "accounts")
+        for left in changes.left:
+            if left.earlier and left.earlier == left.gone:
+                yield finding(
+                    "export_begins_later",
+                    f"All {_counted(left.table, left.gone)} that left `{left.source}` are older "
+                    "than the first row of its export now. If it reaches back only so far, say "
+                    "`mode: window` in its settings: what was before stays then.",
+                )
+        refused = [left for left in changes.left if left.refused]
+        if refused:
+            told = ", ".join(_counted(left.table, left.refused) for left in refused)
+            yield finding(
+                "stored_then_refused",
+                f"{told}: refused today, so that what was stored of them no longer counts; see "
+                "`icp quarantine`.",
+            )
+
+    def _shrunk(self, what_left: Iterable[Left]) -> Iterator[Finding]:
+        limit = self.settings.ingest.max_shrink
+        for left in what_left:
+            share = left.gone / left.stored
+            if share <= limit:
+                continue
+            message = (
+                f"{_counted(left.table, left.gone)} of {left.stored:,} ({share:.0%}, more than "
+                f"ingest.max_shrink {limit:.0%}) are no longer in the export of "
+                f"`{left.source or 'an earlier release'}`"
+            )
+            if left.gone > _FEW[left.table] and not self.shrink_is_meant:
+                raise DataError(
+                    f"{message}. Nothing was changed. If the export is cut off, export it again; "
+                    "if it has only what is new, say `mode: increment` in its settings (docs/"
+                    "your-data.md); if it is meant, say --shrink-is-meant"
+                )
+            yield finding("export_shrank", f"{message}.")
+
+    def _of_rows(self) -> Iterator[Finding]:
+        if self.stages:
+            told = ", ".join(f"{stage} ({count})" for stage, count in self.stages.most_common())
+            yield finding(
+                "unmapped_stages",
+                f"{sum(self.stages.values())} deals are in stages that are not mapped: {told}. Map "
+                "each to won, lost or open under `values: {outcome: ...}` of the source.",
+            )
+        if self.matches is not None:
+            of_billing = self.matches.as_dict()
+            yield from unmatched_money(of_billing["money_matched"], of_billing["money_unmatched"])
+
+
+def _who_left(changes: Changes) -> str:
+    """`2 accounts, 1 deal left the source files. ...`, and whose account they had."""
+    by_source: dict[str, list[str]] = {}
+    for left in changes.left:
+        name = left.source or "of an earlier release"
+        by_source.setdefault(name, []).append(_counted(left.table, left.gone))
+    told = [f"{', '.join(what)} left the source {name}." for name, what in by_source.items()]
+    if changes.orphans:
+        what = ", ".join(_counted(table, gone) for table, gone in changes.orphans.items())
+        told.append(f"{what} went with their accounts.")
+    return " ".join(told)
+
+
+def _counted(table: TableName, count: int) -> str:
+    one, many = _NOUNS[table]
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _last_day(stored: Tables) -> date | None:
+    """The end of the newest month that is billed, or the day of the newest deal."""
+    moments = [stored.revenue["month"].max(), stored.deals["created_at"].max()]
+    known = [moment + pd.offsets.MonthEnd(0) for moment in moments if not pd.isna(moment)]
+    return max(known).date() if known else None
+
+
+def _by_table(found: Sequence[Found], changes: Changes) -> dict[str, dict[str, int]]:
+    tables: dict[str, dict[str, int]] = {}
+    for name, change in changes.tables.items():
+        of_table = [one for one in found if one.table == name]
+        read, bad = sum(one.read for one in of_table), sum(one.faults.bad for one in of_table)
+        tables[name] = {
+            "read": read,
+            "rows": change.rows,
+            "quarantined": bad,
+            "repeated": read - bad - change.rows,
+            "new": change.came,
+            "changed": change.changed,
+            "left": sum(left.gone for left in changes.left if left.table == name)
+            + changes.orphans.get(name, 0),
+            "stored": change.stored,
+        }
+    return tables
 
 
 @dataclass(frozen=True)
@@ -235,17 +490,17 @@ class _Check:
         return Judged(column, own, pd.DataFrame({"value": values, "doubt": bad}))
 
 
-def _at_once(check: _Check, table: RawTable, source: str) -> tuple[Batch, Faults]:
+def _at_once(check: _Check, table: RawTable, source: str) -> tuple[AnyBatch, Faults]:
     checked = check.table(table.table, table.rows, table.dates)
     lines = _quarantine_lines(table.rows, checked, table.unreadable)
-    lines = lines.assign(table_name=table.table, source=source)
+    lines = lines.assign(table_name=table.table, source=f"{source}:{table.origin}")
     batch = Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
-    return batch, Faults.of(checked, table.unreadable)
+    return batch, Faults.of(table.rows, checked, table.unreadable)
 
 
 def _in_parts(
     check: _Check, table: TableInParts, source: str, staging: Staging
-) -> tuple[BatchInParts, Faults]:
+) -> tuple[AnyBatch, Faults]:
     """As `_at_once`: every distinct cell, then the rows with bad ones, and those that are alike."""
     given = table.change(pd.DataFrame(columns=list(table.coded.kept.columns), dtype="str"))
     check.table(table.table, given, table.dates)
@@ -254,21 +509,21 @@ def _in_parts(
     judged = [check.column(table, column) for column in columns]
     sifted = staging.sift(table.table, source, table.coded, judged)
     nothing = CheckedTable(*(pd.DataFrame(columns=FAULT_COLUMNS),) * 3)
-    faults = Faults.of(nothing, table.unreadable)
+    faults = Faults.of(given, nothing, table.unreadable)
     lines = _quarantine_lines(given, nothing, table.unreadable)
-    sifted.refuse(np.array([]), lines.assign(table_name=table.table, source=source))
+    place = {"table_name": table.table, "source": f"{source}:{table.origin}"}
+    sifted.refuse(np.array([]), lines.assign(**place))
     for positions in sifted.suspects():
         raw = table.at(positions)
         checked = check.table(table.table, raw, table.dates)
         lines = _quarantine_lines(raw, checked, table.unreadable[:0])
-        lines = lines.assign(table_name=table.table, source=source)
-        sifted.refuse(positions[~raw.index.isin(checked.rows.index)], lines)
-        faults += Faults.of(checked, table.unreadable[:0])
+        sifted.refuse(positions[~raw.index.isin(checked.rows.index)], lines.assign(**place))
+        faults += Faults.of(raw, checked, table.unreadable[:0])
     return staging.batch(sifted), faults
 
 
-def _stop_if_too_bad(place: str, table: GivenTable, faults: Faults, max_bad_share: float) -> None:
-    total = len(table) + len(table.unreadable)
+def _stop_if_too_bad(found: Found, max_bad_share: float) -> None:
+    faults, total = found.faults, found.read
     if not total or faults.bad / total <= max_bad_share:
         return
     [(worst, times)] = faults.refused.most_common(1)
@@ -277,7 +532,7 @@ def _stop_if_too_bad(place: str, table: GivenTable, faults: Faults, max_bad_shar
         value, row = faults.examples[worst]
         example = f", such as {value!r} in row {row}"
     raise DataError(
-        f"{place}: {faults.bad} of {total} rows of `{table.table}` are bad "
+        f"{found.place}: {faults.bad} of {total} rows of `{found.table}` are bad "
         f"({faults.bad / total:.0%}, more than ingest.max_bad_share {max_bad_share:.0%}); most "
         f"break the rule “{worst}” ({times} rows{example}). Nothing was changed. "
         "Mend the export or its mapping, or raise the share in conf/icp.yaml"
@@ -308,30 +563,4 @@ def _given(columns: pd.Index, cells: np.ndarray, given: np.ndarray) -> Iterator[
         (column, cell)
         for column, cell, is_given in zip(columns, cells, given, strict=True)
         if is_given
-    )
-
-
-def _report(
-    found: Sequence[tuple[TableName, Faults]],
-    stored: dict[str, dict[str, int]],
-    history: HistoryReach,
-    personal: tuple[str, ...],
-    forgotten: int,
-    identity: dict[str, Any] | None,
-) -> IngestReport:
-    refused: Counter[str] = Counter()
-    emptied: Counter[str] = Counter()
-    for name, faults in found:
-        counts = stored[name]
-        counts["quarantined"] = counts.get("quarantined", 0) + faults.bad
-        refused.update({f"{name}: {rule}": times for rule, times in faults.refused.items()})
-        emptied.update({f"{name}: {rule}": times for rule, times in faults.emptied.items()})
-    return IngestReport(
-        stored,
-        dict(refused.most_common()),
-        dict(emptied.most_common()),
-        history,
-        personal,
-        identity,
-        forgotten,
     )

@@ -14,6 +14,7 @@ from icploop.settings.base import (
     CrmField,
     Dimension,
     Kind,
+    Mode,
     Objective,
     TableName,
     digest,
@@ -57,7 +58,9 @@ from icploop.settings.sources import (
     SqlSource,
     StripeSource,
     TableSource,
+    mode_of,
     parse_source,
+    reading_digest,
 )
 
 __all__ = [
@@ -87,6 +90,7 @@ __all__ = [
     "Kind",
     "Learning",
     "MappedTable",
+    "Mode",
     "Notify",
     "Objective",
     "Outcome",
@@ -107,7 +111,9 @@ __all__ = [
     "Value",
     "digest",
     "lineage_of",
+    "mode_of",
     "parse_crm",
     "parse_settings",
     "parse_source",
+    "reading_digest",
 ]

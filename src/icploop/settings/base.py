@@ -14,6 +14,8 @@ Dimension = Literal[
 ]
 Objective = Literal["nrr", "grr", "retention", "value"]
 TableName = Literal["accounts", "deals", "revenue", "signals"]
+# How much of a table an export is: all of it, all since its first row, or what is new.
+Mode = Literal["full", "window", "increment"]
 CrmField = Literal["score", "tier", "reasons_for", "reasons_against", "version", "scored_at"]
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 TABLES: tuple[TableName, ...] = get_args(TableName)

@@ -163,11 +163,36 @@ class Owners(Frozen):
     approvers: tuple[str, ...] = ()
 
 
+# What ingest may find, by code: docs/your-data.md says what each means.
+IngestFinding = Literal[
+    "crowded_parent",
+    "export_begins_later",
+    "export_shrank",
+    "incomplete_month",
+    "left_behind",
+    "month_jump",
+    "one_customer",
+    "rows_left",
+    "stale_data",
+    "stored_then_refused",
+    "unlike_acv",
+    "unmapped_stages",
+    "unmatched_money",
+]
+
+
 class Ingest(Frozen):
-    """When ingest stops, and what counts as absurd. Money is in the company's currency."""
+    """When ingest stops, and what counts as absurd. Money is in the company's currency.
+
+    A table of which more than `max_bad_share` is bad stops it, and so does an export from which
+    more than `max_shrink` of what was stored has left, unless that is said to be meant.
+    `refuse_on` names findings (by their codes) that stop it too, with nothing changed.
+    """
 
     max_bad_share: float = Field(default=0.2, ge=0, le=1)
     max_money: float = Field(default=1e9, gt=0)
+    max_shrink: float = Field(default=0.3, ge=0, le=1)
+    refuse_on: tuple[IngestFinding, ...] = ()
 
 
 class Privacy(Frozen):

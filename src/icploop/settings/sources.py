@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from icploop.errors import UsageError
 from icploop.settings.addresses import Address, Folder
-from icploop.settings.base import Frozen, TableName
+from icploop.settings.base import Frozen, Mode, TableName, digest
 from icploop.settings.parsing import did_you_mean, mapping, validated
 
 
@@ -27,10 +27,14 @@ class MappedTable(Frozen):
 
 
 class TableSource(MappedTable):
-    """How one canonical table is read: a file with renamed columns, or one SQL query."""
+    """How one canonical table is read: a file with renamed columns, or one SQL query.
+
+    `mode` says how much of the table an export is, where it is not as with the source's others.
+    """
 
     file: str | None = None
     query: str | None = None
+    mode: Mode | None = None
 
     @model_validator(mode="after")
     def _file_or_query(self) -> TableSource:
@@ -43,10 +47,13 @@ class FilesSource(Frozen):
     """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table.
 
     `folder` is a path, or the address of a folder in an object store, such as `s3://bucket/exports`.
+    By `mode` an export is the whole table (`full`: what is no longer in it is gone), the table
+    since its first row (`window`), or what is new (`increment`).
     """
 
     kind: Literal["files"]
     folder: Folder
+    mode: Mode = "full"
     tables: dict[TableName, TableSource]
 
     @property
@@ -56,10 +63,14 @@ class FilesSource(Frozen):
 
 
 class SqlSource(Frozen):
-    """A SQL database; `url_env` names the environment variable that holds its SQLAlchemy URL."""
+    """A SQL database; `url_env` names the environment variable that holds its SQLAlchemy URL.
+
+    `mode` says how much of a table the result of a query is, as for files.
+    """
 
     kind: Literal["sql"]
     url_env: str
+    mode: Mode = "full"
     tables: dict[TableName, TableSource]
 
     @model_validator(mode="after")
@@ -149,6 +160,31 @@ SOURCE_KINDS: dict[str, type[Source]] = {
     "salesforce": SalesforceSource,
     "stripe": StripeSource,
 }
+
+
+def mode_of(source: Source, table: TableName) -> Mode:
+    """How much of a table is what a source gives.
+
+    All that a server has waits in the landing, so its tables are whole; but what a CRM remembers of
+    an account's past reaches back only so far.
+    """
+    if isinstance(source, FilesSource | SqlSource):
+        return source.tables[table].mode or source.mode
+    return "window" if table == "accounts" else "full"
+
+
+def reading_digest(source: Source, table: TableName) -> str:
+    """A hash of how a table of a source is read: by another one nothing stored can be compared.
+
+    Settings that are not stated are left out, so that a new one changes no hash.
+    """
+    stated = source.model_dump(mode="json", exclude_defaults=True, exclude={"tables", "mode"})
+    if isinstance(source, StripeSource):
+        return digest(stated)
+    own = source.tables[table].model_dump(  # type: ignore[index]
+        mode="json", exclude_defaults=True, exclude={"mode"}
+    )
+    return digest([stated, own])
 
 
 def parse_source(text: str, place: str) -> Source:

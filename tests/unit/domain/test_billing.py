@@ -111,13 +111,6 @@ def test_where_all_is_prepaid_no_bill_can_be_missing() -> None:
     )
 
 
-def test_no_month_is_complete_that_had_not_ended_when_revenue_was_read() -> None:
-    given = of_revenue(many("a", 5, "2024-01", 24), read_on=date(2024, 7, 30))
-    assert last_month(given, "2024-12-31") == "2024-06"
-    # Of a day before that nothing is known of when it was read.
-    assert last_month(given, "2024-05-31") == "2024-05"
-
-
 def test_it_says_why() -> None:
     given = of_revenue(many("a", 5, "2024-01", 13), many("b", 5, "2024-01", 12))
     found = billed(seen_by(given, date(2025, 2, 1)))

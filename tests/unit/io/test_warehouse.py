@@ -15,7 +15,8 @@ import pytest
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import CONTRACTS, check_table
 from icploop.errors import DataError, RefusedError
-from icploop.io.warehouse import LISTING, QUARANTINE_COLUMNS, Batch, Warehouse
+from icploop.io.merging import QUARANTINE_COLUMNS, Batch, TableChange
+from icploop.io.warehouse import LISTING, Warehouse
 from icploop.settings import TABLES, TableName
 from tests.unit.io_fixtures import held
 
@@ -25,7 +26,8 @@ DAY = date(2024, 1, 31)
 def batch(table: TableName, rows: list[dict[str, object]], source: str = "crm") -> Batch:
     """Good rows of a table, typed as ingest types them."""
     frame = check_table(table, pd.DataFrame(rows), max_money=1e9, place=source).rows
-    return Batch(table, source, frame, pd.DataFrame(columns=QUARANTINE_COLUMNS))
+    nothing = pd.DataFrame(columns=QUARANTINE_COLUMNS)
+    return Batch(table, source, frame, nothing, mode="increment")
 
 
 @pytest.fixture
@@ -54,7 +56,9 @@ class TestStoring:
     def test_the_same_batch_twice_gives_the_same_table(self, warehouse: Warehouse):
         rows = batch("accounts", [account(1), account(2, "2024-01-01")])
         first = warehouse.store([rows])
-        assert warehouse.store([rows]) == first == {"accounts": {"rows": 2, "stored": 2}}
+        assert first.tables["accounts"] == TableChange(rows=2, stored=2, came=2, changed=0)
+        again = warehouse.store([rows]).tables["accounts"]
+        assert again == TableChange(rows=2, stored=2, came=0, changed=0)
 
     def test_a_corrected_row_replaces_the_row_with_its_key(self, warehouse: Warehouse):
         month = {"account_id": "a1", "month": "2024-01-01"}
@@ -95,7 +99,7 @@ class TestStoring:
             ]
         )
         stored = warehouse.tables().accounts.set_index("account_id")
-        assert counts == {"accounts": {"rows": 4, "stored": 3}}
+        assert counts.tables["accounts"] == TableChange(rows=4, stored=3, came=3, changed=0)
         assert stored.loc["a1", "name"] == "New"
 
     def test_ids_with_zeros_and_names_with_umlauts_come_back_as_they_went(
@@ -160,8 +164,8 @@ class TestColumns:
         rows = pd.DataFrame({"account_id": ["a1", "a2"], "extra": [value, None]})
         checked = check_table("accounts", rows, max_money=1e9, place="crm").rows
         stored = Batch("accounts", "crm", checked, pd.DataFrame(columns=QUARANTINE_COLUMNS))
-        first = warehouse.store([stored])
-        assert warehouse.store([stored]) == first
+        warehouse.store([stored])
+        assert warehouse.store([stored]).tables["accounts"].changed == 0
         assert warehouse.tables().accounts["extra"].notna().sum() == 1
 
 
@@ -169,21 +173,21 @@ class TestSignals:
     def test_signals_that_repeat_are_all_kept_and_not_added_again(self, warehouse: Warehouse):
         rows = batch("signals", [ticket(), ticket(), ticket(2.0)])
         for _ in range(3):
-            assert warehouse.store([rows])["signals"]["stored"] == 3
+            assert warehouse.store([rows]).tables["signals"].stored == 3
 
     def test_of_a_signal_as_many_are_stored_as_any_batch_had(self, warehouse: Warehouse):
         for repeats, stored in ((2, 2), (1, 2), (3, 3)):
             counts = warehouse.store([batch("signals", [ticket()] * repeats)])
-            assert counts["signals"]["stored"] == stored
+            assert counts.tables["signals"].stored == stored
 
     def test_a_new_column_does_not_make_stored_signals_new(self, warehouse: Warehouse):
         warehouse.store([batch("signals", [ticket(), ticket(2.0)])])
         again = [ticket(agent="x"), ticket(2.0, agent="y"), ticket(3.0, agent="z")]
-        assert warehouse.store([batch("signals", again)])["signals"]["stored"] == 3
+        assert warehouse.store([batch("signals", again)]).tables["signals"].stored == 3
 
     def test_signals_that_differ_in_any_column_are_different(self, warehouse: Warehouse):
         rows = [ticket(note="x"), ticket(note="y"), ticket(note=None)]
-        assert warehouse.store([batch("signals", rows)])["signals"]["stored"] == 3
+        assert warehouse.store([batch("signals", rows)]).tables["signals"].stored == 3
 
 
 class TestAllOrNothing:
@@ -195,7 +199,7 @@ class TestAllOrNothing:
         )
         with pytest.raises(ValueError, match="no number"):
             warehouse.store([batch("accounts", [account(2)]), broken])
-        assert warehouse.account_ids().tolist() == ["a1"]
+        assert warehouse.account_names()["account_id"].tolist() == ["a1"]
         assert warehouse.tables().revenue.empty
 
     def test_the_quarantine_of_a_source_is_replaced_and_that_of_others_stays(
@@ -286,10 +290,10 @@ class TestWhenItCannotBeOpened:
         monkeypatch.setattr("icploop.io.warehouse._PATIENCE_SECONDS", 0.3)
         warehouse.store([batch("accounts", [account()])])
         with held(warehouse.path):
-            for act in (warehouse.tables, warehouse.account_ids, lambda: warehouse.store([])):
+            for act in (warehouse.tables, warehouse.account_names, lambda: warehouse.store([])):
                 with pytest.raises(RefusedError, match="locked by another process; wait"):
                     act()
-        assert warehouse.account_ids().tolist() == ["a1"]
+        assert warehouse.account_names()["account_id"].tolist() == ["a1"]
 
     @pytest.mark.parametrize(("start", "end"), [(100, None), (4096, 12_288), (300_000, 300_100)])
     def test_a_damaged_file_is_refused_as_damaged_and_not_as_locked(
@@ -313,7 +317,7 @@ class TestWhenItCannotBeOpened:
                 warehouse.store([batch("accounts", many)])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert warehouse.account_ids().tolist() == ["a1"]
+        assert warehouse.account_names()["account_id"].tolist() == ["a1"]
 
     def test_a_file_that_is_no_warehouse_is_refused(self, warehouse: Warehouse):
         warehouse.path.parent.mkdir()

@@ -169,7 +169,9 @@ def test_a_row_that_comes_again_in_another_part_is_no_fault(home: Home):
     write_csv(inbox(home), {"revenue": pd.concat([news(), news().head(1)])})
     report = in_parts(home)
     assert report.rules == {}
-    assert report.tables["revenue"] == {"rows": 12, "stored": 22, "quarantined": 0}
+    revenue = report.tables["revenue"]
+    assert (revenue["rows"], revenue["repeated"], revenue["quarantined"]) == (12, 1, 0)
+    assert (revenue["left"], revenue["stored"]) == (10, 12)
 
 
 def test_too_many_bad_rows_in_the_last_part_change_nothing(home: Home):
@@ -247,7 +249,7 @@ def test_killed_between_its_parts_it_has_changed_nothing_and_the_next_run_does_i
         done = subprocess.run([sys.executable, "-c", KILLED, str(home.root)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert leftovers(home) != []
-    assert in_parts(home).tables["revenue"] == {"rows": 12, "stored": 22, "quarantined": 0}
+    assert in_parts(home).tables["revenue"]["stored"] == 12
     assert leftovers(home) == []
 
 

@@ -1,0 +1,239 @@
+"""What was understood of a company's exports, in sums that a person can hold against a dashboard.
+
+And what looks wrong by itself, as findings: nothing here changes a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from icploop.domain.billing import Billed, DataAge, billed
+from icploop.domain.calendar import last_ended_month, month_number, month_start
+from icploop.domain.findings import Finding, Severity
+from icploop.domain.outcomes import number_of
+from icploop.domain.tables import Tables
+from icploop.settings import Freshness
+
+PAGE = "your-data.md"
+
+# Twelve times the first month against ACV: a factor that no ramp or discount explains.
+_UNLIKE = 3.0
+_FEWEST_WINS = 5
+# MRR of a month against the one before, among so many customers at least, in the last two years.
+_JUMP = 0.5
+_FEWEST_CUSTOMERS = 10
+_LOOKED_BACK = 24
+# More children than any company has that sells to one another's parents.
+_CROWD = 100
+_UNMATCHED = 0.05
+_HALF = 0.5
+_YEAR = 12
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Revenue as a dashboard would show it: all customers, whatever deal won them.
+
+    `mrr` and `customers` (who pay) are of the last complete month; `nrr` and `grr` say what who
+    paid a year before pays now (ratios). None where there is no such month.
+    """
+
+    first_month: date | None
+    last_complete_month: date | None
+    why: str
+    mrr: float | None
+    customers: int | None
+    nrr: float | None
+    grr: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values."""
+        months = {
+            name: None if month is None else f"{month:%Y-%m}"
+            for name, month in (
+                ("first_month", self.first_month),
+                ("last_complete_month", self.last_complete_month),
+            )
+        }
+        return asdict(self) | months
+
+
+@dataclass(frozen=True)
+class Understood:
+    """The sums of what a day sees, and what looks wrong in it."""
+
+    sums: Sums
+    findings: tuple[Finding, ...]
+
+
+def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
+    """What is understood of the tables as `day` sees them."""
+    how_far, numbers = billed(seen), month_number(seen.revenue["month"])
+    found = [
+        *_incomplete(how_far, day),
+        *_stale(seen, day, freshness),
+        *_jumps(seen.revenue, numbers, how_far),
+        *_one_customer(seen.revenue, numbers, how_far),
+        *_unlike_acv(seen, numbers),
+        *_crowds(seen.accounts),
+    ]
+    return Understood(_sums(seen.revenue, numbers, how_far), tuple(found))
+
+
+def finding(code: str, message: str, severity: Severity = "warning") -> Finding:
+    """A finding of ingest, which the docs explain under its code."""
+    return Finding(code, severity, message, f"{PAGE}#{code}")
+
+
+def unmatched_money(matched: float, unmatched: float) -> list[Finding]:
+    """Where more than a twentieth of the money that is billed belongs to no account."""
+    total = matched + unmatched
+    if not total or unmatched / total <= _UNMATCHED:
+        return []
+    return [
+        finding(
+            "unmatched_money",
+            f"{unmatched:,.0f} of {total:,.0f} billed ({unmatched / total:.0%}) belong to no "
+            "account: give billing `domain` and `name`, or say who is who under identity.aliases.",
+        )
+    ]
+
+
+def _sums(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) -> Sums:
+    if how_far.last is None:
+        return Sums(None, None, how_far.why, None, None, None, None)
+    now = _paying(revenue, numbers, how_far.last)
+    before = _paying(revenue, numbers, how_far.last - _YEAR)
+    start = float(before.sum())
+    later = now.reindex(before.index).fillna(0.0)
+    return Sums(
+        first_month=month_start(int(numbers.min())),
+        last_complete_month=month_start(how_far.last),
+        why=how_far.why,
+        mrr=float(now.sum()),
+        customers=len(now),
+        nrr=float(later.sum()) / start if start else None,
+        grr=float(np.minimum(later, before).sum()) / start if start else None,
+    )
+
+
+def _paying(revenue: pd.DataFrame, numbers: pd.Series, month: int) -> pd.Series:
+    """The MRR of a month by account, where it is more than nothing."""
+    rows = revenue[(numbers == month).to_numpy() & (revenue["mrr"] > 0).to_numpy()]
+    return pd.Series(rows["mrr"].to_numpy(), index=rows["account_id"].astype("str"))
+
+
+def _incomplete(how_far: Billed, day: date) -> list[Finding]:
+    if how_far.last is None or not how_far.missing or how_far.last >= last_ended_month(day):
+        return []
+    return [
+        finding(
+            "incomplete_month",
+            f"Revenue is complete until {month_start(how_far.last):%Y-%m} only: {how_far.why} "
+            "Nobody's outcome needs a later month before it is complete.",
+        )
+    ]
+
+
+def _stale(seen: Tables, day: date, rule: Freshness) -> list[Finding]:
+    found = DataAge.of(seen, day).finding(rule)
+    return [found] if found else []
+
+
+def _jumps(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) -> list[Finding]:
+    if how_far.last is None:
+        return []
+    first = int(numbers.min())
+    places = (numbers - first).to_numpy().astype("int64")
+    mrr = np.bincount(places, revenue["mrr"].to_numpy())
+    customers = np.bincount(places, (revenue["mrr"] > 0).to_numpy())
+    told = []
+    last = how_far.last - first
+    for month in range(max(last - _LOOKED_BACK + 1, 1), last + 1):
+        before, now = mrr[month - 1], mrr[month]
+        few = min(customers[month - 1], customers[month]) < _FEWEST_CUSTOMERS
+        if few or not before or abs(now / before - 1) <= _JUMP:
+            continue
+        told.append(
+            f"{month_start(first + month):%Y-%m} ({before:,.0f} to {now:,.0f}, customers "
+            f"{customers[month - 1]:.0f} to {customers[month]:.0f})"
+        )
+    if not told:
+        return []
+    return [
+        finding(
+            "month_jump",
+            f"MRR changes by more than half in a month: {', '.join(told)}. Check whether bills are "
+            "missing or counted twice there, or whether invoices for a year stand in one month.",
+        )
+    ]
+
+
+def _one_customer(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) -> list[Finding]:
+    if how_far.last is None:
+        return []
+    paying = _paying(revenue, numbers, how_far.last)
+    if len(paying) < _FEWEST_WINS or paying.max() <= _HALF * paying.sum():
+        return []
+    return [
+        finding(
+            "one_customer",
+            f"{paying.idxmax()!r} pays {paying.max() / paying.sum():.0%} of the MRR of "
+            f"{month_start(how_far.last):%Y-%m}: NRR is that of one customer. Check its unit and "
+            "currency, and whether several customers share its id.",
+        )
+    ]
+
+
+def _unlike_acv(seen: Tables, numbers: pd.Series) -> list[Finding]:
+    """Twelve times the first month that is billed against the ACV of the deal that was won."""
+    won = seen.deals[(seen.deals["outcome"] == "won") & (seen.deals["acv"] > 0)]
+    won = won.sort_values(["created_at", "deal_id"]).drop_duplicates("account_id")
+    rows = (seen.revenue["mrr"] > 0).to_numpy() & seen.revenue["account_id"].isin(
+        won["account_id"]
+    ).to_numpy()
+    paid = pd.DataFrame(
+        {
+            "account_id": seen.revenue["account_id"][rows].astype("str"),
+            "month": numbers[rows],
+            "mrr": seen.revenue["mrr"][rows],
+        }
+    )
+    created = pd.Series(month_number(won["created_at"]).to_numpy(), index=won["account_id"])
+    paid = paid[(paid["month"] >= number_of(paid["account_id"], created)).to_numpy()]
+    first = paid.sort_values("month", kind="stable").drop_duplicates("account_id")
+    mrr = pd.Series(first["mrr"].to_numpy(), index=first["account_id"])
+    ratio = (12 * number_of(won["account_id"], mrr) / won["acv"]).dropna()
+    if len(ratio) < _FEWEST_WINS or 1 / _UNLIKE <= ratio.median() <= _UNLIKE:
+        return []
+    return [
+        finding(
+            "unlike_acv",
+            f"Twelve times the first month billed is {ratio.median():.3g} times the ACV for half "
+            f"of the {len(ratio)} billed wins: either revenue is not MRR (invoices for a year "
+            "belong spread over their months), or acv is not money a year.",
+        )
+    ]
+
+
+def _crowds(accounts: pd.DataFrame) -> list[Finding]:
+    found = []
+    for column in ("parent_id", "domain"):
+        members = accounts.dropna(subset=[column]).groupby(column)["account_id"].nunique()
+        crowds = members[members >= _CROWD].sort_values(ascending=False, kind="stable")
+        found += [f"{column} {name!r} ({count:,})" for name, count in crowds.items()]
+    if not found:
+        return []
+    return [
+        finding(
+            "crowded_parent",
+            f"Hundreds of accounts share one value: {', '.join(found[:5])}. They stand on one side "
+            "of training and holdout, and have one place on the list; if the value means nothing, "
+            "empty it under `values` of the source.",
+        )
+    ]
