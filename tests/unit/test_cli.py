@@ -186,7 +186,7 @@ class TestAnswers:
     def test_while_another_process_holds_the_warehouse_it_is_refused(
         self, own: Home, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("icploop.io.warehouse._PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr("icploop.io.warehouse.file.PATIENCE_SECONDS", 0.3)
         with held(own.warehouse_file):
             answer = icp("ingest", "--json", home=own)
         assert answer.status == answer.json["exit_status"] == 4

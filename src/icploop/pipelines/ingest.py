@@ -29,7 +29,6 @@ from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
 from icploop.io.sources.files import of_folder
-from icploop.io.staging import Judged, PartSizes, Staging
 from icploop.io.warehouse import (
     QUARANTINE_COLUMNS,
     Batch,
@@ -38,6 +37,7 @@ from icploop.io.warehouse import (
     Warehouse,
     storable,
 )
+from icploop.io.warehouse.staging import Judged, PartSizes, Staging
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Settings, TableName, digest

@@ -22,15 +22,16 @@ from icploop.domain.tables import CONTRACTS
 from icploop.errors import UnavailableError
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
-from icploop.io.warehouse import (
+from icploop.io.warehouse.schema import (
     ALIKE,
     DOUBT,
     QUARANTINE_COLUMNS,
     QUARANTINE_TYPES,
     ROW_IN_SOURCE,
-    BatchInParts,
     quoted,
+    row_count,
 )
+from icploop.io.warehouse.tables import BatchInParts
 from icploop.settings import TableName
 
 # Accounts and deals are few beside what is told of them, and are needed as a whole.
@@ -124,7 +125,7 @@ class CodedRows:
             name,
             ("cell",),
             {"cell": self.kept.types[column]} if column in self.kept.types else {},
-            _count(self.kept.db, name),
+            row_count(self.kept.db, name),
             self.kept.part,
         )
         for part in distinct.parts():
@@ -258,7 +259,7 @@ class Staging:
             name,
             tuple(column for column, *_ in described),
             _types_of_the_whole(db, name, {column: t for column, t, *_ in described}),
-            _count(db, name),
+            row_count(db, name),
             self._sizes.rows,
         )
 
@@ -339,7 +340,7 @@ class Sifted:
             f"SELECT {ROW_IN_SOURCE} AS position, {ALIKE} AS alike FROM {good} "
             f"WHERE {DOUBT} OR {ALIKE} IN (FROM again)"
         )
-        pieces = _count(self.db, suspect) // self.part + 1
+        pieces = row_count(self.db, suspect) // self.part + 1
         for piece in range(pieces):
             found = self.db.execute(
                 f"SELECT position FROM {suspect} WHERE alike % ? = ? ORDER BY position",
@@ -378,8 +379,3 @@ def _types_of_the_whole(
             query = f"({cells} NULL LIMIT 1) UNION ALL ({cells} NOT NULL LIMIT 1)"
             types[column] = db.execute(query).df()[f"{_KEPT}{i}"].dtype
     return types
-
-
-def _count(db: duckdb.DuckDBPyConnection, name: str) -> int:
-    found = db.execute(f"SELECT count(*) FROM {name}").fetchone()
-    return int(found[0]) if found else 0
