@@ -474,7 +474,7 @@ def _seal(db: duckdb.DuckDBPyConnection, row: LedgerRow) -> None:
             row.version,
             row.who,
             row.reason,
-            json.dumps(row.details, sort_keys=True),
+            json.dumps(row.details, sort_keys=True, ensure_ascii=False),
             seal_of(previous, number, at, row),
         ],
     )

@@ -274,4 +274,4 @@ def _settings_text(world: World) -> str:
     head = (
         "# The simulated company of `icp demo`. `icp init` writes a commented file for your own.\n"
     )
-    return head + yaml.safe_dump(stated, sort_keys=False)
+    return head + yaml.safe_dump(stated, sort_keys=False, allow_unicode=True)
