@@ -262,7 +262,7 @@ def status_text(found: Status) -> str:
 def ledger_text(found: LedgerReport) -> str:
     """The ledger, a line a row, and whether it is sound."""
     lines = [
-        f"{s.number:>5}  {s.row.as_of}  {s.row.motion}  {s.row.event:<12}"
+        f"{s.number:>5}  {s.row.as_of}  {s.row.lineage}  {s.row.event:<12}"
         f"{'v' + s.row.version if s.row.version else '':<6}"
         f"{s.row.who or '':<12} {cut(' '.join((s.row.reason or '').split()), 90)}  [{s.seal[:8]}]"
         for s in found.rows

@@ -56,7 +56,7 @@ _TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class SourceReading:
     """The day on which a source was read whose accounts have no `observed_at`, and its settings."""
 
     day: date
@@ -67,7 +67,7 @@ class Snapshot:
 class Batch:
     """What one source brought for one table: good rows, and quarantine lines.
 
-    With a `snapshot`, accounts without `observed_at` keep what they were before: what differs from
+    With a `reading`, accounts without `observed_at` keep what they were before: what differs from
     it is stored as of the end of that day. Without one they are overwritten.
     """
 
@@ -75,7 +75,7 @@ class Batch:
     source: str
     rows: pd.DataFrame
     quarantine: pd.DataFrame
-    snapshot: Snapshot | None = None
+    reading: SourceReading | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class State:
 
     def rows_of(self, lineage: str) -> list[LedgerRow]:
         """The ledger of a lineage, oldest first."""
-        return [sealed.row for sealed in self.ledger if sealed.row.motion == lineage]
+        return [sealed.row for sealed in self.ledger if sealed.row.lineage == lineage]
 
 
 @dataclass(frozen=True)
@@ -263,14 +263,14 @@ class Warehouse:
                 _seal(db, row)
             deals = pd.DataFrame({"deal_id": pd.Series(sorted(counted), dtype="str")})
             if len(deals):
-                db.register("incoming", deals.assign(lineage=rows[-1].motion))
+                db.register("incoming", deals.assign(lineage=rows[-1].lineage))
                 db.execute("INSERT OR IGNORE INTO counted_deals BY NAME SELECT * FROM incoming")
                 db.unregister("incoming")
             db.execute("COMMIT")
 
-    def ledger(self, motion: str) -> list[LedgerRow]:
+    def ledger(self, lineage: str) -> list[LedgerRow]:
         """The ledger of a lineage, oldest first."""
-        return [sealed.row for sealed in self.sealed_ledger() if sealed.row.motion == motion]
+        return [sealed.row for sealed in self.sealed_ledger() if sealed.row.lineage == lineage]
 
     def sealed_ledger(self) -> list[Sealed]:
         """The whole ledger with its seals, oldest first."""
@@ -469,7 +469,7 @@ def _seal(db: duckdb.DuckDBPyConnection, row: LedgerRow) -> None:
             number,
             at,
             row.event,
-            row.motion,
+            row.lineage,
             row.as_of,
             row.version,
             row.who,
@@ -484,9 +484,9 @@ def _merge(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> int:
     """Bring one table to what a batch says; the number of good rows that came."""
     with _offered(db, batch):
         _widen(db, batch.table)
-        if isinstance(batch, Batch) and batch.snapshot and batch.rows["observed_at"].isna().any():
+        if isinstance(batch, Batch) and batch.reading and batch.rows["observed_at"].isna().any():
             history = _as_history(
-                db, batch.source, batch.snapshot, _for_storage(batch.rows, batch.table)
+                db, batch.source, batch.reading, _for_storage(batch.rows, batch.table)
             )
             db.register("incoming", history)
         if key := CONTRACTS[batch.table].key:
@@ -528,7 +528,7 @@ def _offered(db: duckdb.DuckDBPyConnection, batch: Batch | BatchInParts) -> Iter
 
 
 def _as_history(
-    db: duckdb.DuckDBPyConnection, source: str, snapshot: Snapshot, incoming: pd.DataFrame
+    db: duckdb.DuckDBPyConnection, source: str, reading: SourceReading, incoming: pd.DataFrame
 ) -> pd.DataFrame:
     """Undated rows of accounts as history: what differs from what is known is dated.
 
@@ -536,19 +536,19 @@ def _as_history(
     always: until then nothing was learned from it, or it was read wrongly.
     """
     known = db.execute("SELECT mapping, day FROM baselines WHERE source = ?", [source]).fetchone()
-    if known is None or known[0] != snapshot.mapping or known[1] == snapshot.day:
+    if known is None or known[0] != reading.mapping or known[1] == reading.day:
         db.execute(
             "DELETE FROM accounts a USING snapshots s WHERE s.source = ? "
             "AND a.account_id = s.account_id AND a.observed_at = s.observed_at",
             [source],
         )
         db.execute("DELETE FROM snapshots WHERE source = ?", [source])
-        values = [source, snapshot.mapping, snapshot.day]
+        values = [source, reading.mapping, reading.day]
         db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", values)
         return incoming
     fresh, changed = _fresh_and_changed(db)
     undated, account = incoming["observed_at"].isna(), incoming["account_id"]
-    dated = incoming[undated & account.isin(changed)].assign(observed_at=last_moment(snapshot.day))
+    dated = incoming[undated & account.isin(changed)].assign(observed_at=last_moment(reading.day))
     db.register("dated", dated)
     db.execute(
         "INSERT OR IGNORE INTO snapshots SELECT ?, account_id, observed_at FROM dated", [source]
@@ -659,10 +659,10 @@ def _sealed(db: duckdb.DuckDBPyConnection) -> list[Sealed]:
         Sealed(
             number,
             at,
-            LedgerRow(event, motion, day, version, who, reason, json.loads(details)),
+            LedgerRow(event, lineage, day, version, who, reason, json.loads(details)),
             seal,
         )
-        for number, at, event, motion, day, version, who, reason, details, seal in found
+        for number, at, event, lineage, day, version, who, reason, details, seal in found
     ]
 
 
