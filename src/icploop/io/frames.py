@@ -248,7 +248,9 @@ def _to_json(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     frames: list[pd.DataFrame] = []
     yield frames.append
     if frames:
-        pd.concat(frames).to_json(path, orient="records", date_format="iso", indent=1)
+        pd.concat(frames).to_json(
+            path, orient="records", date_format="iso", indent=1, force_ascii=False
+        )
 
 
 def text_to(path: Path, text: str) -> None:

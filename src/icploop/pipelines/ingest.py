@@ -33,7 +33,7 @@ from icploop.io.warehouse import (
     QUARANTINE_COLUMNS,
     Batch,
     BatchInParts,
-    Snapshot,
+    SourceReading,
     Warehouse,
     storable,
 )
@@ -173,14 +173,14 @@ def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Stagin
         if table.table == "accounts" and isinstance(batch, Batch):
             known |= set(batch.rows["account_id"])
             if as_of:
-                batch = replace(batch, snapshot=Snapshot(as_of, mappings[name]))
+                batch = replace(batch, reading=SourceReading(as_of, mappings[name]))
         batches.append(batch)
         found.append((table.table, faults))
     staging.close()
     forgotten = sum(
-        warehouse.forgotten_by(batch.source, batch.snapshot.mapping)
+        warehouse.forgotten_by(batch.source, batch.reading.mapping)
         for batch in batches
-        if isinstance(batch, Batch) and batch.snapshot
+        if isinstance(batch, Batch) and batch.reading
     )
     stored = warehouse.store(batches)
     return _report(

@@ -27,7 +27,7 @@ def mirror(at: AsOf) -> list[str]:
     tags = registry.tags_of_model(home, lineage)
     if tags is None:
         return []
-    rows = [sealed for sealed in warehouse.sealed_ledger() if sealed.row.motion == lineage]
+    rows = [sealed for sealed in warehouse.sealed_ledger() if sealed.row.lineage == lineage]
     seen = int(tags.get(MIRRORED, 0))
     fresh = [sealed for sealed in rows if sealed.number > seen]
     wanted = standing_of([sealed.row for sealed in rows]).aliases()
@@ -40,7 +40,7 @@ def mirror(at: AsOf) -> list[str]:
     ):
         warehouse.append(row)
         fresh = [
-            s for s in warehouse.sealed_ledger() if s.row.motion == lineage and s.number > seen
+            s for s in warehouse.sealed_ledger() if s.row.lineage == lineage and s.number > seen
         ]
     for sealed in fresh:
         _tag(home, lineage, sealed, known)

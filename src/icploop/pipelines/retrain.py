@@ -21,8 +21,8 @@ from icploop.io import registry
 from icploop.io.lock import one_at_a_time
 from icploop.io.tracking import (
     ROUND_KEY,
+    Dataset,
     RunRecord,
-    Snapshot,
     delete_run,
     log_run,
     tag_run,
@@ -377,7 +377,7 @@ def _with_page(
 ) -> RunRecord:
     """The run with the readable ICP in all its forms."""
     title = f"ICP of {settings.company}, {judged.motion}, {judged.as_of}"
-    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False)
+    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
     return replace(
         run,
         tags={**run.tags, "mlflow.note.content": text},
@@ -436,7 +436,7 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
             "deciles.png": plots.decile_figure(deciles),
             "calibration.png": plots.calibration_figure(calibrations),
         },
-        snapshot=Snapshot(
+        dataset=Dataset(
             evidence.matured_features.join(evidence.matured[["nrr", "grr", "retained"]]),
             f"{judged.motion} matured accounts",
             judged.snapshot_hash,

@@ -64,7 +64,8 @@ class LedgerReport:
         """JSON-like values."""
         return {
             "rows": [
-                {"number": s.number, "at": s.at, **asdict(s.row), "seal": s.seal} for s in self.rows
+                {"number": s.number, "at": s.at, **s.row.as_dict(), "seal": s.seal}
+                for s in self.rows
             ],
             "sound": self.is_sound,
             "first_broken": self.first_broken,

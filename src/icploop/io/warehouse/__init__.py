@@ -21,7 +21,7 @@ from icploop.domain.ledger import LedgerRow, Sealed
 from icploop.domain.tables import Tables
 from icploop.errors import DataError
 from icploop.io.warehouse.file import connection, transaction
-from icploop.io.warehouse.history import AccountHistory, Snapshot
+from icploop.io.warehouse.history import AccountHistory, SourceReading
 from icploop.io.warehouse.landing import LandedRecords, Position, Record
 from icploop.io.warehouse.ledger import Ledger
 from icploop.io.warehouse.lists import LISTING, Lists, no_lists
@@ -43,7 +43,7 @@ __all__ = [
     "BatchInParts",
     "Position",
     "Record",
-    "Snapshot",
+    "SourceReading",
     "State",
     "Warehouse",
     "storable",
@@ -144,9 +144,9 @@ class Warehouse:
         with self._open() as db:
             Ledger(db).append(rows, counted)
 
-    def ledger(self, motion: str) -> list[LedgerRow]:
+    def ledger(self, lineage: str) -> list[LedgerRow]:
         """The ledger of a lineage, oldest first."""
-        return [sealed.row for sealed in self.sealed_ledger() if sealed.row.motion == motion]
+        return [sealed.row for sealed in self.sealed_ledger() if sealed.row.lineage == lineage]
 
     def sealed_ledger(self) -> list[Sealed]:
         """The whole ledger with its seals, oldest first."""

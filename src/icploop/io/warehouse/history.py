@@ -13,7 +13,7 @@ from icploop.io.warehouse.schema import columns_of, quoted
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class SourceReading:
     """The day on which a source was read whose accounts have no `observed_at`, and its settings."""
 
     day: date
@@ -40,7 +40,7 @@ class AccountHistory:
         ).fetchone()
         return int(found[0]) if found else 0
 
-    def dated(self, source: str, snapshot: Snapshot, incoming: pd.DataFrame) -> pd.DataFrame:
+    def dated(self, source: str, reading: SourceReading, incoming: pd.DataFrame) -> pd.DataFrame:
         """Undated rows of accounts as history: what differs from what is known is dated.
 
         What a source brings first, or on the same day, or under another mapping, counts as known
@@ -50,13 +50,13 @@ class AccountHistory:
         known = self.db.execute(
             "SELECT mapping, day FROM baselines WHERE source = ?", [source]
         ).fetchone()
-        if known is None or known[0] != snapshot.mapping or known[1] == snapshot.day:
-            self._begin(source, snapshot)
+        if known is None or known[0] != reading.mapping or known[1] == reading.day:
+            self._begin(source, reading)
             return incoming
         fresh, changed = self._fresh_and_changed()
         undated, account = incoming["observed_at"].isna(), incoming["account_id"]
         dated = incoming[undated & account.isin(changed)].assign(
-            observed_at=last_moment(snapshot.day)
+            observed_at=last_moment(reading.day)
         )
         self.db.register("dated", dated)
         self.db.execute(
@@ -65,8 +65,8 @@ class AccountHistory:
         self.db.unregister("dated")
         return pd.concat([incoming[~undated | account.isin(fresh)], dated])
 
-    def _begin(self, source: str, snapshot: Snapshot) -> None:
-        """Forget what was dated of a source, and let its history begin with a snapshot."""
+    def _begin(self, source: str, reading: SourceReading) -> None:
+        """Forget what was dated of a source, and let its history begin with a reading."""
         self.db.execute(
             "DELETE FROM accounts a USING snapshots s WHERE s.source = ? "
             "AND a.account_id = s.account_id AND a.observed_at = s.observed_at",
@@ -75,7 +75,7 @@ class AccountHistory:
         self.db.execute("DELETE FROM snapshots WHERE source = ?", [source])
         self.db.execute(
             "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)",
-            [source, snapshot.mapping, snapshot.day],
+            [source, reading.mapping, reading.day],
         )
 
     def _fresh_and_changed(self) -> tuple[set[str], set[str]]:

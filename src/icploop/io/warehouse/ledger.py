@@ -27,7 +27,7 @@ class Ledger:
             for row in rows:
                 self._seal(row)
             if len(deals):
-                self.db.register("incoming", deals.assign(lineage=rows[-1].motion))
+                self.db.register("incoming", deals.assign(lineage=rows[-1].lineage))
                 self.db.execute(
                     "INSERT OR IGNORE INTO counted_deals BY NAME SELECT * FROM incoming"
                 )
@@ -43,10 +43,10 @@ class Ledger:
             Sealed(
                 number,
                 at,
-                LedgerRow(event, motion, day, version, who, reason, json.loads(details)),
+                LedgerRow(event, lineage, day, version, who, reason, json.loads(details)),
                 seal,
             )
-            for number, at, event, motion, day, version, who, reason, details, seal in found
+            for number, at, event, lineage, day, version, who, reason, details, seal in found
         ]
 
     def counted_deals(self, lineage: str) -> frozenset[str]:
@@ -75,12 +75,12 @@ class Ledger:
                 number,
                 at,
                 row.event,
-                row.motion,
+                row.lineage,
                 row.as_of,
                 row.version,
                 row.who,
                 row.reason,
-                json.dumps(row.details, sort_keys=True),
+                json.dumps(row.details, sort_keys=True, ensure_ascii=False),
                 seal_of(previous, number, at, row),
             ],
         )

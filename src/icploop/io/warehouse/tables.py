@@ -14,7 +14,7 @@ import pandas as pd
 
 from icploop.domain.tables import CONTRACTS, Tables, read_text
 from icploop.io.warehouse.file import transaction
-from icploop.io.warehouse.history import AccountHistory, Snapshot
+from icploop.io.warehouse.history import AccountHistory, SourceReading
 from icploop.io.warehouse.schema import (
     ALIKE,
     DOUBT,
@@ -37,7 +37,7 @@ NAMES = ("account_id", "parent_id", "domain", "name")
 class Batch:
     """What one source brought for one table: good rows, and quarantine lines.
 
-    With a `snapshot`, accounts without `observed_at` keep what they were before: what differs from
+    With a `reading`, accounts without `observed_at` keep what they were before: what differs from
     it is stored as of the end of that day. Without one they are overwritten.
     """
 
@@ -45,7 +45,7 @@ class Batch:
     source: str
     rows: pd.DataFrame
     quarantine: pd.DataFrame
-    snapshot: Snapshot | None = None
+    reading: SourceReading | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class StoredTables:
         """Bring one table to what a batch says; the number of good rows that came."""
         with self._offered(batch):
             self._widen(batch.table)
-            if isinstance(batch, Batch) and batch.snapshot:
-                self._offer_as_history(batch, batch.snapshot)
+            if isinstance(batch, Batch) and batch.reading:
+                self._offer_as_history(batch, batch.reading)
             came = (
                 self._replace(batch.table) if CONTRACTS[batch.table].key else self._add(batch.table)
             )
@@ -147,10 +147,10 @@ class StoredTables:
         self.db.unregister("incoming")
         self.db.unregister("refused")
 
-    def _offer_as_history(self, batch: Batch, snapshot: Snapshot) -> None:
+    def _offer_as_history(self, batch: Batch, reading: SourceReading) -> None:
         if batch.rows["observed_at"].isna().any():
             rows = _for_storage(batch.rows, batch.table)
-            dated = AccountHistory(self.db).dated(batch.source, snapshot, rows)
+            dated = AccountHistory(self.db).dated(batch.source, reading, rows)
             self.db.register("incoming", dated)
 
     def _replace(self, table: TableName) -> int:

@@ -25,7 +25,7 @@ _LONG_AGO = pd.Timestamp(1900, 1, 1)
 
 
 @dataclass(frozen=True)
-class LateValues:
+class BackfilledColumn:
     """A column that is written late. `undated` is the share of used values without a date."""
 
     rule: Literal["filled after the close", "changes after the outcome"]
@@ -75,9 +75,9 @@ class History:
         return frame[typed.notna()]
 
 
-def late_values(
+def backfilled(
     attribute: Attribute, history: History, retained: pd.Series, z: float
-) -> Iterator[LateValues]:
+) -> Iterator[BackfilledColumn]:
     """What the history of a column gives away.
 
     `retained` (0 or 1) is the outcome of matured customers by account_id.
@@ -99,7 +99,7 @@ def _undated(first: pd.Series, sales: pd.DataFrame) -> float:
 
 def _filled_late(
     first: pd.Series, watched: pd.DataFrame, undated: float, z: float
-) -> Iterator[LateValues]:
+) -> Iterator[BackfilledColumn]:
     """Of accounts that got a value at all, most got their first one after the close.
 
     A column that was introduced on some day is first filled late for every older deal, which is no
@@ -114,7 +114,7 @@ def _filled_late(
     late = known > asked.loc[known.index, "closed"]
     found = share(int(late.sum()), len(late), z)
     if found.low > _MOSTLY:
-        yield LateValues(
+        yield BackfilledColumn(
             "filled after the close",
             f"was first filled in after the close for {found.estimate:.0%} "
             f"({found.low:.0%} to {found.high:.0%}) of the {found.n} accounts whose history shows "
@@ -125,7 +125,7 @@ def _filled_late(
 
 def _altered(
     given: pd.DataFrame, watched: pd.DataFrame, retained: pd.Series, undated: float, z: float
-) -> Iterator[LateValues]:
+) -> Iterator[BackfilledColumn]:
     """A value of the day of the sale is another one later, and which accounts it is tells."""
     at = given["account_id"].map(watched["at"])
     before = given[given["seen"] <= at].groupby("account_id")["value"].last()
@@ -141,7 +141,7 @@ def _altered(
     ):
         found = gap(one, other, z)
         if found.lies_beyond(_HONEST_GAP):
-            yield LateValues(
+            yield BackfilledColumn(
                 "changes after the outcome",
                 f"changed after the close for {one.mean():.0%} of {who} (n = {len(one)}) and "
                 f"{other.mean():.0%} of {whom} (n = {len(other)}), a difference of "

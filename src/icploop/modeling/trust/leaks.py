@@ -25,7 +25,7 @@ from icploop.modeling.statistics.intervals import (
     rank_correlation_given,
     z_among,
 )
-from icploop.modeling.trust.backfilled import History, late_values
+from icploop.modeling.trust.backfilled import History, backfilled
 from icploop.settings import Attribute, Kind
 
 # The chance that a company without a leak gets an alarm.
@@ -130,7 +130,7 @@ def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> 
     history = History.of(sales.accounts, sales.deals)
     leaks, notes = [], []
     for attribute in attributes:
-        late = list(late_values(attribute, history, sales.matured["retained"], z))
+        late = list(backfilled(attribute, history, sales.matured["retained"], z))
         written = (
             Leak(
                 attribute.name,

@@ -1,5 +1,7 @@
 from datetime import date
 
+import duckdb
+
 from icploop.domain.ledger import LedgerRow
 from icploop.io.warehouse import Warehouse
 from tests.unit.io.warehouse.rows import account, batch
@@ -23,6 +25,14 @@ class TestLedger:
         warehouse.append(second)
         assert warehouse.ledger("default") == [first, second]
         assert warehouse.ledger("upsell") == [other]
+
+    def test_whoever_asks_the_file_reads_details_as_they_were_written(self, warehouse: Warehouse):
+        row = LedgerRow("verdict", "default", DAY, details={"why": "Ünïts · 医療"})
+        warehouse.append(row)
+        assert warehouse.ledger("default") == [row]
+        with duckdb.connect(str(warehouse.path)) as db:
+            (stored,) = db.execute("SELECT details FROM ledger").fetchone() or ("",)
+        assert stored == '{"why": "Ünïts · 医療"}'
 
     def test_many_rows_of_one_day_keep_their_order(self, warehouse: Warehouse):
         rows = [LedgerRow("trigger", "default", DAY, reason=str(i)) for i in range(30)]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.demo.world import WorldRecipe, simulate
+from icploop.demo.world import WorldSpec, simulate
 from icploop.domain.tables import Tables, check_table
 from icploop.modeling.trust.leaks import (
     HONEST_GAP,
@@ -33,13 +33,13 @@ MOTION = "new-business"
 
 
 def demo_company(seed: int, wins: int) -> tuple[Tables, Settings, pd.Timestamp]:
-    world = simulate(WorldRecipe(seed=seed, wins=wins, prospects=0, months=36, shift_month=None))
+    world = simulate(WorldSpec(seed=seed, wins=wins, prospects=0, months=36, shift_month=None))
     checked = {
         name: check_table(name, getattr(world, name), max_money=1e12, place="tests").rows
         for name in TABLES
     }
     settings = Settings(company="Demo", motions=(MOTION,), dimensions=world.attributes)
-    return Tables(**checked), settings, (world.recipe.end - pd.Timedelta(days=1)).date()
+    return Tables(**checked), settings, (world.spec.end - pd.Timedelta(days=1)).date()
 
 
 @cache
