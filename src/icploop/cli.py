@@ -124,7 +124,7 @@ def status(
 ) -> None:
     """Champion, closed deals since, matured accounts, pending approvals, freshness."""
     from icploop import console
-    from icploop.pipelines.status import ledger_report
+    from icploop.pipelines.ledger import ledger_report
     from icploop.pipelines.status import status as run
 
     found = _home(home)

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from icploop.pipelines.diff import DiffReport
     from icploop.pipelines.explain import ExplainReport
     from icploop.pipelines.ingest import IngestReport
+    from icploop.pipelines.ledger import LedgerReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
     from icploop.pipelines.score import ListReport, ScoreReport
     from icploop.pipelines.show import ShownVersion
-    from icploop.pipelines.status import LedgerReport, Status
+    from icploop.pipelines.status import Status
     from icploop.pipelines.write_back import WriteBackReport
 
 
