@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -127,6 +129,18 @@ def test_a_round_reads_once_and_judges_one_state(
     assert {name: reads[name] for name in ("settings", *OF_DATA)} == (
         dict.fromkeys(("settings", *OF_DATA), 0) | {"settings": 1, "state": 1}
     )
+
+
+def test_who_only_reads_starts_neither_mlflow_nor_prefect(listed: Home) -> None:
+    heavy = ("mlflow", "prefect", "sqlalchemy", "matplotlib", "httpx")
+    code = (
+        "import sys\nfrom icploop.cli import main\n"
+        "try: main()\nexcept SystemExit as ended: assert not ended.code\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    words = ["check", "--home", str(listed.root), "--as-of", str(DAY)]
+    said = subprocess.check_output([sys.executable, "-c", code, *words], text=True)
+    assert said.splitlines()[-1] == "[]"
 
 
 class TestAMotionOnADay:
