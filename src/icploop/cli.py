@@ -126,11 +126,12 @@ def status(
 ) -> None:
     """Champion, closed deals since, matured accounts, pending approvals, freshness."""
     from icploop import console
-    from icploop.pipelines.ledger import ledger_report
     from icploop.pipelines.status import status as run
 
     found = _home(home)
     if log:
+        from icploop.pipelines.ledger import ledger_report
+
         ledger = ledger_report(found)
         _answer(as_json, ledger.as_dict(), lambda: console.ledger(ledger))
         raise typer.Exit(0 if ledger.is_sound else DataError.exit_status)

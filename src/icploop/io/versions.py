@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from icploop.errors import DataError
 from icploop.io.home import Home
-from icploop.io.serving import read_parts
-from icploop.modeling.scoring.version import IcpVersion, content_hash
+
+if TYPE_CHECKING:
+    from icploop.modeling.scoring.version import IcpVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 # In the order in which they are set: whoever serves by `champion` changes when all else is ready.
@@ -62,19 +64,24 @@ def load(home: Home, lineage: str, number: str, content: str | None = None) -> I
     """
     if found := _embedded(home, lineage, number):
         registered, folder = found
-        parts = _parts(folder)
-        if parts and content_hash(parts) == (content or registered.tags.get("content_hash")):
-            return IcpVersion.from_parts(parts)
+        if version := _whole(folder, content or registered.tags.get("content_hash")):
+            return version
     from icploop.io import registry  # noqa: PLC0415 - it starts MLflow
 
     return registry.load(home, lineage, number, content)
 
 
-def _parts(folder: Path) -> dict[str, bytes]:
+def _whole(folder: Path, content: str | None) -> IcpVersion | None:
+    """The version whose pieces are in a model's folder, if they are those with a hash."""
+    # Who only wants to know of a version needs no boosters.
+    from icploop.io.serving import read_parts  # noqa: PLC0415
+    from icploop.modeling.scoring.version import IcpVersion, content_hash  # noqa: PLC0415
+
     try:
-        return read_parts(folder / "data" / PARTS)
+        parts = read_parts(folder / "data" / PARTS)
     except DataError:
-        return {}
+        return None
+    return IcpVersion.from_parts(parts) if content_hash(parts) == content else None
 
 
 def _embedded(home: Home, lineage: str, number: str) -> tuple[Registered, Path] | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,8 +23,10 @@ from icploop.io.home import Home
 from icploop.io.versions import CHALLENGER, CHAMPION, PREVIOUS, Registered
 from icploop.io.warehouse import State, Warehouse
 from icploop.modeling.accounts.market import Sight
-from icploop.modeling.scoring.version import IcpVersion
 from icploop.settings import Settings
+
+if TYPE_CHECKING:
+    from icploop.modeling.scoring.version import IcpVersion
 
 _WORDS = (CHAMPION, CHALLENGER, PREVIOUS)
 
