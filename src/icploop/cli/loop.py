@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.ingest import IngestReport
+    from icploop.pipelines.ledger import LedgerReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
-    from icploop.pipelines.status import LedgerReport, Status
+    from icploop.pipelines.status import Status
 
 app = typer.Typer()
 
@@ -214,7 +215,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Champion, closed deals since, matured accounts, pending approvals, freshness."""
-    from icploop.pipelines.status import ledger_report
+    from icploop.pipelines.ledger import ledger_report
     from icploop.pipelines.status import status as run
 
     if log:

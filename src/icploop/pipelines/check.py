@@ -10,7 +10,7 @@ import pandas as pd
 
 from icploop.domain.identity import under_one_account
 from icploop.errors import DataError
-from icploop.io import registry
+from icploop.io.versions import CHAMPION
 from icploop.modeling.judging.list_check import what_came_of
 from icploop.modeling.scoring.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
 from icploop.pipelines.as_of import AsOf
@@ -63,7 +63,7 @@ def check_lists(at: AsOf) -> CheckReport:
     last = listings[(listings["as_of"] == newest) & listings["listed"]]
     # Whom chance or people chose is there whatever the score says.
     by_score = ~last["chosen_by"].isin([AT_RANDOM, OVERRIDDEN])
-    today = what_would_be_listed(at, registry.CHAMPION)
+    today = what_would_be_listed(at, CHAMPION)
     return CheckReport(
         at.motion,
         newest.date(),

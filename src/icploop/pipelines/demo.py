@@ -17,9 +17,9 @@ from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import Tables, check_table
 from icploop.domain.trigger import closed_deals
 from icploop.errors import UsageError
-from icploop.io import registry
 from icploop.io.home import Home, create
 from icploop.io.tracking import RunRecord, log_run
+from icploop.io.versions import CHAMPION, model_name
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.judging.round import Round
 from icploop.modeling.learning.rivals import HypothesisScore
@@ -161,7 +161,7 @@ def record_replay(company: Company, replayed: Replay) -> str:
     )
     rows = []
     for _, row in replayed.report.rounds.iterrows():
-        run_id = log_run(_replayed_round(row), registry.model_name(MOTION), company.home)
+        run_id = log_run(_replayed_round(row), model_name(MOTION), company.home)
         rows.append(_verdict(row, run_id))
     seen = seen_by(company.tables, rows[-1].as_of)
     counted = closed_deals(seen, MOTION, company.settings.trigger).index
@@ -193,7 +193,7 @@ def report(
     company: Company, replayed: Replay, last: WatchReport, targets: ListReport
 ) -> DemoReport:
     """Everything that the demo shows at its end."""
-    page = show(AsOf.of(company.home, MOTION, company.last_day), registry.CHAMPION)
+    page = show(AsOf.of(company.home, MOTION, company.last_day), CHAMPION)
     judged = last.retrain.round if last.retrain else None
     return DemoReport(
         company.home.root,

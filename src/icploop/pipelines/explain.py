@@ -13,7 +13,7 @@ import pandas as pd
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
-from icploop.io import registry
+from icploop.io.versions import CHAMPION
 from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.insight.explanation import (
     EmptyField,
@@ -65,7 +65,7 @@ class ExplainReport:
         return asdict(self)
 
 
-def explain(at: AsOf, account: str, which: str = registry.CHAMPION) -> ExplainReport:
+def explain(at: AsOf, account: str, which: str = CHAMPION) -> ExplainReport:
     """Explain the account with an id, or else a domain or name, with the champion or another.
 
     Raises UsageError where there is no such account, or more than one, and RefusedError without a

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from icploop.errors import UsageError
-from icploop.io import registry
-from icploop.io.tracking import RunRecord
+from icploop.io.versions import CHAMPION
 from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.scoring.version import IcpVersion
@@ -20,6 +19,10 @@ from icploop.pipelines.as_of import AsOf
 from icploop.report.health_page import health_page
 from icploop.report.html_page import html_page
 from icploop.settings import Settings
+
+if TYPE_CHECKING:
+    # It starts MLflow.
+    from icploop.io.tracking import RunRecord
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def check_health(at: AsOf, out: Path | None = None) -> HealthReport:
     """
     if out is not None and out.suffix not in (".md", ".html"):
         raise UsageError(f"--out {out}: end it in .md or .html")
-    version = at.version(registry.CHAMPION)[0] if at.standing.in_force else None
+    version = at.version(CHAMPION)[0] if at.standing.in_force else None
     found = _measured(at, version)
     text = health_page(found, at.settings.company)
     if out is not None:

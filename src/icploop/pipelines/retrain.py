@@ -28,6 +28,7 @@ from icploop.io.tracking import (
     tag_run,
     unknown_runs,
 )
+from icploop.io.versions import CHAMPION, Registered, model_name
 from icploop.modeling.insight.insights import Insights, insights_of
 from icploop.modeling.judging.evidence import Evidence
 from icploop.modeling.judging.round import Before, Round, run_round
@@ -213,7 +214,7 @@ def _round(
 
 
 def _champion(at: AsOf) -> tuple[IcpVersion, str] | tuple[None, None]:
-    return at.version(registry.CHAMPION) if at.standing.in_force else (None, None)
+    return at.version(CHAMPION) if at.standing.in_force else (None, None)
 
 
 def _earlier_champions(at: AsOf) -> dict[str, IcpVersion]:
@@ -292,7 +293,7 @@ def _log(
 ) -> tuple[RetrainReport, str | None]:
     """What MLflow keeps of a round: its report, and the hash of its version's content."""
     home, settings = at.home, at.settings
-    experiment = registry.model_name(at.lineage)
+    experiment = model_name(at.lineage)
     version = judged.version
     left = _left_behind(at, key)
     if version is None or judged.evidence is None:
@@ -326,14 +327,14 @@ def _log(
     return RetrainReport(judged, registered.number, champion, run_id, text), content
 
 
-def _left_behind(at: AsOf, key: str) -> registry.Registered | None:
+def _left_behind(at: AsOf, key: str) -> Registered | None:
     """The version that a killed process registered in this very round, if it came so far.
 
     Whatever else never reached the ledger is deleted.
     """
     home, lineage = at.home, at.lineage
     known = {row.details.get("run_id") for row in at.ledger if row.event == "verdict"}
-    remains = unknown_runs(home, registry.model_name(lineage), known)
+    remains = unknown_runs(home, model_name(lineage), known)
     if not remains:
         return None
     found = None

@@ -17,7 +17,6 @@ from icploop.domain.prose import Finding, lint_text
 from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
 from icploop.io.frames import text_to
-from icploop.io.tracking import artifact
 from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.page.what_if import Consequences, consequences, with_line
@@ -92,6 +91,8 @@ def export(at: AsOf, which: str, target: Path) -> str:
     name = _FORMATS.get(target.suffix.lower())
     if name is None:
         raise UsageError(f"--out {target}: end it with {', '.join(_FORMATS)}")
+    from icploop.io.tracking import artifact  # noqa: PLC0415 - it starts MLflow
+
     found = at.describe(which)
     text_to(target, artifact(at.home, found.run_id, name))
     return found.number

@@ -37,4 +37,4 @@ class State:
 
     def rows_of(self, lineage: str) -> list[LedgerRow]:
         """The ledger of a lineage, oldest first."""
-        return [sealed.row for sealed in self.ledger if sealed.row.motion == lineage]
+        return [sealed.row for sealed in self.ledger if sealed.row.lineage == lineage]
