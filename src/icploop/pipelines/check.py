@@ -15,6 +15,7 @@ from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.judging.list_check import what_came_of
+from icploop.modeling.judging.round import prospects
 from icploop.modeling.scoring.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
 from icploop.pipelines.score import CUSTOMER, what_would_be_listed
 
@@ -61,8 +62,14 @@ def check_lists(home: Home, motion: str, as_of: date) -> CheckReport:
     seen = companies_seen_by(warehouse.tables(), as_of, settings.identity)
     listings = under_one_account(listings, seen.same_as)
     if listings.empty:
+        nobody = prospects(seen, motion).empty
         raise DataError(
-            f"No target list of `{motion}` was drawn up by {as_of}; write one with `icp list`"
+            f"No target list of `{motion}` with anybody on it was drawn up by {as_of}; "
+            + (
+                "every account is a customer, so ingest accounts that are not"
+                if nobody
+                else "write one with `icp list`"
+            )
         )
     newest = listings["as_of"].max()
     last = listings[(listings["as_of"] == newest) & listings["listed"]]

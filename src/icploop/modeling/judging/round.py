@@ -148,7 +148,7 @@ def _judged(
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
     sold = sold.rename_axis(None)
     matured = int(sold["matured"].sum())
-    if decision := too_few(matured, settings.policy, _enough_by(sold, settings)):
+    if decision := too_few(matured, settings.policy, _enough_by(sold, settings), as_of):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
         return Round(motion, as_of, decision, closed, matured, snapshot, policy, notes=notes)
     customers = _followed(seen, sold, settings, as_of)
