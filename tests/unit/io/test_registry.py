@@ -18,6 +18,7 @@ from icploop.modeling.scoring.version import SCORE_COLUMNS, Bands, content_hash
 from icploop.pipelines.score import score_file
 from tests.unit import planted
 from tests.unit.conftest import Trained
+from tests.unit.planted import at
 from tests.unit.registered import pieces
 
 MOTION = planted.MOTION
@@ -102,9 +103,7 @@ class TestAVersion:
         self, home: Home, tmp_path: Path
     ):
         accounts().to_parquet(tmp_path / "in.parquet")
-        score_file(
-            home, MOTION, tmp_path / "in.parquet", tmp_path / "out.parquet", planted.LAST_DAY
-        )
+        score_file(at(home, planted.LAST_DAY), tmp_path / "in.parquet", tmp_path / "out.parquet")
         expected = pd.read_parquet(tmp_path / "out.parquet")
         code = """
 import sys, mlflow, pandas as pd

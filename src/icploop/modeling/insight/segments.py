@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import chain
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,7 +27,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from icploop.domain.outcomes import WINSORISED_AT
-from icploop.domain.predicate import Predicate, levels_of
+from icploop.domain.predicate import Predicate
+from icploop.modeling.accounts.conditions import conditions
 from icploop.settings import Attribute
 
 Question = Literal["retention", "expansion", "sales_cycle", "gross_margin"]
@@ -207,7 +208,7 @@ def candidate_segments(
         Segment((predicate,))
         for attribute in attributes
         if attribute.name in features
-        for predicate in _levels(attribute, features[attribute.name])
+        for predicate in conditions(attribute, features[attribute.name], _THIRDS, FEWEST_INSIDE)
     ]
     names, owner = np.unique(parents.to_numpy(dtype=str), return_inverse=True)
 
@@ -248,26 +249,6 @@ def _pairs(held: Mapping[Segment, np.ndarray]) -> Iterator[tuple[Segment, np.nda
 def _inside_all(segment: Segment, held: Mapping[Segment, np.ndarray]) -> np.ndarray:
     """Who belongs to every level of a segment."""
     return np.logical_and.reduce([held[Segment((level,))] for level in segment.predicates])
-
-
-def _levels(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
-    if attribute.kind == "flag":
-        yield Predicate(attribute.name, is_true=True)
-        yield Predicate(attribute.name, is_true=False)
-    elif attribute.is_number_like:
-        yield from (Predicate(attribute.name, between=ends) for ends in _ranges(values))
-    else:
-        for level in levels_of(values, attribute.kind, FEWEST_INSIDE):
-            yield Predicate(attribute.name, any_of=(level,))
-
-
-def _ranges(values: pd.Series) -> list[tuple[float | None, float | None]]:
-    """The lower, middle and upper third and what two of them make, with ends easy to remember."""
-    given = values.dropna().to_numpy(dtype="float64")
-    if len(given) == 0:
-        return []
-    ends = sorted({float(f"{end:.2g}") for end in np.quantile(given, _THIRDS)})
-    return [*((None, end) for end in ends), *combinations(ends, 2), *((end, None) for end in ends)]
 
 
 def _values(known: pd.DataFrame, deals: pd.DataFrame) -> dict[Question, pd.Series]:
