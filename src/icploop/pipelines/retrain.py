@@ -377,7 +377,7 @@ def _with_page(
 ) -> RunRecord:
     """The run with the readable ICP in all its forms."""
     title = f"ICP of {settings.company}, {judged.motion}, {judged.as_of}"
-    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False)
+    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
     return replace(
         run,
         tags={**run.tags, "mlflow.note.content": text},
