@@ -294,4 +294,6 @@ def test_each_shape_alone_and_its_history_replayed(
     _is_shown(company)
     _is_explained(company)
     replayed = company.run("backtest", "--json").json["rounds"]
-    assert replayed[-1]["verdict"] in ("PROMOTE", "KEEP", "INCONCLUSIVE")
+    # Among few customers a code with hundreds of values names each of them, which is a leak.
+    assert {row["verdict"] for row in replayed} <= {"PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"}
+    assert replayed[-1]["n_matured"] > replayed[0]["n_matured"]
