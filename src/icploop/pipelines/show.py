@@ -12,7 +12,7 @@ import pandas as pd
 from icploop.domain.lint import lint_lines, lint_profile
 from icploop.domain.outcomes import outcomes, recurring_revenue
 from icploop.domain.predicate import Predicate
-from icploop.domain.profile import Profile, Rules
+from icploop.domain.profile import Profile, Rules, worth_of_a_point
 from icploop.domain.prose import Finding, lint_text
 from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
@@ -31,8 +31,9 @@ _FORMATS = {".md": "icp.md", ".json": "icp.json", ".html": "icp.html"}
 class ShownVersion:
     """A version's page as text, its profile as a value, its tags, what the lint says of it.
 
-    `today` is what pursuing the accounts that it selects means, `changed` what it would mean with
-    the lines that were asked for instead (None where none were).
+    `worth` is what a point is worth in words, `today` what pursuing the accounts that it selects
+    means, `changed` what it would mean with the lines that were asked for instead (None where none
+    were).
     """
 
     number: str
@@ -40,6 +41,7 @@ class ShownVersion:
     profile: Profile
     attributes: tuple[Attribute, ...]
     tags: dict[str, str]
+    worth: str
     findings: tuple[Finding, ...]
     today: Consequences
     changed: Consequences | None
@@ -77,6 +79,7 @@ def show(at: AsOf, which: str, changes: Sequence[str] = ()) -> ShownVersion:
         version.profile,
         version.attributes,
         dict(found.tags),
+        worth_of_a_point(version.profile.unit, version.objective, at.settings.currency),
         tuple(_lint(at, version, today)),
         today,
         meaning.of_rules(changed) if changes else None,

@@ -141,7 +141,7 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         policy_hash=settings.policy.digest(),
         allowed_leaks=allowed,
     )
-    if decision := too_few(matured, settings.policy, _enough_by(sight)):
+    if decision := too_few(matured, settings.policy, _enough_by(sight), sight.as_of):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
         return opened(decision=decision, notes=notes)
     customers = _followed(sight)
