@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
+from icploop.io.secrets import Secret, address, stated
 
 # Tables and schema migrations are announced at INFO, on every first run of every process.
 for _talkative in ("mlflow", "alembic"):
@@ -30,6 +31,8 @@ for _talkative in ("mlflow", "alembic"):
 ROUND_KEY = "round_key"
 # With MLflow's own seven retries a store that is down is only told after minutes.
 _RETRIES = "3"
+_ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _SILENT = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
 
 _P = ParamSpec("_P")
@@ -46,10 +49,11 @@ def tells_silence(act: Callable[_P, _R]) -> Callable[_P, _R]:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if isinstance(error, MlflowException) and error.error_code not in _SILENT:
                 raise
-            raise UnavailableError(
-                f"MLflow stopped answering: {_first_line(error)}; when it is back, or has room, "
-                "run the same command again: what was begun is finished or undone"
-            ) from error
+            told = _first_line(error)
+        raise UnavailableError(
+            f"MLflow stopped answering: {told}; when it is back, or has room, run the same command "
+            "again: what was begun is finished or undone"
+        )
 
     return answered
 
@@ -82,9 +86,11 @@ def connect(home: Home) -> MlflowClient:
     """Use the store that MLFLOW_TRACKING_URI names, or the one embedded in the home folder.
 
     Raises UnavailableError when the store does not answer when it is first asked; whether it still
-    does, the calls that follow tell (`tells_silence`).
+    does, the calls that follow tell (`tells_silence`). Raises UsageError for credentials in the
+    environment that cannot be ones.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
+    _credentials()
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         home.mlruns.mkdir(parents=True, exist_ok=True)
@@ -99,13 +105,20 @@ def _answering(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError) as error:
-        place = _without_password(uri)
-        told = _first_line(error).replace(uri, place)
-        raise UnavailableError(
-            f"MLflow does not answer at {place}: {told}; start it, or unset "
-            "MLFLOW_TRACKING_URI to use the store in mlruns/"
-        ) from error
-    return client
+        told = _first_line(error)
+    else:
+        return client
+    raise UnavailableError(
+        f"MLflow does not answer at {_without_password(uri)}: {told}; start it, or unset "
+        "MLFLOW_TRACKING_URI to use the store in mlruns/"
+    )
+
+
+def _credentials() -> list[Secret]:
+    """What MLflow reads of the environment by itself, checked before it sends it."""
+    place = "MLflow"
+    places = [address(n, place, "the store's address") for n in _ADDRESSES if os.environ.get(n)]
+    return places + stated(_CREDENTIALS, place)
 
 
 def _use(uri: str) -> None:
@@ -114,17 +127,20 @@ def _use(uri: str) -> None:
     MLflow writes it into the environment as well, for child processes; there it would pass for the
     user's own choice, and be taken for every other home and for the place of artifacts.
     """
-    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-    stated = {name: os.environ[name] for name in names if name in os.environ}
+    chosen = {name: os.environ[name] for name in _ADDRESSES if name in os.environ}
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    for name in names:
+    for name in _ADDRESSES:
         os.environ.pop(name, None)
-    os.environ.update(stated)
+    os.environ.update(chosen)
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """What an error says first, without the credentials of the store."""
+    told = (str(error).splitlines() or [type(error).__name__])[0]
+    for hidden in _credentials():
+        told = hidden.hidden_in(told)
+    return told
 
 
 @tells_silence

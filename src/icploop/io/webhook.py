@@ -8,15 +8,15 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-import httpx
-
-from icploop.errors import UnavailableError, UsageError
+from icploop.io.http import Client
+from icploop.io.secrets import optional, secret
 from icploop.settings import Notify
 
 SIGNATURE, TIMESTAMP = "X-Icploop-Signature", "X-Icploop-Timestamp"
-_TRIES = 3
+_PLACE = "conf/icp.yaml: notify"
+# An act must not wait long for whoever is told of it.
+PATIENCE = (1.0, 2.0)
 _TIMEOUT_SECONDS = 5.0
 
 
@@ -33,35 +33,30 @@ def is_configured(notify: Notify) -> bool:
 def post(notify: Notify, notice: Mapping[str, object], timestamp: int | None = None) -> None:
     """Send a notice to the webhook that the environment names.
 
-    Raises UsageError for an address that is neither https nor on this machine, and UnavailableError
-    when it does not take the notice within three tries. Neither tells the address, whose path is
-    usually a secret.
+    Raises UsageError for an address that is neither https nor on this machine, or that no address
+    can be, and for a secret that cannot be one; UnavailableError when the notice is not taken
+    within three tries. None tells the address, whose path is usually a secret.
     """
-    url = os.environ[notify.url_env]
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise UsageError(f"The address in {notify.url_env} must begin with https://")
+    url = secret(notify.url_env, _PLACE, "the webhook's address")
+    signing = optional(notify.secret_env, _PLACE, "the secret that signs, or unset it")
     body = json.dumps(notice, sort_keys=True, ensure_ascii=False).encode()
     stamp = str(int(time.time()) if timestamp is None else timestamp)
     headers = {"Content-Type": "application/json", TIMESTAMP: stamp}
-    if secret := os.environ.get(notify.secret_env):
-        headers[SIGNATURE] = signature_of(secret, stamp, body)
-    told = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(0.5 * 2**attempt)
-        try:
-            answer = httpx.post(url, content=body, headers=headers, timeout=_TIMEOUT_SECONDS)
-        except httpx.HTTPError as error:
-            told = type(error).__name__
-            continue
-        if answer.is_success:
-            return
-        told = f"status {answer.status_code}"
-    raise UnavailableError(
-        f"The webhook in {notify.url_env} did not take the notice ({told}); it is sent again by "
-        "the next act"
+    if signing:
+        headers[SIGNATURE] = signature_of(signing.reveal(), stamp, body)
+    client = Client(
+        url.reveal(),
+        None,
+        name=f"The webhook in {notify.url_env}",
+        place=_PLACE,
+        per_second=1000,
+        go_on="the notice is sent again by the next act",
+        also_secret=(url, signing) if signing else (url,),
+        timeout=_TIMEOUT_SECONDS,
+        patience=PATIENCE,
     )
+    with client:
+        client.deliver("", body, headers)
 
 
 def digest_of(key: str) -> str:

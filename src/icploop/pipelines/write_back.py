@@ -16,12 +16,12 @@ import pandas as pd
 from icploop.domain.tables import read_text
 from icploop.errors import DataError, UnfinishedError, UsageError
 from icploop.io.crm import opened
-from icploop.io.crm.calls import Sleep
 from icploop.io.crm.journal import Journal
 from icploop.io.crm.records import TIERS, Change, Crm, Record, Values, spelled
 from icploop.io.crm.writing import Writing
 from icploop.io.frames import read_in_parts, undefused
 from icploop.io.home import Home
+from icploop.io.http import Sleep
 from icploop.settings import CrmField, CrmSettings, digest
 
 Progress = Callable[[int, int], None]
@@ -119,7 +119,7 @@ def write_back(
         account: {field: values[field] for field in names}
         for account, values in read_scores(scores).items()
     }
-    with opened(settings, sleep) as (crm, calls):
+    with opened(settings, sleep) as (crm, client):
         report = WriteBackReport(crm.name, str(scores), apply, len(wanted), names)
         try:
             report.lacking = tuple(_lacking(crm, apply=apply, create=create_properties))
@@ -136,7 +136,7 @@ def write_back(
             raise UnfinishedError(
                 f"{error}. So far {done} of {len(wanted)} accounts are seen to be right"
             ) from error
-        report.calls = calls.made
+        report.calls = client.made
     return report
 
 

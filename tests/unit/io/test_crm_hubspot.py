@@ -133,7 +133,7 @@ class TestSpelling:
 
 class TestLimits:
     @pytest.mark.parametrize(
-        ("stated", "waited"), [("3", 3.0), ("2000", 10.0), ("", 1.0), ("soon", 1.0)]
+        ("stated", "waited"), [("3", 3.0), ("2000", 10.0), ("", 0.1), ("soon", 0.1)]
     )
     def test_it_waits_as_long_as_it_is_told_but_not_beyond_the_window(
         self, tmp_path: Path, stated: str, waited: float
@@ -144,7 +144,7 @@ class TestLimits:
             crm.headers = {"Retry-After": stated}
             scores = scores_file(tmp_path, scores_of(["1001"]))
             write_back(home_of(tmp_path, crm), scores, apply=True, sleep=waits.append)
-        assert [wait for wait in waits if wait >= 0.5] == [waited]
+        assert [wait for wait in waits if wait >= 0.05] == [waited]
 
     def test_it_does_not_call_more_often_than_stated(self, tmp_path: Path):
         waits: list[float] = []

@@ -120,6 +120,18 @@ def test_wrong_credentials_are_told_without_a_traceback(
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("text", ["s3cr3t\n", "s3cr3t t0ken", "s3cr3t-t0kén"])
+def test_credentials_that_cannot_be_ones_are_told_and_not_sent(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+):
+    monkeypatch.setenv("AWS_SESSION_TOKEN", text)
+    answer = icp("ingest", home=new_home(tmp_path / "h", exports=files_source(bucket.address)))
+    assert answer.status == 2
+    assert "conf/sources/exports.yaml: " in answer.err
+    assert "AWS_SESSION_TOKEN has" in answer.err
+    assert "s3cr3t" not in answer.err
+
+
 def test_an_empty_folder_is_told(bucket: Bucket, tmp_path: Path):
     address = bucket.address.replace("exports/crm", "exports/nothing")
     with pytest.raises(DataError, match=r"cannot be read|has no file"):

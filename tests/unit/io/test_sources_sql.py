@@ -108,7 +108,9 @@ def test_without_the_environment_variable_the_message_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.delenv("TINY_URL", raising=False)
-    with pytest.raises(UsageError, match="url_env: the environment has no TINY_URL; set it"):
+    with pytest.raises(
+        UsageError, match="url_env: the environment variable TINY_URL is not set; set it"
+    ):
         read()
 
 
@@ -120,6 +122,9 @@ BAD_URLS = {
     "a password with a slash and an at": f"postgresql+psycopg://icp:a/b@{PASSWORD}@127.0.0.1:1/db",
     "a password with an at": f"postgresql+psycopg://icp:a@{PASSWORD}@127.0.0.1:1/db",
     "a password with a hash and a colon": f"postgresql+psycopg://icp:a#{PASSWORD}:b@127.0.0.1:1/db",
+    "a password with a line break": f"postgresql+psycopg://icp:{PASSWORD}\n@127.0.0.1:1/db",
+    "a password with a blank": f"postgresql+psycopg://icp:a {PASSWORD}@127.0.0.1:1/db",
+    "a password with an accent": f"postgresql+psycopg://icp:ä{PASSWORD}@127.0.0.1:1/db",
     "a server that is not there": f"postgresql+psycopg://icp:{PASSWORD}@127.0.0.1:1/db",
 }
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from mlflow.entities import Run
 
-from icploop.errors import DataError
+from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.tracking import RunRecord, Snapshot, connect, log_run, tag_run
 
@@ -140,3 +140,24 @@ def test_a_damaged_store_is_refused(home: Home):
     (home.mlruns / "mlflow.db").write_bytes(b"no database" * 100)
     with pytest.raises(DataError, match="MLflow does not answer"):
         connect(home)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MLFLOW_TRACKING_TOKEN", "s3cr3t\nt0ken"),
+        ("MLFLOW_TRACKING_TOKEN", "s3cr3t-t0kén"),
+        ("MLFLOW_TRACKING_PASSWORD", "s3cr3t\n"),
+        ("MLFLOW_TRACKING_USERNAME", "s3cr3t "),
+        ("MLFLOW_TRACKING_URI", "http://ada:s3cr3t t0ken@127.0.0.1:1"),
+        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:1\n"),
+    ],
+)
+def test_credentials_that_cannot_be_ones_are_told_and_not_sent(
+    home: Home, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(UsageError, match=f"MLflow: the environment variable {name} has") as told:
+        connect(home)
+    assert "s3cr3t" not in str(told.value)
+    assert "t0k" not in str(told.value)

@@ -43,7 +43,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     server = Receiver()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv(NOTIFY.url_env, server.address)
-    monkeypatch.setattr("icploop.io.webhook.time.sleep", lambda _: None)
+    monkeypatch.setattr(webhook, "PATIENCE", (0.0, 0.0))
     yield server
     server.shutdown()
     server.server_close()
@@ -79,11 +79,40 @@ def test_a_passing_fault_is_tried_again(receiver: Receiver, answers: list[int]):
 def test_after_three_tries_it_says_so_without_the_address(receiver: Receiver):
     receiver.answers = [500] * 3
     with pytest.raises(
-        UnavailableError, match=r"ICP_WEBHOOK_URL did not take .*status 500"
+        UnavailableError, match=r"The webhook in ICP_WEBHOOK_URL does not let us through: .* 500"
     ) as told:
         webhook.post(NOTIFY, {"text": "t"})
     assert "secret-path" not in str(told.value)
     assert len(receiver.got) == 3
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 302])
+def test_what_will_not_change_is_not_tried_again(receiver: Receiver, status: int):
+    receiver.answers = [status]
+    with pytest.raises(UsageError, match=rf"ICP_WEBHOOK_URL refused POST \({status}\)") as told:
+        webhook.post(NOTIFY, {"text": "t"})
+    assert "secret-path" not in str(told.value)
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("name", [NOTIFY.url_env, NOTIFY.secret_env])
+@pytest.mark.parametrize("text", ["https://x.example/secret-path\n", "sécret-path", "secret path"])
+def test_what_no_secret_can_be_is_told_and_nothing_sent(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(UsageError, match=f"conf/icp.yaml: notify: .* {name} has") as told:
+        webhook.post(NOTIFY, {"text": "t"})
+    assert "cret" not in str(told.value).replace(NOTIFY.secret_env, "").replace("secret that", "")
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize("url", ["https://", "https://[::1", "https://x:port/secret-path", "x"])
+def test_what_is_no_address_is_told_without_it(monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setenv(NOTIFY.url_env, url)
+    with pytest.raises(UsageError, match="ICP_WEBHOOK_URL") as told:
+        webhook.post(NOTIFY, {"text": "t"})
+    assert "secret-path" not in str(told.value)
 
 
 def test_only_this_machine_is_reached_without_encryption(monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
 from tests.crm import HUBSPOT, STRIPE, changed, company
 from tests.servers import TOKEN, Faults, HubSpot, Stripe
-from tests.unit.io_fixtures import contents, new_home
+from tests.unit.io_fixtures import contents, icp, new_home
 
 SETTINGS = {
     "company": "Tiny",
@@ -143,3 +143,16 @@ def test_what_is_refused_for_its_currency_is_in_quarantine(
     report = ingest(home)
     assert report.rules == {"revenue: the currency has a rate under currencies": 60}
     assert Warehouse(home.warehouse_file).quarantine()["record"].str.endswith("jpy").all()
+
+
+@pytest.mark.parametrize("name", ["HUBSPOT_TOKEN", "STRIPE_API_KEY"])
+@pytest.mark.parametrize("token", ["pat-s3c\nr3t", "pat-s3cr3t\n", "pat-sécr3t", "pat s3cr3t", ""])
+def test_a_token_that_cannot_be_one_is_never_sent_and_never_told(
+    servers: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, token: str
+) -> None:
+    monkeypatch.setenv(name, token)
+    answer = icp("ingest", "--json", home=home_of(servers, tmp_path / "home"))
+    assert answer.status == 2
+    assert f"token_env: the environment variable {name} " in answer.err
+    assert not any(part in answer.out + answer.err for part in ("s3c", "r3t", "cr3"))
+    assert servers[("HUBSPOT_TOKEN", "STRIPE_API_KEY").index(name)].calls["all"] == 0

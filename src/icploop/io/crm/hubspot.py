@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from icploop.errors import UsageError
-from icploop.io.crm.calls import Calls, Limits, RejectedError
 from icploop.io.crm.records import TIERS, Change, Record, Values, spelled
+from icploop.io.http import Client, RejectedError
 from icploop.settings import CrmField, HubspotCrm
 
 _COMPANIES = "/crm/v3/objects/companies/batch"
@@ -42,36 +41,20 @@ _LOOKS: dict[CrmField, str] = {
 }
 
 
-def _left(headers: Mapping[str, str]) -> tuple[int, int] | None:
-    found = [headers.get(f"X-HubSpot-RateLimit-Daily{part}", "") for part in ("-Remaining", "")]
-    return (int(found[0]), int(found[1])) if all(map(str.isdigit, found)) else None
-
-
-def _policy(told: Any) -> str:
-    return str(told.get("policyName") or "").upper() if isinstance(told, dict) else ""
-
-
-LIMITS = Limits(
-    left=_left,
-    spent=lambda told: _policy(told) == "DAILY",
-    # The other limit counts ten seconds; Retry-After may be stated in milliseconds.
-    window=lambda told: 10.0 if "SECONDLY" in _policy(told) else 120.0,
-)
-
-
 class Hubspot:
     """The companies of one HubSpot account."""
 
     name = "HubSpot"
     batch = 100
 
-    def __init__(self, settings: HubspotCrm, calls: Calls) -> None:
-        self._settings, self._calls = settings, calls
+    def __init__(self, settings: HubspotCrm, client: Client) -> None:
+        self._settings, self._client = settings, client
         self._names = settings.properties.stated
 
     def lacking(self) -> list[str]:
         """Our properties that HubSpot does not have. Raises UsageError for those unfit for us."""
-        found = {one["name"]: one for one in self._calls.ask("GET", _PROPERTIES).body["results"]}
+        told = self._client.get(_PROPERTIES, must_have="results")
+        found = {one["name"]: one for one in told["results"]}
         match = self._settings.match
         if match != _RECORD_ID and not found.get(match, {}).get("hasUniqueValue"):
             raise UsageError(
@@ -102,8 +85,8 @@ class Hubspot:
         }
         if match != _RECORD_ID:
             body["idProperty"] = match
-        told = self._calls.ask("POST", f"{_COMPANIES}/read", body).body
-        _stop_at_faults(told)
+        told = self._client.post(f"{_COMPANIES}/read", body, must_have="results")
+        self._stop_at_faults(told)
         found: dict[str, list[Record]] = {}
         for company in told["results"]:
             known_as = company["id"] if match == _RECORD_ID else company["properties"].get(match)
@@ -120,9 +103,9 @@ class Hubspot:
             }
             for change in changes
         ]
-        told = self._calls.act("POST", f"{_COMPANIES}/update", {"inputs": inputs}).body
+        told = self._client.act("POST", f"{_COMPANIES}/update", {"inputs": inputs}).body
         done = {str(company.get("id")) for company in told.get("results", [])}
-        named, unnamed = _reasons(told.get("errors") or [])
+        named, unnamed = self._reasons(told.get("errors") or [])
         return {
             change.account_id: named.get(change.record_id) or unnamed
             for change in changes
@@ -131,7 +114,7 @@ class Hubspot:
 
     def _create(self, path: str, definition: dict[str, Any]) -> None:
         try:
-            self._calls.ask("POST", path, definition)
+            self._client.ask("POST", path, definition)
         except RejectedError as error:
             if error.status != 409:  # it is there already
                 raise
@@ -140,6 +123,27 @@ class Hubspot:
         properties = company["properties"]
         values: Values = {f: spelled(f, properties.get(n)) for f, n in self._names.items()}
         return Record(str(company["id"]), values)
+
+    def _stop_at_faults(self, told: dict[str, Any]) -> None:
+        """Companies that do not exist are no fault of a read; anything else is."""
+        for error in told.get("errors") or []:
+            if error.get("category") not in (None, "OBJECT_NOT_FOUND"):
+                said = self._client.clean(str(error.get("message")))
+                raise RejectedError(f"HubSpot could not read companies: {said}", 207)
+
+    def _reasons(self, errors: list[dict[str, Any]]) -> tuple[dict[str, str], str]:
+        """Why companies were refused, by record id, and what was said without naming one."""
+        named: dict[str, str] = {}
+        unnamed = "HubSpot does not say why"
+        for error in errors:
+            said = self._client.clean(str(error.get("message") or error.get("category") or ""))
+            reason = said or unnamed
+            ids = (error.get("context") or {}).get("ids") or [error.get("id")]
+            for record_id in filter(None, ids):
+                named[str(record_id)] = reason
+            if not any(ids):
+                unnamed = reason
+        return named, unnamed
 
 
 def _check(found: dict[str, Any], field: CrmField) -> None:
@@ -169,24 +173,3 @@ def _definition(field: CrmField, name: str) -> dict[str, Any]:
         "fieldType": _LOOKS[field],
         **({"options": options} if field == "tier" else {}),
     }
-
-
-def _stop_at_faults(told: dict[str, Any]) -> None:
-    """Companies that do not exist are no fault of a read; anything else is."""
-    for error in told.get("errors") or []:
-        if error.get("category") not in (None, "OBJECT_NOT_FOUND"):
-            raise RejectedError(f"HubSpot could not read companies: {error.get('message')}", 207)
-
-
-def _reasons(errors: list[dict[str, Any]]) -> tuple[dict[str, str], str]:
-    """Why companies were refused, by record id, and what was said without naming one."""
-    named: dict[str, str] = {}
-    unnamed = "HubSpot does not say why"
-    for error in errors:
-        reason = str(error.get("message") or error.get("category") or unnamed)
-        ids = (error.get("context") or {}).get("ids") or [error.get("id")]
-        for record_id in filter(None, ids):
-            named[str(record_id)] = reason
-        if not any(ids):
-            unnamed = reason
-    return named, unnamed

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 from icploop.errors import UsageError
-from icploop.io.crm.calls import Calls, Limits, UncertainError
 from icploop.io.crm.records import Change, Record, Values, spelled
+from icploop.io.http import Client, UncertainError
 from icploop.settings import CrmField, SalesforceCrm
 
 _TYPES: dict[CrmField, tuple[str, ...]] = {
@@ -25,34 +25,21 @@ _RECORD_ID = "Id"
 _QUERY_LENGTH = 6000
 
 
-def _left(headers: Mapping[str, str]) -> tuple[int, int] | None:
-    found = re.search(r"api-usage=(\d+)/(\d+)", headers.get("Sforce-Limit-Info", ""))
-    return (int(found[2]) - int(found[1]), int(found[2])) if found else None
-
-
-def _spent(told: Any) -> bool:
-    told = told if isinstance(told, list) else [told]
-    codes = [one.get("errorCode") for one in told if isinstance(one, dict)]
-    return "REQUEST_LIMIT_EXCEEDED" in codes
-
-
-LIMITS = Limits(left=_left, spent=_spent)
-
-
 class Salesforce:
     """The Accounts of one Salesforce organisation."""
 
     name = "Salesforce"
     batch = 200
 
-    def __init__(self, settings: SalesforceCrm, calls: Calls) -> None:
-        self._settings, self._calls = settings, calls
+    def __init__(self, settings: SalesforceCrm, client: Client) -> None:
+        self._settings, self._client = settings, client
         self._root = f"/services/data/v{settings.api_version}"
         self._names = settings.properties.stated
 
     def lacking(self) -> list[str]:
         """Our fields that Accounts do not have. Raises UsageError for those unfit for us."""
-        described = self._calls.ask("GET", f"{self._root}/sobjects/Account/describe").body
+        path = f"{self._root}/sobjects/Account/describe"
+        described = self._client.get(path, must_have="fields")
         found = {one["name"]: one for one in described["fields"]}
         match = self._settings.match
         if match != _RECORD_ID and not found.get(match, {}).get("externalId"):
@@ -91,11 +78,11 @@ class Salesforce:
             for change in changes
         ]
         body = {"allOrNone": False, "records": records}
-        results = self._calls.act("PATCH", f"{self._root}/composite/sobjects", body).body
+        results = self._client.act("PATCH", f"{self._root}/composite/sobjects", body).body
         if len(results) != len(changes):
             raise UncertainError(f"{len(changes)} Accounts were sent, {len(results)} answered for")
         return {
-            change.account_id: _reason(result.get("errors") or [])
+            change.account_id: self._reason(result.get("errors") or [])
             for change, result in zip(changes, results, strict=True)
             if not result.get("success")
         }
@@ -105,7 +92,7 @@ class Salesforce:
         if not askable:
             return {}
         body = {"ids": askable, "fields": [_RECORD_ID, *self._names.values()]}
-        found = self._calls.ask("POST", f"{self._root}/composite/sobjects/Account", body).body
+        found = self._client.ask("POST", f"{self._root}/composite/sobjects/Account", body).body
         return {
             account_id: [self._record(one)]
             for account_id, one in zip(askable, found, strict=True)
@@ -125,15 +112,17 @@ class Salesforce:
     def _rows(self, query: str) -> Iterator[dict[str, Any]]:
         path: str | None = f"{self._root}/query?q={quote(query)}"
         while path:
-            page = self._calls.ask("GET", path).body
+            page = self._client.get(path, must_have="records")
             yield from page["records"]
             path = None if page["done"] else page["nextRecordsUrl"]
-            if path and not path.startswith(f"{self._root}/"):
-                raise UsageError(f"Salesforce names a next page that is not its own: {path!r}")
 
     def _record(self, one: dict[str, Any]) -> Record:
         values: Values = {f: spelled(f, one.get(n)) for f, n in self._names.items()}
         return Record(str(one[_RECORD_ID]), values)
+
+    def _reason(self, errors: list[dict[str, Any]]) -> str:
+        told = [f"{e.get('statusCode', '')} {e.get('message', '')}".strip() for e in errors]
+        return self._client.clean("; ".join(filter(None, told))) or "Salesforce does not say why"
 
 
 def _check(found: dict[str, Any], field: CrmField) -> None:
@@ -152,11 +141,6 @@ def _check(found: dict[str, Any], field: CrmField) -> None:
 
 def _sent(field: CrmField, value: str | None) -> str | float | None:
     return float(value) if field == "score" and value is not None else value
-
-
-def _reason(errors: list[dict[str, Any]]) -> str:
-    told = [f"{e.get('statusCode', '')} {e.get('message', '')}".strip() for e in errors]
-    return "; ".join(filter(None, told)) or "Salesforce does not say why"
 
 
 def _in_queries(account_ids: list[str]) -> Iterator[list[str]]:

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Collection
 
 from icploop.errors import UnfinishedError
-from icploop.io.crm.calls import RejectedError, Sleep, UncertainError, waits
 from icploop.io.crm.journal import Journal
 from icploop.io.crm.records import Change, Crm
+from icploop.io.http import RejectedError, Sleep, UncertainError, waits
 
 # An account that the CRM refuses so often is given up; some refusals, like a lock, pass.
 _TRIES = 3

@@ -16,7 +16,7 @@ import pandas as pd
 
 from icploop.domain.history import CHANGE_COLUMNS, states
 from icploop.errors import DataError
-from icploop.io.sources.http import Api, Json, token
+from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
 from icploop.io.sources.raw import RawTable, mapped
 from icploop.settings import HubSpotSource, MappedTable
@@ -49,14 +49,11 @@ _OVERLAP = timedelta(minutes=5)
 _PRIMARY_COMPANY = 5
 
 
-def pull(source: HubSpotSource, place: str, landing: Landing) -> list[RawTable]:
+def pull(source: HubSpotSource, api: Client, landing: Landing) -> list[RawTable]:
     """Accounts with a row for each moment at which a mapped property changed, and deals.
 
-    Raises UsageError without a token, DataError for a server that does not answer as documented.
+    Raises DataError for a server that does not answer as documented.
     """
-    api = Api(
-        source.base_url, token(source.token_env, place), place, per_second=source.calls_per_second
-    )
     tables = []
     for name, table in source.tables.items():
         own = table.model_copy(update={"columns": _COLUMNS[name] | table.columns})
@@ -66,7 +63,7 @@ def pull(source: HubSpotSource, place: str, landing: Landing) -> list[RawTable]:
         pages = partial(_pages, api, thing, asked)
         records = landing.read(thing, [source.base_url, asked], pages)
         rows = _accounts(records, names) if name == "accounts" else _deals(records, asked)
-        tables.append(_table(rows, name, own, place))
+        tables.append(_table(rows, name, own, api.place))
     return tables
 
 
@@ -122,14 +119,14 @@ def _deals(records: list[Json], names: list[str]) -> pd.DataFrame:
     return rows.drop(columns=list(_STAGE))
 
 
-def _pages(api: Api, thing: Thing, names: list[str], where: Where | None) -> Iterator[Page]:
+def _pages(api: Client, thing: Thing, names: list[str], where: Where | None) -> Iterator[Page]:
     """All there is, or, once that was read, what was modified since."""
     if where is None or "since" not in where:
         return _listed(api, thing, names, where or {})
     return _modified(api, thing, names, where)
 
 
-def _listed(api: Api, thing: Thing, names: list[str], where: Where) -> Iterator[Page]:
+def _listed(api: Client, thing: Thing, names: list[str], where: Where) -> Iterator[Page]:
     after, started = where.get("after"), where.get("started")
     joined = ",".join(names)
     while True:
@@ -146,7 +143,7 @@ def _listed(api: Api, thing: Thing, names: list[str], where: Where) -> Iterator[
         yield Page(records, {"after": after, "started": started})
 
 
-def _modified(api: Api, thing: Thing, names: list[str], where: Where) -> Iterator[Page]:
+def _modified(api: Client, thing: Thing, names: list[str], where: Where) -> Iterator[Page]:
     since, last, started = where["since"], where.get("last", "0"), where.get("started")
     while True:
         body = {
@@ -179,7 +176,7 @@ def _modified(api: Api, thing: Thing, names: list[str], where: Where) -> Iterato
         yield Page(records, {"since": since, "last": last, "started": started})
 
 
-def _records(api: Api, thing: Thing, found: list[Json], names: list[str]) -> dict[str, Json]:
+def _records(api: Client, thing: Thing, found: list[Json], names: list[str]) -> dict[str, Json]:
     """What is kept of each record: who changed a value is nobody's business here."""
     companies = _companies_of(api, [record["id"] for record in found]) if thing == "deals" else {}
     records = {}
@@ -204,7 +201,7 @@ def _records(api: Api, thing: Thing, found: list[Json], names: list[str]) -> dic
     return records
 
 
-def _companies_of(api: Api, deals: list[str]) -> dict[str, str]:
+def _companies_of(api: Client, deals: list[str]) -> dict[str, str]:
     """The primary company of each deal, or the first one where none is primary."""
     if not deals:
         return {}

@@ -15,7 +15,14 @@ from pathlib import Path, PurePosixPath
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from icploop.errors import DataError
+from icploop.io.secrets import stated
 
+# What the stores' own tools read of the environment, by how the address begins.
+_CREDENTIALS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "abfs": ("AZURE_CLIENT_SECRET", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+    "abfss": ("AZURE_CLIENT_SECRET", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+}
 # As long as a file is on its way it has this ending, and nobody reads it.
 _ON_ITS_WAY = ".part"
 _CHUNK = 1 << 20
@@ -27,10 +34,11 @@ def brought_here(address: str, folder: Path, is_wanted: Callable[[str], bool], p
     Files whose size and time of change are the store's stay as they are; what the store no longer
     has is removed. `place` names the settings in errors. Returns the folder. Raises DataError where
     the store does not answer, refuses, or has no such file, with what was fetched so far kept: the
-    next run goes on there.
+    next run goes on there; UsageError for credentials that cannot be ones.
     """
     # Its options are nobody's business.
     shown = address.partition("?")[0]
+    credentials = stated(_CREDENTIALS.get(address.partition("://")[0], ()), place)
     try:
         store, base = FileSystem.from_uri(address)
         there = {
@@ -45,11 +53,15 @@ def brought_here(address: str, folder: Path, is_wanted: Callable[[str], bool], p
         for relative, info in sorted(there.items()):
             _fetch(store, info, folder / relative)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{place}: {shown} cannot be read: {str(error).splitlines()[0]}; check the address, "
-            "the credentials in the environment, and the room on the disk"
-        ) from error
-    return folder
+        trouble = (str(error).splitlines() or [type(error).__name__])[0]
+    else:
+        return folder
+    for hidden in credentials:
+        trouble = hidden.hidden_in(trouble)
+    raise DataError(
+        f"{place}: {shown} cannot be read: {trouble}; check the address, the credentials in the "
+        "environment, and the room on the disk"
+    )
 
 
 def _relative(path: str, base: str, place: str) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from icploop.domain.history import CHANGE_COLUMNS, states, undone
 from icploop.errors import DataError, UsageError
-from icploop.io.sources.http import Api, Json, token
+from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
 from icploop.io.sources.raw import RawTable, mapped
 from icploop.settings import MappedTable, SalesforceSource
@@ -47,15 +47,12 @@ class _Query:
     moment: str
 
 
-def pull(source: SalesforceSource, place: str, landing: Landing) -> list[RawTable]:
+def pull(source: SalesforceSource, api: Client, landing: Landing) -> list[RawTable]:
     """Accounts with their history, as far as Salesforce tracks it, and deals.
 
-    A field that is not tracked gives its present value in a row without a date. Raises UsageError
-    without a token, DataError for a server that does not answer as documented.
+    A field that is not tracked gives its present value in a row without a date. Raises
+    DataError for a server that does not answer as documented.
     """
-    api = Api(
-        source.base_url, token(source.token_env, place), place, per_second=source.calls_per_second
-    )
 
     def read(query: _Query) -> list[Json]:
         asked = [source.base_url, query.thing, sorted(query.fields)]
@@ -66,13 +63,13 @@ def pull(source: SalesforceSource, place: str, landing: Landing) -> list[RawTabl
         own = table.model_copy(update={"columns": _COLUMNS[name] | table.columns})
         fields = tuple(sorted(set(own.columns.values()) - _OURS))
         if name == "accounts":
-            tracked = _tracked(source, fields, place)
+            tracked = _tracked(source, fields, api.place)
             current = read(_current("Account", {*fields, "CreatedDate"}))
             changes = read(_HISTORY) if tracked else []
             rows = _accounts(current, changes, fields, tracked, source.tracked_since)
         else:
             rows = _deals(read(_current("Opportunity", {*fields, *_STAGE})), fields)
-        tables.append(_table(rows, name, own, place))
+        tables.append(_table(rows, name, own, api.place))
     return tables
 
 
@@ -148,7 +145,7 @@ def _deals(current: list[Json], fields: tuple[str, ...]) -> pd.DataFrame:
     return rows.drop(columns=list(_STAGE))
 
 
-def _pages(api: Api, query: _Query, where: Where | None) -> Iterator[Page]:
+def _pages(api: Client, query: _Query, where: Where | None) -> Iterator[Page]:
     """Records after a moment and id, oldest first."""
     at, last = (where["at"], where["id"]) if where else (None, "")
     settled = where.get("settled") if where else None

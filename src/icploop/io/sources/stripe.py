@@ -17,7 +17,7 @@ import pandas as pd
 
 from icploop.domain.mrr import LINE_COLUMNS, by_month
 from icploop.errors import DataError
-from icploop.io.sources.http import Api, Json, token
+from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
 from icploop.io.sources.raw import RawTable
 from icploop.settings import StripeSource
@@ -49,18 +49,11 @@ _MONTHS_OF = {"month": 1, "year": 12}
 _EARNED = ("open", "paid")
 
 
-def pull(source: StripeSource, place: str, landing: Landing) -> list[RawTable]:
+def pull(source: StripeSource, api: Client, landing: Landing) -> list[RawTable]:
     """Revenue by month. Lines in a currency without a rate are unreadable.
 
-    Raises UsageError without a token, DataError for a server that does not answer as documented.
+    Raises DataError for a server that does not answer as documented.
     """
-    api = Api(
-        source.base_url,
-        token(source.token_env, place),
-        place,
-        per_second=source.calls_per_second,
-        headers={"Stripe-Version": VERSION},
-    )
     asked = [source.base_url, VERSION]
     invoices = landing.read("invoices", asked, partial(_pages, api, "invoices"))
     accounts: dict[str, str | None] | None = None
@@ -72,7 +65,7 @@ def pull(source: StripeSource, place: str, landing: Landing) -> list[RawTable]:
         lines = billed_lines(invoices, accounts)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{place}: an invoice is not as version {VERSION} of Stripe's API describes it "
+            f"{api.place}: an invoice is not as version {VERSION} of Stripe's API describes it "
             f"({type(error).__name__}: {error}); nothing was changed"
         ) from error
     revenue, refused = by_month(lines, source.currencies)
@@ -146,7 +139,7 @@ def _interval_months(line: Json) -> float | None:
     return months * recurring.get("interval_count", 1) if months else None
 
 
-def _pages(api: Api, thing: str, where: Where | None) -> Iterator[Page]:
+def _pages(api: Client, thing: str, where: Where | None) -> Iterator[Page]:
     """All there is, or, once that was read, what events name since."""
     if where is None or "since" not in where:
         return _listed(api, thing, where or {})
@@ -155,7 +148,7 @@ def _pages(api: Api, thing: str, where: Where | None) -> Iterator[Page]:
     return _changed(api, thing, where)
 
 
-def _listed(api: Api, thing: str, where: Where) -> Iterator[Page]:
+def _listed(api: Client, thing: str, where: Where) -> Iterator[Page]:
     """Newest first: what is created meanwhile stands before the first page, and has its event."""
     after, started = where.get("after"), where.get("started")
     while True:
@@ -169,7 +162,7 @@ def _listed(api: Api, thing: str, where: Where) -> Iterator[Page]:
         yield Page(records, {"after": after, "started": started})
 
 
-def _changed(api: Api, thing: str, where: Where) -> Iterator[Page]:
+def _changed(api: Client, thing: str, where: Where) -> Iterator[Page]:
     """Newest first too; the next run asks from before the first page on."""
     after, since, started = where.get("events_after"), where["since"], where.get("started")
     kinds = [("types[]", kind) for kind in _EVENTS[thing]]
@@ -197,7 +190,7 @@ def _named(thing: str, event: Json) -> str:
     return _id(subject)
 
 
-def _whole(api: Api, found: Json) -> Json:
+def _whole(api: Client, found: Json) -> Json:
     """An invoice with all of its lines: a list shows the first ten only."""
     if found.get("object") != "invoice":
         return {key: found.get(key) for key in ("id", "metadata")}
@@ -224,7 +217,7 @@ def _slim(line: Json) -> Json:
 
 
 def _list(
-    api: Api, path: str, params: dict[str, str], more: Iterable[tuple[str, str]] = ()
+    api: Client, path: str, params: dict[str, str], more: Iterable[tuple[str, str]] = ()
 ) -> Json:
     page = api.get(f"/v1/{path}", [*params.items(), *more], must_have="data")
     if page.get("has_more") and not page["data"]:
@@ -232,7 +225,7 @@ def _list(
     return page
 
 
-def _one(api: Api, thing: str, name: str) -> Json:
+def _one(api: Client, thing: str, name: str) -> Json:
     return api.get(f"/v1/{thing}/{name}", must_have="id")
 
 

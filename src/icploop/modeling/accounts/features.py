@@ -27,96 +27,111 @@ LONG_AGO = pd.Timestamp(1900, 1, 1)
 
 @dataclass(frozen=True)
 class AttributeHistory:
-    """Every row of the accounts table with its declared attributes typed, once for all who ask.
+    """The accounts table as a history of attributes, each typed once for all who ask for it.
 
-    `values` has a row for each row of the table, by account and in the order in which they were
-    observed, and a column for each attribute; `account_id` and `seen` go with it (a row without a
-    date was always known).
+    `accounts` has its rows by account and in the order in which they were observed, and `seen`
+    says when each was; one without a date was always known.
     """
 
-    account_id: pd.Series
+    accounts: pd.DataFrame
     seen: pd.Series
-    values: pd.DataFrame
-    attributes: tuple[Attribute, ...]
 
     @classmethod
-    def of(cls, accounts: pd.DataFrame, attributes: Sequence[Attribute]) -> AttributeHistory:
-        """The history of the declared attributes.
-
-        Raises DataError for a declared attribute that no account carries.
-        """
-        if absent := [a.name for a in attributes if a.name not in accounts.columns]:
-            there = ", ".join(sorted(set(accounts.columns) - {"observed_at"}))
-            raise DataError(
-                f"conf/icp.yaml declares `{absent[0]}`, but no account has a value for it that can "
-                f"be read by this day; add a column `{absent[0]}` to the accounts (columns there: "
-                f"{there}), see what `icp ingest` said of its cells, or take it out of dimensions"
-            )
+    def of(cls, accounts: pd.DataFrame) -> AttributeHistory:
+        """The history that the rows of the accounts table tell, in whatever order they come."""
         # Undated rows sort before every dated one: they count as always known.
         ordered = accounts.sort_values(
             ["account_id", "observed_at"], kind="stable", na_position="first", ignore_index=True
         )
-        return cls(
-            ordered["account_id"],
-            ordered["observed_at"].fillna(LONG_AGO),
-            pd.DataFrame({a.name: _typed(ordered[a.name], a.kind) for a in attributes}),
-            tuple(attributes),
-        )
+        return cls(ordered, ordered["observed_at"].fillna(LONG_AGO))
 
-    def at(self, moments: pd.DataFrame) -> pd.DataFrame:
+    def values(self, attribute: Attribute) -> pd.Series:
+        """What each row says of an attribute, by its kind.
+
+        Raises DataError for a declared attribute that no account carries.
+        """
+        name, kind = attribute.name, attribute.kind
+        if name not in self.accounts.columns:
+            there = ", ".join(sorted(set(self.accounts.columns) - {"observed_at"}))
+            raise DataError(
+                f"conf/icp.yaml declares `{name}`, but no account has a value for it that can be "
+                f"read by this day; add a column `{name}` to the accounts (columns there: {there}),"
+                " see what `icp ingest` said of its cells, or take it out of dimensions"
+            )
+        if (name, kind) not in self._typed:
+            self._typed[name, kind] = _typed(self.accounts[name], kind)
+        return self._typed[name, kind]
+
+    def at(self, moments: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFrame:
         """The attributes of each account as last recorded at or before a moment.
 
         `moments` has the columns account_id and at; the result has its index. An attribute's value
         is the last one given with observed_at <= at (an empty cell of a later row says nothing).
+        Raises DataError for a declared attribute that no account carries.
         """
-        row = self._last_row(moments)
+        # Where nobody is asked about, pandas cannot know that moments are times.
+        at = moments["at"].astype(self.seen.dtype)
+        row = self._last_row(moments["account_id"], at.to_numpy(dtype="datetime64[us]"))
         found = {}
-        for attribute in self.attributes:
-            values = self.values[attribute.name].array.take(
-                self._last_given[attribute.name][row], allow_fill=True
-            )
+        for attribute in attributes:
+            given = self._last_given(attribute)[row]
+            values = self.values(attribute).array.take(given, allow_fill=True)
             if attribute.kind == "date":
-                age = moments["at"] - pd.Series(values, index=moments.index)
+                age = at - pd.Series(values, index=moments.index)
                 values = age.dt.total_seconds() / 86_400
             found[attribute.name] = values
         return pd.DataFrame(found, index=moments.index)
 
-    def _last_row(self, moments: pd.DataFrame) -> np.ndarray:
+    def numbers(self, accounts: pd.Series) -> np.ndarray:
+        """The number of each account in the order of their ids, -1 for one that is not known."""
+        return self._ids.get_indexer(pd.Index(accounts))
+
+    @cached_property
+    def account_of_row(self) -> np.ndarray:
+        """The number of each row's account."""
+        return self.numbers(self.accounts["account_id"])
+
+    def _last_row(self, accounts: pd.Series, at: np.ndarray) -> np.ndarray:
         """The last row of each account by its moment, -1 where there is none."""
-        account = self._ids.get_indexer(moments["account_id"])
+        account = self.numbers(accounts)
         days, day_of_row = self._days
-        at = moments["at"].to_numpy(dtype="datetime64[us]")
         day = np.searchsorted(days, at, side="right") - 1
         # Rows are in the order of accounts and days, so one number stands for both.
-        keys = self._account_of_row * len(days) + day_of_row
+        keys = self.account_of_row * len(days) + day_of_row
         row = np.searchsorted(keys, account * len(days) + day, side="right") - 1
         known = (account >= 0) & (day >= 0) & (row >= 0) & ~np.isnat(at)
-        known[known] = self._account_of_row[row[known]] == account[known]
+        known[known] = self.account_of_row[row[known]] == account[known]
         return np.where(known, row, -1)
+
+    def _last_given(self, attribute: Attribute) -> np.ndarray:
+        """For each row the last one of its account that has a value, -1 for none; and -1 last."""
+        key = attribute.name, attribute.kind
+        if key not in self._given:
+            given = self.values(attribute).notna().to_numpy()
+            last = np.maximum.accumulate(np.where(given, np.arange(len(given)), -1))
+            self._given[key] = np.append(np.where(last >= self._first_row, last, -1), -1)
+        return self._given[key]
+
+    @cached_property
+    def _typed(self) -> dict[tuple[str, Kind], pd.Series]:
+        return {}
+
+    @cached_property
+    def _given(self) -> dict[tuple[str, Kind], np.ndarray]:
+        return {}
 
     @cached_property
     def _ids(self) -> pd.Index:
-        return pd.Index(self.account_id.unique())
+        return pd.Index(self.accounts["account_id"].unique())
 
     @cached_property
-    def _account_of_row(self) -> np.ndarray:
-        return self._ids.get_indexer(self.account_id)
+    def _first_row(self) -> np.ndarray:
+        return np.searchsorted(self.account_of_row, self.account_of_row, side="left")
 
     @cached_property
     def _days(self) -> tuple[np.ndarray, np.ndarray]:
         """The distinct moments at which something was observed, and which of them a row's is."""
         return np.unique(self.seen.to_numpy(dtype="datetime64[us]"), return_inverse=True)
-
-    @cached_property
-    def _last_given(self) -> dict[str, np.ndarray]:
-        """For each row the last one of its account that has a value, -1 for none; and -1 last."""
-        rows = np.arange(len(self.account_id))
-        first = np.searchsorted(self._account_of_row, self._account_of_row, side="left")
-        last = {}
-        for name in self.values:
-            given = np.maximum.accumulate(np.where(self.values[name].notna(), rows, -1))
-            last[str(name)] = np.append(np.where(given >= first, given, -1), -1)
-        return last
 
 
 def attributes_at(
@@ -126,7 +141,7 @@ def attributes_at(
 
     For who asks once; see `AttributeHistory`.
     """
-    return AttributeHistory.of(accounts, attributes).at(moments)
+    return AttributeHistory.of(accounts).at(moments, attributes)
 
 
 def attributes_in(

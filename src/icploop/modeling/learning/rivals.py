@@ -97,14 +97,14 @@ class RandomChoice:
 
 
 def _commonest(values: pd.Series, kind: Kind) -> Predicate | None:
-    counts: Mapping[Any, int]
+    counts: dict[Any, int]
     if kind == "flag":
-        counts = values.dropna().value_counts().to_dict()
+        counts = {yes: int((values == yes).sum()) for yes in (0.0, 1.0)}
     else:
-        counts = Texts.of(values).levels(kind)
-    if not counts:
+        counts = dict(Texts.of(values).levels(kind))
+    most = max(counts.values(), default=0)
+    if most == 0:
         return None
-    most = max(counts.values())
     level = min(level for level, count in counts.items() if count == most)
     name = str(values.name)
     return (

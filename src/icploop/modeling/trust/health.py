@@ -17,7 +17,7 @@ from scipy.stats import chi2_contingency
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables, by_distinct
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.statistics.capacity import shares_pursued
 from icploop.settings import Attribute, Kind
 
@@ -81,6 +81,7 @@ def _pairs(table: pd.DataFrame, name: str, value: str) -> Iterator[tuple[str, fl
 
 def health(
     seen: Tables,
+    history: AttributeHistory,
     attributes: Sequence[Attribute],
     motion: str,
     as_of: date,
@@ -94,15 +95,16 @@ def health(
 ) -> Health:
     """The health of what a day sees.
 
-    `customers` and `market` are attribute frames of who was learned from and of the prospects.
-    `expect` gives expected NRR for an attribute frame; without it costs are not known.
+    `history` is that of its accounts, `customers` and `market` are attribute frames of who was
+    learned from and of the prospects. `expect` gives expected NRR for an attribute frame; without
+    it costs are not known.
     """
     deals = seen.deals[of_motion(seen.deals, motion)]
     return Health(
         as_of=as_of,
         prospects=len(market),
         customers=len(customers),
-        fill=_fill(seen, deals, attributes, market),
+        fill=_fill(history, deals, attributes, market),
         drift=_drift(customers, market, attributes),
         volumes=_volumes(seen, deals, as_of),
         lateness=_lateness(seen, deals, as_of),
@@ -112,13 +114,16 @@ def health(
 
 
 def _fill(
-    seen: Tables, deals: pd.DataFrame, attributes: Sequence[Attribute], market: pd.DataFrame
+    history: AttributeHistory,
+    deals: pd.DataFrame,
+    attributes: Sequence[Attribute],
+    market: pd.DataFrame,
 ) -> pd.DataFrame:
     named = deals.rename(columns={"created_at": "at"})[["account_id", "at"]]
     quarters = named["at"].dt.to_period("Q")
     newest = sorted(quarters.unique())[-_QUARTERS:]
     recent = named[quarters.isin(newest)]
-    filled = attributes_at(seen.accounts, recent, attributes).notna()
+    filled = history.at(recent, attributes).notna()
     by_quarter = filled.groupby(quarters[recent.index].astype("str").to_numpy()).mean().T
     by_quarter["prospects"] = market.notna().mean()
     return by_quarter.rename_axis("attribute").reset_index()

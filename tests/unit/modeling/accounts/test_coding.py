@@ -83,7 +83,9 @@ def test_a_frame_survives_being_coded() -> None:
     pd.testing.assert_frame_equal(as_frame(coded), plain(features), check_dtype=False)
     assert coded.known(coded.names).tolist() == features.notna().sum(axis=1).tolist()
     part = as_frame(coded.part(2, 5))
-    pd.testing.assert_frame_equal(part, plain(features)[2:5].reset_index(drop=True), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        part, plain(features)[2:5].reset_index(drop=True), check_dtype=False
+    )
 
 
 def test_what_is_known_of_a_text_is_looked_up_for_each_account() -> None:

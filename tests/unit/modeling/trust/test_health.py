@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.tables import Tables
+from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.trust.health import Health, health, holm, psi
 from tests.companies import AS_OF, SETTINGS, company, market
 
@@ -17,6 +18,7 @@ SEEN = seen_by(company(wins=120, prospects=40), AS_OF)
 def measured(customers: pd.DataFrame, prospects: pd.DataFrame, **more) -> Health:
     return health(
         SEEN,
+        AttributeHistory.of(SEEN.accounts),
         SETTINGS.attributes,
         "default",
         AS_OF,
@@ -128,6 +130,7 @@ def test_a_company_without_anything_has_a_health_too() -> None:
         Tables(
             SEEN.accounts.head(0), SEEN.deals.head(0), SEEN.revenue.head(0), SEEN.signals.head(0)
         ),
+        AttributeHistory.of(SEEN.accounts.head(0)),
         SETTINGS.attributes,
         "default",
         date(2000, 1, 1),
