@@ -33,6 +33,11 @@ class Texts:
         """A column of an attribute frame; a text may stand for nobody of it."""
         if isinstance(values.dtype, pd.CategoricalDtype):
             return cls(values.cat.codes.to_numpy(dtype="int64"), tuple(values.cat.categories))
+        return cls.as_they_come(values)
+
+    @classmethod
+    def as_they_come(cls, values: pd.Series) -> Texts:
+        """The same, with the texts in the order in which accounts have them, and no others."""
         codes, distinct = pd.factorize(values)
         return cls(codes, tuple(map(str, distinct)))
 
@@ -51,14 +56,14 @@ class Texts:
         return has
 
     def levels(self, kind: Kind) -> dict[str, int]:
-        """How many accounts have each level, in the order of the levels."""
+        """How many accounts have each level that any has, in the order of the texts."""
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.distinct))
         found: dict[str, int] = {}
         for members, count in zip(self.members(kind), counts.tolist(), strict=True):
             if count:
                 for level in members:
                     found[level] = found.get(level, 0) + count
-        return dict(sorted(found.items()))
+        return found
 
     def spread(self, of_distinct: np.ndarray, missing: Any) -> np.ndarray:
         """What holds of each distinct text (rows of an array), for each account."""

@@ -180,7 +180,7 @@ def _frame(
 
 def _common_levels(values: pd.Series, kind: Kind) -> tuple[str, ...]:
     counts = Texts.of(values).levels(kind)
-    return tuple(level for level, count in counts.items() if count >= RAREST_LEVEL)
+    return tuple(sorted(level for level, count in counts.items() if count >= RAREST_LEVEL))
 
 
 def _scale_of(values: np.ndarray) -> Scale:

@@ -60,7 +60,7 @@ class Support:
                 counts = Texts.of(given).levels("category")
                 # The share that was seen once estimates that of values still unseen (Good 1953).
                 if list(counts.values()).count(1) <= _ORDINARY_NOVELTY * len(given):
-                    seen[name] = tuple(counts)
+                    seen[name] = tuple(sorted(counts))
             elif kinds[name] in ("number", "date"):
                 ranges[name] = _range_of(given.to_numpy(dtype="float64"))
         return cls(seen, ranges)

@@ -16,7 +16,8 @@ from scipy.stats import chi2_contingency
 
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import of_motion
-from icploop.domain.tables import Tables, by_distinct
+from icploop.domain.tables import Tables
+from icploop.modeling.accounts.coding import Texts
 from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.statistics.capacity import shares_pursued
 from icploop.settings import Attribute, Kind
@@ -164,23 +165,21 @@ def _apart(ours: pd.Series, theirs: pd.Series, kind: Kind) -> tuple[float, float
         return float("nan"), float("nan")
     if kind != "set":
         return _of_counts(*_binned(ours, theirs, kind))
-    members = ours.str.split("|").explode().value_counts().index[:_MOST_MEMBERS]
-    found = [_of_counts(*_membership(ours, theirs, str(member))) for member in members]
-    found.append(_of_counts(*(_two(values.isna()) for values in (ours, theirs))))
+    have, have_too = (Texts.as_they_come(values).levels("set") for values in (ours, theirs))
+    known, known_too = int(ours.notna().sum()), int(theirs.notna().sum())
+    found = [
+        _of_counts(_two(have[member], known), _two(have_too.get(member, 0), known_too))
+        for member in sorted(have, key=lambda member: -have[member])[:_MOST_MEMBERS]
+    ]
+    empty, empty_too = len(ours) - known, len(theirs) - known_too
+    found.append(_of_counts(_two(empty, len(ours)), _two(empty_too, len(theirs))))
     index, p = max(found, key=lambda pair: pair[0])
     return index, min(1.0, p * len(found))
 
 
-def _membership(ours: pd.Series, theirs: pd.Series, member: str) -> tuple[np.ndarray, np.ndarray]:
-    there, there_too = (
-        by_distinct(values, lambda text: member in text.split("|")).dropna().astype(bool)
-        for values in (ours, theirs)
-    )
-    return _two(there), _two(there_too)
-
-
-def _two(flags: pd.Series) -> np.ndarray:
-    return np.array([float(flags.sum()), float((~flags).sum())])
+def _two(those: int, of: int) -> np.ndarray:
+    """How many accounts are so, and how many are not."""
+    return np.array([float(those), float(of - those)])
 
 
 def _binned(ours: pd.Series, theirs: pd.Series, kind: Kind) -> tuple[np.ndarray, np.ndarray]:

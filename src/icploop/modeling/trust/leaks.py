@@ -306,17 +306,20 @@ def _identifier(
 ) -> Iterator[Leak]:
     """Nearly every account has a value of its own, or a number that grows with the id."""
     known = pd.DataFrame({"value": values, "account": ids}).dropna().drop_duplicates("account")
-    members = known["value"].str.split("|").explode() if kind == "set" else known["value"]
-    if len(members) < _FEWEST_NAMES:
+    if kind in TEXTS:
+        levels = Texts.of(known["value"]).levels(kind)
+        members, distinct = sum(levels.values()), len(levels)
+    else:
+        members, distinct = len(known), known["value"].nunique()
+    if members < _FEWEST_NAMES:
         return
-    distinct = members.nunique()
-    nearly_unique = distinct >= NEARLY_UNIQUE * len(members)
-    if kind in ("category", "set"):
+    nearly_unique = distinct >= NEARLY_UNIQUE * members
+    if kind in TEXTS:
         if nearly_unique:
             yield Leak(
                 name,
                 "identifier",
-                f"has {distinct} different values in {len(members)}: it names accounts instead of "
+                f"has {distinct} different values in {members}: it names accounts instead of "
                 "describing them",
             )
     elif kind == "number" and nearly_unique:
