@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from icploop.errors import UsageError
 from icploop.io import registry
 from icploop.io.tracking import RunRecord
+from icploop.modeling.accounts.features import Altered
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.scoring.version import IcpVersion
-from icploop.modeling.trust.health import Health, health
+from icploop.modeling.trust.health import Expect, Health, health
 from icploop.pipelines.as_of import AsOf
 from icploop.report.health_page import health_page
 from icploop.report.html_page import html_page
@@ -95,14 +97,11 @@ def _with_every_attribute(sight: Sight) -> Sight:
     return replace(sight, seen=replace(sight.seen, accounts=accounts))
 
 
-def _expecting(version: IcpVersion) -> Callable[[pd.DataFrame], pd.Series]:
-    names = [a.name for a in version.attributes]
+def _expecting(version: IcpVersion) -> Expect:
+    model, names = version.fit_model, [a.name for a in version.attributes]
 
-    def expected(features: pd.DataFrame) -> pd.Series:
-        known: pd.Series = version.fit_model.predict(features.reindex(columns=names))[
-            "expected_nrr"
-        ]
-        return known
+    def expected(market: pd.DataFrame, altered: Sequence[Altered | None]) -> list[np.ndarray]:
+        return model.expected_if(model.encoded(market.reindex(columns=names)), altered)
 
     return expected
 

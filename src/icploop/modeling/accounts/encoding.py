@@ -78,17 +78,12 @@ class Encoding:
 
         Columns are named `attribute=level`; rows keep the index of `features`. No cell is missing.
         """
-        blocks = [self._linear(name, kind, features[name]) for name, kind in self.kinds.items()]
+        blocks = [self.linear_of(name, features[name]) for name in self.kinds]
         return _frame(blocks, self.linear_columns(), features.index, "float64")
 
     def tree(self, features: pd.DataFrame) -> pd.DataFrame:
         """One-hot levels, raw numbers and flags; missing values stay missing for the trees."""
-        blocks = [
-            self._indicators(name, kind, features[name], missing=np.nan)
-            if kind in TEXTS
-            else features[name].to_numpy(dtype="float64")[None, :]
-            for name, kind in self.kinds.items()
-        ]
+        blocks = [self.tree_of(name, features[name]) for name in self.kinds]
         columns = self.tree_columns()
         if columns == [_NO_COLUMN]:
             blocks = [np.zeros((1, len(features)))]
@@ -96,11 +91,7 @@ class Encoding:
 
     def linear_columns(self) -> list[str]:
         """The names of the columns of `linear`."""
-        return [
-            f"{name}={part}"
-            for name, kind in self.kinds.items()
-            for part in self._parts(name, kind)
-        ]
+        return [f"{name}={part}" for name in self.kinds for part in self._parts(name)]
 
     def tree_columns(self) -> list[str]:
         """The names of the columns of `tree`."""
@@ -137,20 +128,21 @@ class Encoding:
             },
         )
 
-    def _parts(self, name: str, kind: Kind) -> list[str]:
+    def _parts(self, name: str) -> list[str]:
         """What the linear columns of an attribute stand for."""
+        kind = self.kinds[name]
         if kind in TEXTS:
             return [*self.levels[name], "?"]
         if kind == "flag":
             return ["yes", "?"]
         return ["scale", "square", *(f"over {edge!r}" for edge, _ in self.scales[name].steps), "?"]
 
-    def _linear(self, name: str, kind: Kind, values: pd.Series) -> np.ndarray:
-        """The linear columns of an attribute, (columns, accounts)."""
+    def linear_of(self, name: str, values: pd.Series) -> np.ndarray:
+        """The linear columns of one attribute, (columns, accounts)."""
         empty = values.isna().to_numpy(dtype="float64")
-        if kind in TEXTS:
-            return np.vstack([self._indicators(name, kind, values, missing=0.0), empty])
-        if kind == "flag":
+        if self.kinds[name] in TEXTS:
+            return np.vstack([self._indicators(name, values, missing=0.0), empty])
+        if self.kinds[name] == "flag":
             return np.vstack([values.fillna(0).to_numpy(dtype="float64"), empty])
         scale, raw = self.scales[name], values.to_numpy(dtype="float64")
         scaled = np.nan_to_num(scale.apply(raw))
@@ -159,10 +151,16 @@ class Encoding:
         over = [((raw > edge) - above) * (1 - empty) for edge, above in scale.steps]
         return np.vstack([scaled, scaled**2 * (1 - empty), *over, empty])
 
-    def _indicators(self, name: str, kind: Kind, values: pd.Series, missing: float) -> np.ndarray:
+    def tree_of(self, name: str, values: pd.Series) -> np.ndarray:
+        """The tree columns of one attribute, (columns, accounts)."""
+        if self.kinds[name] in TEXTS:
+            return self._indicators(name, values, missing=np.nan)
+        return values.to_numpy(dtype="float64")[None, :]
+
+    def _indicators(self, name: str, values: pd.Series, missing: float) -> np.ndarray:
         """1 where an account has a level, else 0, (levels, accounts)."""
         texts = Texts.of(values)
-        has = texts.having(self.levels[name], kind).astype("float64")
+        has = texts.having(self.levels[name], self.kinds[name]).astype("float64")
         # The code of a missing value is -1, which takes the last entry.
         has[:, -1] = missing
         return has[:, texts.codes]

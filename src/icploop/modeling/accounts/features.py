@@ -134,6 +134,19 @@ class AttributeHistory:
         return np.unique(self.seen.to_numpy(dtype="datetime64[us]"), return_inverse=True)
 
 
+@dataclass(frozen=True)
+class Altered:
+    """Some accounts (their places, which may repeat) with other values of one attribute."""
+
+    attribute: str
+    rows: np.ndarray
+    values: pd.Series
+
+    def of(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Their attribute frame."""
+        return features.iloc[self.rows].assign(**{self.attribute: self.values.array})
+
+
 def attributes_at(
     accounts: pd.DataFrame, moments: pd.DataFrame, attributes: Sequence[Attribute]
 ) -> pd.DataFrame:

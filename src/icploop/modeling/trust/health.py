@@ -18,7 +18,7 @@ from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables
 from icploop.modeling.accounts.coding import Texts
-from icploop.modeling.accounts.features import AttributeHistory
+from icploop.modeling.accounts.features import Altered, AttributeHistory
 from icploop.modeling.statistics.capacity import shares_pursued
 from icploop.settings import Attribute, Kind
 
@@ -34,7 +34,8 @@ _ASKED = 1000
 _DRAWS = 200
 _FEWEST_FILLED = 30
 
-Expect = Callable[[pd.DataFrame], pd.Series]
+# Expected NRR of the accounts of an attribute frame, as they are (None) and altered.
+Expect = Callable[[pd.DataFrame, Sequence[Altered | None]], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ def health(
     """The health of what a day sees.
 
     `history` is that of its accounts, `customers` and `market` are attribute frames of who was
-    learned from and of the prospects. `expect` gives expected NRR for an attribute frame; without
-    it costs are not known.
+    learned from and of the prospects. `expect` gives expected NRR; without it costs are not known.
     """
     deals = seen.deals[of_motion(seen.deals, motion)]
     return Health(
@@ -265,31 +265,31 @@ def _cost(
     if expect is None or market.empty:
         return pd.DataFrame(columns=columns)
     asked = market.iloc[:: max(1, -(-len(market) // _ASKED))]
-    filled = {
-        name: asked[asked[name].notna()]
-        for name in (attribute.name for attribute in attributes)
-        if market[name].isna().any() and asked[name].notna().sum() >= _FEWEST_FILLED
-    }
     hidden = [
-        there.assign(**{name: there[name].mask(there[name].notna())})
-        for name, there in filled.items()
+        _without(asked, attribute.name)
+        for attribute in attributes
+        if market[attribute.name].isna().any()
+        and asked[attribute.name].notna().sum() >= _FEWEST_FILLED
     ]
-    # In one question: many small ones take several times as long.
-    known, *answers = np.split(
-        expect(pd.concat([asked, *hidden])).to_numpy(dtype="float64"),
-        np.cumsum([len(asked), *map(len, hidden)])[:-1],
-    )
-    of_account = pd.Series(known, index=asked.index)
+    known, *answers = expect(asked, [None, *hidden])
     rng = np.random.default_rng(seed)
     rows = []
-    for (name, there), answer in zip(filled.items(), answers, strict=True):
-        drawn = _lost(of_account[there.index].to_numpy(), answer, capacity, rng)
+    for field_hidden, answer in zip(hidden, answers, strict=True):
+        name, there = field_hidden.attribute, field_hidden.rows
+        drawn = _lost(known[there], answer, capacity, rng)
         empty = int(market[name].isna().sum())
         share = empty / len(market)
         low, high = np.quantile(drawn[1:], [0.05, 0.95]) * share
         rows.append((name, empty, float(drawn[0]) * share, low, high, len(there)))
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("gain", ascending=False, kind="stable", ignore_index=True)
+
+
+def _without(asked: pd.DataFrame, name: str) -> Altered:
+    """The accounts that have an attribute, as if they had not."""
+    there = np.flatnonzero(asked[name].notna())
+    values = asked[name].iloc[there]
+    return Altered(name, there, values.mask(values.notna()))
 
 
 def _lost(

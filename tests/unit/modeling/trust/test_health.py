@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.tables import Tables
-from icploop.modeling.accounts.features import AttributeHistory
+from icploop.modeling.accounts.features import Altered, AttributeHistory
 from icploop.modeling.trust.health import Health, health, holm, psi
 from tests.companies import AS_OF, SETTINGS, company, market
 
@@ -102,8 +102,10 @@ def test_an_empty_field_costs_what_hiding_it_loses() -> None:
     )
     worth = {"health": 1.4, "retail": 1.0, "gaming": 0.6}
 
-    def expect(frame: pd.DataFrame) -> pd.Series:
-        return frame["industry"].map(worth).astype("float64").fillna(1.0)
+    def expect(frame: pd.DataFrame, altered: list[Altered | None]) -> list[np.ndarray]:
+        asked = [frame if change is None else change.of(frame) for change in altered]
+        found = [one["industry"].map(worth).astype("float64").fillna(1.0) for one in asked]
+        return [one.to_numpy() for one in found]
 
     half = complete.assign(industry=complete["industry"].mask(np.arange(600) % 2 == 0))
     found = measured(complete, half, expect=expect, capacity=0.25).cost.set_index("attribute")
