@@ -17,7 +17,6 @@ from icploop.domain.prose import Finding, lint_text
 from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
 from icploop.io.frames import text_to
-from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.page.what_if import Consequences, consequences, with_line
 from icploop.modeling.scoring.version import IcpVersion
@@ -138,7 +137,7 @@ class _Meaning:
         matured = sold[sold["matured"]].rename_axis(None)
         return cls(
             sight.market(version.attributes),
-            attributes_at(sight.seen.accounts, matured, version.attributes),
+            sight.history.at(matured, version.attributes),
             matured,
             recurring_revenue(sight.seen, sight.motion, sight.as_of, version.outcome),
             sight.settings,
