@@ -228,7 +228,7 @@ def test_columns_of_persons_stay_outside(home: Home):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from icploop.io import staging
+from icploop.io.warehouse import staging
 from icploop.io.home import Home
 from icploop.pipelines.ingest import ingest
 
