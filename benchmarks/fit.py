@@ -1,8 +1,8 @@
 """Who finds the customers worth having? The fit model against what companies do instead.
 
 Run as `python -m benchmarks.fit [SEEDS] [SCENARIO ...]`. All peers see the same customers and
-choose from the same prospects, whose truth is known because the companies are simulated: the laws
-behind them are drawn anew for each seed. Every cell is a mean over SEEDS companies (12) with its
+choose from the same prospects, whose truth is known because the companies are simulated: what is
+true of them is drawn anew for each seed. Every cell is a mean over SEEDS companies (12) with its
 standard error.
 """
 
@@ -151,7 +151,7 @@ class Scenario:
 
     sizes: tuple[int, ...]
     peers: dict[str, Peer]
-    recipe: dict[str, Any]
+    spec: dict[str, Any]
     shuffled: bool = False
 
 
@@ -198,7 +198,7 @@ def _summary(table: pd.DataFrame, kind: str, value: str) -> pd.DataFrame:
 def _one_company(job: tuple[str, int, int]) -> tuple[list[Any], list[Any]]:
     name, size, seed = job
     scenario = SCENARIOS[name]
-    drawn = company(seed, size, **scenario.recipe)
+    drawn = company(seed, size, **scenario.spec)
     if scenario.shuffled:
         drawn = drawn.shuffled(seed)
     with threadpool_limits(1):

@@ -33,7 +33,7 @@ from benchmarks.worlds import (
     declared,
     prospects_seen,
 )
-from icploop.demo.world import World, WorldRecipe, simulate
+from icploop.demo.world import World, WorldSpec, simulate
 from icploop.domain.gate import Comparison, decide
 from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import WINSORISED_AT
@@ -339,7 +339,7 @@ def four_years(companies: int) -> pd.DataFrame:
 
 def _history(job: tuple[int, float]) -> list[tuple[str, str, float, int, int, float]]:
     seed, corrupted = job
-    world = simulate(WorldRecipe(seed=seed, wins=1200, prospects=2500))
+    world = simulate(WorldSpec(seed=seed, wins=1200, prospects=2500))
     rng = np.random.default_rng(seed)
     with threadpool_limits(1):
         quarters, kinds, features = _quarters(world)
@@ -389,7 +389,7 @@ def _quarters(world: World) -> tuple[list[Quarter], dict[str, Kind], pd.DataFram
     """The rounds from 60 matured customers on, and the features of all customers at their sale."""
     tables = checked_tables(world)
     quarters = []
-    for start in pd.date_range(world.recipe.first_day, world.recipe.end, freq="QS")[1:]:
+    for start in pd.date_range(world.spec.first_day, world.spec.end, freq="QS")[1:]:
         day = (start - pd.Timedelta(days=1)).date()
         customers = customers_seen(tables, day)
         customers = customers[customers["months_at_risk"] >= 1]

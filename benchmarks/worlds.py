@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from icploop.demo.world import World, WorldRecipe, simulate
+from icploop.demo.world import World, WorldSpec, simulate
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.follow_up import follow_up
 from icploop.domain.outcomes import outcomes
@@ -63,15 +63,15 @@ class Company:
         return float(np.average(nrr[best], weights=acv[best]) - np.average(nrr, weights=acv))
 
 
-def company(seed: int, matured: int, unripe: bool = False, **recipe: Any) -> Company:
+def company(seed: int, matured: int, unripe: bool = False, **spec: Any) -> Company:
     """A company with this many matured customers, drawn from those of a longer history.
 
     With `unripe` it also has the customers of that history that have not matured, as many as make
-    the matured ones 60% of all. The market does not shift unless the recipe says when.
+    the matured ones 60% of all. The market does not shift unless the spec says when.
     """
-    stated = {"prospects": _PROSPECTS, "shift_month": None} | recipe
-    world = simulate(WorldRecipe(seed=seed, wins=int(matured / MATURED_SHARE) + 50, **stated))
-    day = (world.recipe.end - pd.Timedelta(days=1)).date()
+    stated = {"prospects": _PROSPECTS, "shift_month": None} | spec
+    world = simulate(WorldSpec(seed=seed, wins=int(matured / MATURED_SHARE) + 50, **stated))
+    day = (world.spec.end - pd.Timedelta(days=1)).date()
     tables, attributes = checked_tables(world), declared(world)
     sold = customers_seen(tables, day)
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from prefect.input import RunInput
 from prefect.states import Cancelled
 from pydantic import Field
 
-from icploop.io.registry import Registered
+from icploop.io.versions import Registered
 
 _DECIDE = FlowFilter(name=FlowFilterName(any_=["decide"]))
 

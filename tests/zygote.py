@@ -160,7 +160,6 @@ def _main() -> None:
     # What children would import each for itself, a second of it MLflow's store alone.
 
     import icploop.cli
-    import icploop.console
     import icploop.pipelines.decide
     import icploop.pipelines.diff
     import icploop.pipelines.ingest

@@ -14,7 +14,7 @@ import pytest
 from icploop.io.home import Home
 from icploop.io.tracking import connect
 from tests.unit import planted
-from tests.unit.io_fixtures import Answer, icp, inbox, new_home, write_csv
+from tests.unit.io_fixtures import CommandResult, icp, inbox, new_home, write_csv
 from tests.unit.registered import register_a_challenger
 
 
@@ -23,9 +23,9 @@ class Trained:
     """A home with version 1 in force, and what the commands that led there answered."""
 
     home: Home
-    ingested: Answer
-    watched: Answer
-    approved: Answer
+    ingested: CommandResult
+    watched: CommandResult
+    approved: CommandResult
 
 
 @pytest.fixture(autouse=True, scope="session")

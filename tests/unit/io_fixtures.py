@@ -134,7 +134,7 @@ def contents(home: Home) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """What a command answered."""
 
     status: int
@@ -149,7 +149,9 @@ class Answer:
         return answer
 
 
-def icp(*words: object, home: Home | None = None, env: Mapping[str, str] | None = None) -> Answer:
+def icp(
+    *words: object, home: Home | None = None, env: Mapping[str, str] | None = None
+) -> CommandResult:
     """Run the command line in this process, as `icp WORDS --home HOME`."""
     arguments = [str(word) for word in words]
     if home is not None:
@@ -164,7 +166,7 @@ def icp(*words: object, home: Home | None = None, env: Mapping[str, str] | None 
     ):
         main()
     assert "Traceback" not in err.getvalue()
-    return Answer(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return CommandResult(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icploop.demo.genesis import WIN_RATE
-from icploop.demo.law import (
+from icploop.demo.draw_world import WIN_RATE
+from icploop.demo.market import Booleans, Floats, account_ids
+from icploop.demo.truth import (
     DISCOUNTS,
     NEVER_BILLED,
     STEP_CHANCE,
@@ -18,8 +19,7 @@ from icploop.demo.law import (
     list_price,
     step_factor,
 )
-from icploop.demo.market import Booleans, Floats, account_ids
-from icploop.demo.recipe import WorldRecipe
+from icploop.demo.world_spec import WorldSpec
 
 MOTION = "new-business"
 
@@ -33,18 +33,18 @@ _CHURN_BY_MONTH_TRAPPED = np.array([0.24, 0.20, 0.16] + [0.04] * 8 + [0.08])
 _TYPICAL_HAZARD = 0.12
 
 
-def draw_created(rng: np.random.Generator, recipe: WorldRecipe) -> pd.DatetimeIndex:
+def draw_created(rng: np.random.Generator, spec: WorldSpec) -> pd.DatetimeIndex:
     """Days on which the accounts' first deals are created, in order, ever more of them."""
     mean_cycle = sum(_CYCLE_DAYS) / 2
-    count = round(recipe.wins / WIN_RATE / (1 - mean_cycle / recipe.days))
+    count = round(spec.wins / WIN_RATE / (1 - mean_cycle / spec.days))
     more = _DEAL_GROWTH
     passed = (np.sqrt(1 + (2 * more + more**2) * np.sort(rng.random(count))) - 1) / more
-    return recipe.first_day + pd.to_timedelta(np.floor(passed * recipe.days), unit="D")
+    return spec.first_day + pd.to_timedelta(np.floor(passed * spec.days), unit="D")
 
 
 def draw_deals(
     rng: np.random.Generator,
-    recipe: WorldRecipe,
+    spec: WorldSpec,
     nature: Nature,
     market: pd.DataFrame,
     created: pd.DatetimeIndex,
@@ -53,12 +53,12 @@ def draw_deals(
 
     `acv` and `acquisition_cost` are money a year and money, `discount` and `gross_margin` ratios.
     """
-    first = _pursue(rng, recipe, nature, market, np.arange(len(created)), created)
+    first = _pursue(rng, spec, nature, market, np.arange(len(created)), created)
     lost = first[(first["outcome"] == "lost") & (rng.random(len(first)) < _RETURNING)]
     pause = pd.to_timedelta(rng.integers(*_PAUSE_DAYS, len(lost)), unit="D")
     again = pd.DatetimeIndex(lost["closed_at"]) + pause
-    account, again = lost["account"].to_numpy()[again < recipe.end], again[again < recipe.end]
-    second = _pursue(rng, recipe, nature, market, account, again)
+    account, again = lost["account"].to_numpy()[again < spec.end], again[again < spec.end]
+    second = _pursue(rng, spec, nature, market, account, again)
     deals = pd.concat([first, second]).sort_values("created_at", kind="stable", ignore_index=True)
     deals.insert(0, "deal_id", _numbered("D", len(deals)))
     return deals
@@ -66,7 +66,7 @@ def draw_deals(
 
 def _pursue(
     rng: np.random.Generator,
-    recipe: WorldRecipe,
+    spec: WorldSpec,
     nature: Nature,
     market: pd.DataFrame,
     account: npt.NDArray[np.int_],
@@ -76,7 +76,7 @@ def _pursue(
     cycle = _CYCLE_DAYS[0] + np.floor(rng.beta(1.6, 2.2, count) * (np.ptp(_CYCLE_DAYS) + 1))
     closed = created + pd.to_timedelta(cycle, unit="D")
     won = rng.random(count) < chance(nature.fate(sought, created)[:, WIN])
-    is_open = np.asarray(closed >= recipe.end)
+    is_open = np.asarray(closed >= spec.end)
     discount = rng.choice(DISCOUNTS, count)
     price = list_price(sought) * _noise(rng, 0.35, count)
     acv = np.round(price * (1 - discount), -1)
@@ -118,7 +118,7 @@ class Customers:
 
 def bill_customers(
     rng: np.random.Generator,
-    recipe: WorldRecipe,
+    spec: WorldSpec,
     nature: Nature,
     market: pd.DataFrame,
     deals: pd.DataFrame,
@@ -133,9 +133,9 @@ def bill_customers(
     trapped = nature.trapped(market.iloc[account])
     closed = won["closed_at"].dt
     first_month = (
-        (closed.year - recipe.start.year) * 12 + closed.month - recipe.start.month + 1
+        (closed.year - spec.start.year) * 12 + closed.month - spec.start.month + 1
     ).to_numpy(dtype=int)
-    age = np.arange(recipe.months) - first_month[:, None]
+    age = np.arange(spec.months) - first_month[:, None]
     alive = _is_alive(rng, np.exp(log_hazard), trapped, age)
     grown = _growth_path(rng, log_growth, age)
     start = won["acv"].to_numpy() / 12 * _noise(rng, 0.08, len(won))
@@ -165,7 +165,7 @@ def _growth_path(rng: np.random.Generator, log_growth: Floats, age: npt.NDArray[
     return np.asarray(np.exp(np.cumsum(np.where(steps, change, 0), axis=1)))
 
 
-def revenue_table(recipe: WorldRecipe, customers: Customers) -> pd.DataFrame:
+def revenue_table(spec: WorldSpec, customers: Customers) -> pd.DataFrame:
     """One row per customer and month billed, and one of zero in the month after the last bill."""
     billed = customers.mrr > 0
     left = ~billed[:, 1:] & billed[:, :-1]
@@ -175,15 +175,13 @@ def revenue_table(recipe: WorldRecipe, customers: Customers) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "account_id": account_ids(customers.account[customer]),
-            "month": _month_starts(recipe)[month],
+            "month": _month_starts(spec)[month],
             "mrr": customers.mrr[customer, month],
         }
     )
 
 
-def draw_signals(
-    rng: np.random.Generator, recipe: WorldRecipe, customers: Customers
-) -> pd.DataFrame:
+def draw_signals(rng: np.random.Generator, spec: WorldSpec, customers: Customers) -> pd.DataFrame:
     """What customers did while they were billed, tied to how they fare.
 
     `value` is the severity of a ticket (1 to 4), the share of paid seats in use, the money of a
@@ -197,7 +195,7 @@ def draw_signals(
     table = pd.DataFrame(
         {
             "account_id": account_ids(customers.account[customer[where]]),
-            "at": _month_starts(recipe)[month[where]] + day,
+            "at": _month_starts(spec)[month[where]] + day,
             "kind": pd.Series(kinds, dtype="str"),
             "value": np.concatenate([values for _, values in signals.values()]).astype(float),
         }
@@ -229,8 +227,8 @@ def _signals_by_kind(
     }
 
 
-def _month_starts(recipe: WorldRecipe) -> pd.DatetimeIndex:
-    return pd.date_range(recipe.first_day, periods=recipe.months, freq="MS", unit="us")
+def _month_starts(spec: WorldSpec) -> pd.DatetimeIndex:
+    return pd.date_range(spec.first_day, periods=spec.months, freq="MS", unit="us")
 
 
 def _noise(rng: np.random.Generator, spread: float, count: int) -> Floats:

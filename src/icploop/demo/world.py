@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icploop.demo.genesis import draw_nature
+from icploop.demo.draw_world import draw_nature
 from icploop.demo.history import (
     bill_customers,
     draw_created,
@@ -15,7 +15,6 @@ from icploop.demo.history import (
     draw_signals,
     revenue_table,
 )
-from icploop.demo.law import Nature
 from icploop.demo.market import (
     ATTRIBUTES,
     account_ids,
@@ -24,9 +23,10 @@ from icploop.demo.market import (
     later_values,
     recorded,
 )
-from icploop.demo.recipe import Structure, WorldRecipe
+from icploop.demo.truth import Nature
+from icploop.demo.world_spec import Structure, WorldSpec
 
-__all__ = ["Day", "Structure", "World", "WorldRecipe", "simulate"]
+__all__ = ["Day", "Structure", "World", "WorldSpec", "simulate"]
 
 Day = date | pd.Timestamp | pd.DatetimeIndex
 
@@ -41,7 +41,7 @@ class World:
     """A simulated company with known truth.
 
     Attributes:
-        recipe: What the world was made from.
+        spec: What the world was made from.
         accounts: One row per account and day on which its values were recorded, with gaps.
             Prospects are recorded once a year; some others again after their last deal closed.
         deals: Won, lost and open deals; `acv` in money a year, `acquisition_cost` in money.
@@ -53,11 +53,11 @@ class World:
             Expectations know the true attribute values, those of gaps included, and average over
             the hidden friction and all chance.
         attributes: The declared attributes by dimension, with their kinds.
-        nature: The laws behind the truth.
+        nature: What decides the fate of accounts, before and after the shift of the market.
         market: The true attribute values without gaps, one row per row of `accounts`.
     """
 
-    recipe: WorldRecipe
+    spec: WorldSpec
     accounts: pd.DataFrame
     deals: pd.DataFrame
     revenue: pd.DataFrame
@@ -70,27 +70,27 @@ class World:
     def truth_at(self, account_ids: npt.ArrayLike, day: Day) -> pd.DataFrame:
         """The truth of any accounts, were their deal created on a day; one day, or one for each.
 
-        The day decides which law holds, which recorded values are the last ones (the first ever
+        The day decides what is true then, which recorded values are the last ones (the first ever
         recorded, where none are so old), and how old a date is. Columns are those of `truth`.
         """
         return _truth(self.nature, self.market, account_ids, day)
 
 
-def simulate(recipe: WorldRecipe) -> World:
-    """Let the company of a recipe live through its period. The same recipe, the same bytes."""
-    nature = draw_nature(recipe)
-    rng = recipe.stream("accounts")
-    created = draw_created(rng, recipe)
-    first_seen = _first_seen(rng, recipe, created)
+def simulate(spec: WorldSpec) -> World:
+    """Let the company of a spec live through its period. The same spec, the same bytes."""
+    nature = draw_nature(spec)
+    rng = spec.stream("accounts")
+    created = draw_created(rng, spec)
+    first_seen = _first_seen(rng, spec, created)
     first_values = draw_market(rng, first_seen)
     # Friction shows in those who bought; nothing of a prospect can hint at it.
-    friction = np.append(rng.normal(size=len(created)), np.zeros(recipe.prospects))
+    friction = np.append(rng.normal(size=len(created)), np.zeros(spec.prospects))
 
-    history = recipe.stream("history")
-    deals = draw_deals(history, recipe, nature, first_values, created)
-    customers = bill_customers(history, recipe, nature, first_values, deals, friction)
+    history = spec.stream("history")
+    deals = draw_deals(history, spec, nature, first_values, created)
+    customers = bill_customers(history, spec, nature, first_values, deals, friction)
 
-    again, seen_again = _seen_again(recipe, deals, first_seen)
+    again, seen_again = _seen_again(spec, deals, first_seen)
     market = _in_order(
         _known_from(np.arange(len(first_seen)), first_seen, first_values),
         _known_from(
@@ -103,12 +103,12 @@ def simulate(recipe: WorldRecipe) -> World:
     )
     deals.insert(1, "account_id", account_ids(deals.pop("account")))
     return World(
-        recipe=recipe,
-        accounts=_accounts(recipe, market, deals["account_id"]),
+        spec=spec,
+        accounts=_accounts(spec, market, deals["account_id"]),
         deals=deals,
-        revenue=revenue_table(recipe, customers),
-        signals=draw_signals(recipe.stream("signals"), recipe, customers),
-        truth=_truth_at_prediction_points(recipe, nature, market, deals),
+        revenue=revenue_table(spec, customers),
+        signals=draw_signals(spec.stream("signals"), spec, customers),
+        truth=_truth_at_prediction_points(spec, nature, market, deals),
         attributes={name: dict(kinds) for name, kinds in ATTRIBUTES.items()},
         nature=nature,
         market=market,
@@ -116,30 +116,30 @@ def simulate(recipe: WorldRecipe) -> World:
 
 
 def _first_seen(
-    rng: np.random.Generator, recipe: WorldRecipe, created: pd.DatetimeIndex
+    rng: np.random.Generator, spec: WorldSpec, created: pd.DatetimeIndex
 ) -> pd.DatetimeIndex:
     """When each account was first recorded: some time before its deal, prospects at any time."""
     before = rng.integers(*_SEEN_BEFORE_DEAL_DAYS, len(created))
-    prospects = rng.integers(0, recipe.days, recipe.prospects)
+    prospects = rng.integers(0, spec.days, spec.prospects)
     return pd.DatetimeIndex(
         (created - pd.to_timedelta(before, unit="D")).append(
-            recipe.first_day + pd.to_timedelta(prospects, unit="D")
+            spec.first_day + pd.to_timedelta(prospects, unit="D")
         )
     )
 
 
 def _seen_again(
-    recipe: WorldRecipe, deals: pd.DataFrame, first_seen: pd.DatetimeIndex
+    spec: WorldSpec, deals: pd.DataFrame, first_seen: pd.DatetimeIndex
 ) -> tuple[npt.NDArray[np.int_], pd.DatetimeIndex]:
     """Which accounts were recorded again, and when: never between first sight and last deal."""
-    rng = recipe.stream("seen again")
+    rng = spec.stream("seen again")
     closed = deals.drop_duplicates("account", keep="last").set_index("account")["closed_at"]
     closed = closed.dropna()[lambda known: rng.random(len(known)) < _SEEN_AFTER_DEAL]
     pause = rng.integers(*_SEEN_AFTER_DEAL_DAYS, len(closed))
     prospects = pd.Series(first_seen).drop(deals["account"])
-    yearly = [prospects + pd.DateOffset(years=n) for n in range(1, recipe.months // 12 + 1)]
+    yearly = [prospects + pd.DateOffset(years=n) for n in range(1, spec.months // 12 + 1)]
     again = pd.concat([closed + pd.to_timedelta(pause, unit="D"), *yearly])
-    again = again[again < recipe.end]
+    again = again[again < spec.end]
     return again.index.to_numpy(), pd.DatetimeIndex(again)
 
 
@@ -154,9 +154,9 @@ def _in_order(*records: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(records).sort_values(["account_id", "observed_at"], ignore_index=True)
 
 
-def _accounts(recipe: WorldRecipe, market: pd.DataFrame, had_deal: pd.Series) -> pd.DataFrame:
+def _accounts(spec: WorldSpec, market: pd.DataFrame, had_deal: pd.Series) -> pd.DataFrame:
     """The canonical table: identity, which never changes, and the values recorded, with gaps."""
-    rng = recipe.stream("records")
+    rng = spec.stream("records")
     place, ids = pd.factorize(market["account_id"])
     names, domains = company_names(rng, len(ids))
     # Parents come earlier in the table, so that no company owns itself in a circle.
@@ -167,7 +167,7 @@ def _accounts(recipe: WorldRecipe, market: pd.DataFrame, had_deal: pd.Series) ->
     )
     # Whoever was talked to is recorded with more care than a name on a list.
     is_after_deal = market["account_id"].duplicated() & market["account_id"].isin(had_deal)
-    values = recorded(rng, market, np.where(is_after_deal, recipe.missing / 2, recipe.missing))
+    values = recorded(rng, market, np.where(is_after_deal, spec.missing / 2, spec.missing))
     return pd.concat(
         [
             market[["account_id", "observed_at"]],
@@ -179,11 +179,11 @@ def _accounts(recipe: WorldRecipe, market: pd.DataFrame, had_deal: pd.Series) ->
 
 
 def _truth_at_prediction_points(
-    recipe: WorldRecipe, nature: Nature, market: pd.DataFrame, deals: pd.DataFrame
+    spec: WorldSpec, nature: Nature, market: pd.DataFrame, deals: pd.DataFrame
 ) -> pd.DataFrame:
     ids = market["account_id"].unique()
     last_deal = deals.groupby("account_id")["created_at"].max()
-    return _truth(nature, market, ids, pd.DatetimeIndex(last_deal.reindex(ids).fillna(recipe.end)))
+    return _truth(nature, market, ids, pd.DatetimeIndex(last_deal.reindex(ids).fillna(spec.end)))
 
 
 def _truth(

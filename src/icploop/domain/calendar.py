@@ -94,7 +94,9 @@ def _as_stated_on(tables: Tables, name: TableName, day: date) -> pd.DataFrame:
         later = former.loc[former["replaced_on"] > today, key].drop_duplicates()
         table = table[~_are_among(table, later, key)]
     held = held.drop(columns=["since", "until", "replaced_on"])
-    return pd.concat([table, held], ignore_index=True) if len(held) else table
+    if held.empty or table.empty:
+        return held if table.empty and len(held) else table
+    return pd.concat([table, held], ignore_index=True)
 
 
 def _are_among(table: pd.DataFrame, few: pd.DataFrame, key: list[str]) -> np.ndarray:

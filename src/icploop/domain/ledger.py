@@ -32,16 +32,20 @@ GENESIS = "0" * 64
 class LedgerRow:
     """One decision. `details` holds JSON-like values only; `as_of` is the day it was made for.
 
-    `motion` is the lineage. `who` trained, approved, rejected or rolled back.
+    `who` trained, approved, rejected or rolled back.
     """
 
     event: Event
-    motion: str
+    lineage: str
     as_of: date
     version: str | None = None
     who: str | None = None
     reason: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row by the names that it is sealed under: ledgers call the lineage `motion`."""
+        return {"motion" if k == "lineage" else k: v for k, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Sealed:
 
 def seal_of(previous: str, number: int, at: str, row: LedgerRow) -> str:
     """The SHA-256 of a row together with the seal of the row before it."""
-    plain = asdict(row) | {"as_of": row.as_of.isoformat()}
+    plain = row.as_dict() | {"as_of": row.as_of.isoformat()}
     return digest([previous, number, at, plain])
 
 

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from icploop.errors import DataError, UsageError
-from icploop.io.sources.files import rejects, scan, unreadable
 
 # Rows that are read at a time, and that make a row group of what is written.
 _ROWS, _GROUP = 65_536, 131_072
@@ -44,16 +43,18 @@ def batches_of(
     `group` reads one row group of a Parquet file only. Raises DataError if the file is unreadable,
     be it by one line, which may turn out at its end.
     """
+    from icploop.io.sources import files  # noqa: PLC0415 - who only writes needs no sources
+
     if path.suffix.lower() == ".parquet":
-        scan(path)
+        files.scan(path)
         yield from _batches_of_parquet(path, wanted, group)
         return
     with duckdb.connect() as db:
         try:
-            yield from db.execute(f"FROM {scan(path)}").to_arrow_reader(_ROWS)
+            yield from db.execute(f"FROM {files.scan(path)}").to_arrow_reader(_ROWS)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise unreadable(path, error) from error
-        for line in rejects(db).itertuples():
+            raise files.unreadable(path, error) from error
+        for line in files.rejects(db).itertuples():
             raise DataError(
                 f"{path}: row {line.row} ({line.value!r}) does not have as many cells as the "
                 "header; mend it or take it out"
@@ -69,16 +70,20 @@ def columns_of(path: Path, first: pa.RecordBatch) -> list[str]:
 
 def row_groups(path: Path) -> int:
     """How many row groups a Parquet file has. Raises DataError where it is none."""
-    scan(path)
+    from icploop.io.sources import files  # noqa: PLC0415 - who only writes needs no sources
+
+    files.scan(path)
     try:
         return int(pq.ParquetFile(path).metadata.num_row_groups)
     except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
 def _batches_of_parquet(
     path: Path, wanted: Collection[str] | None, group: int | None
 ) -> Iterator[pa.RecordBatch]:
+    from icploop.io.sources import files  # noqa: PLC0415 - who only writes needs no sources
+
     try:
         # Neither read ahead nor hold whole columns: a row group may be as large as the file.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
@@ -92,7 +97,7 @@ def _batches_of_parquet(
                 use_threads=False,
             )
     except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
 @contextmanager
@@ -248,7 +253,9 @@ def _to_json(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     frames: list[pd.DataFrame] = []
     yield frames.append
     if frames:
-        pd.concat(frames).to_json(path, orient="records", date_format="iso", indent=1)
+        pd.concat(frames).to_json(
+            path, orient="records", date_format="iso", indent=1, force_ascii=False
+        )
 
 
 def text_to(path: Path, text: str) -> None:

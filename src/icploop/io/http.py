@@ -62,8 +62,8 @@ class RejectedError(UsageError):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The status of an answer and its JSON."""
+class Reply:
+    """The status of a reply and its JSON."""
 
     status: int
     body: Any
@@ -134,7 +134,7 @@ class Client:
         """The JSON object with which the server answers a question that changes nothing."""
         return self._whole("POST", path, must_have, json=body)
 
-    def ask(self, method: str, path: str, body: Any = None, must_have: str = "") -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, must_have: str = "") -> Reply:
         """Make a call that may be made twice, as often as it takes.
 
         Raises UsageError where the token is refused, RejectedError for what the server refuses, and
@@ -142,7 +142,7 @@ class Client:
         """
         return self._ask(method, path, must_have, json=body)
 
-    def act(self, method: str, path: str, body: Any = None) -> Answer:
+    def act(self, method: str, path: str, body: Any = None) -> Reply:
         """Make a call that may take effect only once; it is repeated only when it was not let in.
 
         Raises UncertainError when it may have taken effect or not, and else as `ask`.
@@ -171,7 +171,7 @@ class Client:
         found: Json = self._ask(method, path, must_have, **what).body
         return found
 
-    def _ask(self, method: str, path: str, must_have: str | None, **what: Any) -> Answer:
+    def _ask(self, method: str, path: str, must_have: str | None, **what: Any) -> Reply:
         pauses = waits(self.patience)
         while True:
             try:
@@ -221,14 +221,14 @@ class Client:
 
     def _judged(
         self, method: str, path: str, response: httpx.Response, must_have: str | None = ""
-    ) -> Answer:
+    ) -> Reply:
         status, told = response.status_code, _json(response)
         what = f"{method} {path.partition('?')[0]}".strip()
         if response.is_success:
             if must_have is not None:
                 self._must_be_whole(what, response, told, must_have)
             self.last_answered = _server_time(response)
-            return Answer(status, told)
+            return Reply(status, told)
         message = self.clean(_message(told) or response.text)
         if response.is_server_error or status in _PASSING:
             asked = self._asked_wait(response, told)

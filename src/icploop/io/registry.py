@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,9 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
 from icploop.io.serving import read_parts
 from icploop.io.tracking import connect, tells_silence
+from icploop.io.versions import PARTS, Registered, model_name
 from icploop.modeling.scoring.version import IcpVersion, content_hash
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-# In the order in which they are set: whoever serves by `champion` changes when all else is ready.
-ALIASES = (PREVIOUS, CHALLENGER, CHAMPION)
-_PARTS = "parts"
 _DOUBLES = {
     "fit_score",
     "expected_nrr",
@@ -43,21 +39,6 @@ _DOUBLES = {
     "coverage",
 }
 _SERVING_PACKAGES = ("numpy", "pandas", "pydantic", "pyyaml", "scikit-learn", "mlflow")
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A version as the registry knows it."""
-
-    number: str
-    run_id: str
-    tags: Mapping[str, str]
-    description: str
-
-
-def model_name(lineage: str) -> str:
-    """The registered model of a lineage, which is a motion, or a motion under another objective."""
-    return f"icp-{lineage}"
 
 
 @tells_silence
@@ -79,7 +60,7 @@ def register(
     # MLflow tries the same, but only warns; whoever approved such a version could not go on.
     IcpVersion.from_parts(parts).score(example, version.as_of, "example", with_reasons=False)
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
-        data = Path(folder) / _PARTS
+        data = Path(folder) / PARTS
         data.mkdir()
         for name, content in parts.items():
             (data / name).write_bytes(content)
@@ -201,7 +182,7 @@ def load(home: Home, lineage: str, which: str, content: str | None = None) -> Ic
     """
     found = _find(home, lineage, which)
     local = mlflow.artifacts.download_artifacts(f"models:/{model_name(lineage)}/{found.version}")
-    parts = read_parts(Path(local) / "data" / _PARTS)
+    parts = read_parts(Path(local) / "data" / PARTS)
     asked, stored = content or found.tags.get("content_hash", ""), content_hash(parts)
     if stored != asked:
         raise RefusedError(

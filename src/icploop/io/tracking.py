@@ -8,19 +8,20 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import mlflow
 import pandas as pd
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
 from icploop.io.secrets import Secret, address, stated
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Tables and schema migrations are announced at INFO, on every first run of every process.
 for _talkative in ("mlflow", "alembic"):
@@ -59,7 +60,7 @@ def tells_silence(act: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Dataset:
     """The data that a run learned from, as MLflow shows it: a frame, its name and its hash."""
 
     frame: pd.DataFrame
@@ -78,7 +79,7 @@ class RunRecord:
     texts: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    snapshot: Snapshot | None = None
+    dataset: Dataset | None = None
     children: tuple[RunRecord, ...] = ()
 
 
@@ -202,10 +203,10 @@ def tag_run(home: Home, run_id: str, tags: Mapping[str, str]) -> None:
 
 
 def _log(record: RunRecord) -> None:
-    if record.snapshot is not None:
+    if record.dataset is not None:
         # An MLflow digest has at most 36 characters; the whole hash is a tag.
-        dataset = from_pandas(
-            record.snapshot.frame, name=record.snapshot.name, digest=record.snapshot.digest[:36]
+        dataset = mlflow.data.pandas_dataset.from_pandas(
+            record.dataset.frame, name=record.dataset.name, digest=record.dataset.digest[:36]
         )
         mlflow.log_input(dataset, context="training")
     mlflow.log_params({key: str(value) for key, value in record.params.items()})

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,14 +18,17 @@ from icploop.domain.ledger import LedgerRow
 from icploop.domain.standing import Standing, standing_of
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
-from icploop.io import registry
+from icploop.io import versions
 from icploop.io.home import Home
+from icploop.io.versions import CHALLENGER, CHAMPION, PREVIOUS, Registered
 from icploop.io.warehouse import State, Warehouse
 from icploop.modeling.accounts.market import Sight
-from icploop.modeling.scoring.version import IcpVersion
 from icploop.settings import Settings
 
-_WORDS = (registry.CHAMPION, registry.CHALLENGER, registry.PREVIOUS)
+if TYPE_CHECKING:
+    from icploop.modeling.scoring.version import IcpVersion
+
+_WORDS = (CHAMPION, CHALLENGER, PREVIOUS)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class AsOf:
         """Where the lineage stands at this moment, for acts that write on the way."""
         return standing_of(self.warehouse.ledger(self.lineage))
 
-    def describe(self, which: str, stands: Standing | None = None) -> registry.Registered:
+    def describe(self, which: str, stands: Standing | None = None) -> Registered:
         """What the registry knows of a version; `champion`, `challenger`, `previous` by `standing`.
 
         `stands` is where the lineage stands where that is known better. Raises UsageError where
@@ -122,7 +126,7 @@ class AsOf:
         """
         standing = stands or self.standing
         number = standing.aliases().get(which, which)
-        if which == registry.CHAMPION and number == which:
+        if which == CHAMPION and number == which:
             raise RefusedError(
                 f"No ICP version of `{self.motion}` is in force yet; train one with `icp retrain` "
                 "and approve it with `icp approve`, or name a version by its number"
@@ -132,7 +136,7 @@ class AsOf:
                 f"No version of `{self.motion}` is the {which} now; name one by its number"
             )
         try:
-            return registry.describe(self.home, self.lineage, number)
+            return versions.describe(self.home, self.lineage, number)
         except UsageError as error:
             if standing.in_force is None or standing.in_force.version != number:
                 raise
@@ -154,7 +158,7 @@ class AsOf:
                 if row.event == "verdict" and row.version == number
             ]
             content = judged[-1] if judged else None
-            self._versions[number] = registry.load(self.home, self.lineage, number, content)
+            self._versions[number] = versions.load(self.home, self.lineage, number, content)
         return self._versions[number], number
 
     @cached_property

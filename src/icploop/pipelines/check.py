@@ -10,7 +10,7 @@ import pandas as pd
 
 from icploop.domain.identity import under_one_account
 from icploop.errors import DataError
-from icploop.io import registry
+from icploop.io.versions import CHAMPION
 from icploop.modeling.judging.list_check import what_came_of
 from icploop.modeling.scoring.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
 from icploop.pipelines.as_of import AsOf
@@ -56,14 +56,20 @@ def check_lists(at: AsOf) -> CheckReport:
     listings = at.listings[at.listings["as_of"] <= pd.Timestamp(at.day)]
     listings = under_one_account(listings, at.seen.same_as)
     if listings.empty:
+        nobody = at.sight.prospects.empty
         raise DataError(
-            f"No target list of `{at.motion}` was drawn up by {at.day}; write one with `icp list`"
+            f"No target list of `{at.motion}` with anybody on it was drawn up by {at.day}; "
+            + (
+                "every account is a customer, so ingest accounts that are not"
+                if nobody
+                else "write one with `icp list`"
+            )
         )
     newest = listings["as_of"].max()
     last = listings[(listings["as_of"] == newest) & listings["listed"]]
     # Whom chance or people chose is there whatever the score says.
     by_score = ~last["chosen_by"].isin([AT_RANDOM, OVERRIDDEN])
-    today = what_would_be_listed(at, registry.CHAMPION)
+    today = what_would_be_listed(at, CHAMPION)
     return CheckReport(
         at.motion,
         newest.date(),

@@ -12,6 +12,7 @@ from icploop.errors import IcpError, RefusedError, UnavailableError, UsageError
 from icploop.io import registry
 from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
+from icploop.io.versions import CHALLENGER, PREVIOUS
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.promote import PATIENCE_SECONDS, carry_out, finish, tell
 from icploop.settings import Settings
@@ -132,7 +133,7 @@ def rollback(at: AsOf, which: str | None = None, *, who: str, reason: str) -> Ro
     """
     home, lineage = at.home, at.lineage
     _check_person(at.settings, who, reason)
-    if which not in (None, registry.PREVIOUS):
+    if which not in (None, PREVIOUS):
         at.describe(which, at.standing_now())
     with one_at_a_time(home, lineage, PATIENCE_SECONDS):
         finish(at)
@@ -218,7 +219,7 @@ def _pending(at: AsOf, which: str, who: str, reason: str) -> Pending:
     _check_person(at.settings, who, reason)
     stands = at.standing_now()
     pending = stands.pending
-    if which == registry.CHALLENGER and pending is None:
+    if which == CHALLENGER and pending is None:
         raise RefusedError(f"No version of `{at.motion}` is waiting for approval")
     version = at.describe(which, stands)
     if pending is not None and pending.version == version.number:
@@ -273,7 +274,7 @@ def _check_fresh(settings: Settings, pending: Pending, stands: Standing, as_of: 
 def _former(stands: Standing, motion: str, which: str | None) -> InForce:
     if stands.in_force is None:
         raise RefusedError(f"No version of `{motion}` is in force, so there is nothing to leave")
-    if which is None or which == registry.PREVIOUS:
+    if which is None or which == PREVIOUS:
         if stands.previous is None:
             raise RefusedError(
                 f"Version {stands.in_force.version} is the first of `{motion}` that came into "

@@ -11,15 +11,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from icploop.demo.world import World, WorldRecipe, simulate
+from icploop.demo.world import World, WorldSpec, simulate
 from icploop.domain.calendar import seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import Tables, check_table
 from icploop.domain.trigger import closed_deals
 from icploop.errors import UsageError
-from icploop.io import registry
 from icploop.io.home import Home, create
 from icploop.io.tracking import RunRecord, log_run
+from icploop.io.versions import CHAMPION, model_name
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.judging.round import Round
 from icploop.modeling.learning.rivals import HypothesisScore
@@ -112,7 +112,7 @@ def found_company(root: Path, seed: int, wins: int = _WINS) -> Company:
         raise UsageError(
             f"{root} holds a company already; take another folder with --home, or delete it"
         )
-    world = simulate(WorldRecipe(seed=seed, wins=wins))
+    world = simulate(WorldSpec(seed=seed, wins=wins))
     create(root)
     home.settings_file.write_text(_settings_text(world), encoding="utf-8")
     with (home.sources_folder / "files.yaml").open("a", encoding="utf-8") as sources:
@@ -121,9 +121,9 @@ def found_company(root: Path, seed: int, wins: int = _WINS) -> Company:
         table: pd.DataFrame = getattr(world, name)
         table.to_csv(root / "data" / "inbox" / f"{name}.csv", index=False)
     settings = home.settings()
-    end = (world.recipe.end - pd.Timedelta(days=1)).date()
+    end = (world.spec.end - pd.Timedelta(days=1)).date()
     tables = _tables(world)
-    days = days_when_due(seen_by(tables, end), settings, MOTION, world.recipe.start, end)
+    days = days_when_due(seen_by(tables, end), settings, MOTION, world.spec.start, end)
     return Company(home, world, tables, settings, list(days)[-1][0])
 
 
@@ -138,7 +138,7 @@ def replay(company: Company, on_round: OnRound) -> Replay:
 
     report = backtest(
         company.on(company.last_day - timedelta(days=1)),
-        first=company.world.recipe.start,
+        first=company.world.spec.start,
         true_uplift=lambda judged, champion: true_uplift(company, judged, champion),
         on_round=keep,
     )
@@ -161,7 +161,7 @@ def record_replay(company: Company, replayed: Replay) -> str:
     )
     rows = []
     for _, row in replayed.report.rounds.iterrows():
-        run_id = log_run(_replayed_round(row), registry.model_name(MOTION), company.home)
+        run_id = log_run(_replayed_round(row), model_name(MOTION), company.home)
         rows.append(_verdict(row, run_id))
     seen = seen_by(company.tables, rows[-1].as_of)
     counted = closed_deals(seen, MOTION, company.settings.trigger).index
@@ -193,7 +193,7 @@ def report(
     company: Company, replayed: Replay, last: WatchReport, targets: ListReport
 ) -> DemoReport:
     """Everything that the demo shows at its end."""
-    page = show(AsOf.of(company.home, MOTION, company.last_day), registry.CHAMPION)
+    page = show(AsOf.of(company.home, MOTION, company.last_day), CHAMPION)
     judged = last.retrain.round if last.retrain else None
     return DemoReport(
         company.home.root,
@@ -269,9 +269,9 @@ def _settings_text(world: World) -> str:
             {"attribute": "hired_vp_compliance", "is_true": True, "points": 1},
         ],
         "owners": {"icp": "RevOps", "approvers": [APPROVER]},
-        "seed": world.recipe.seed,
+        "seed": world.spec.seed,
     }
     head = (
         "# The simulated company of `icp demo`. `icp init` writes a commented file for your own.\n"
     )
-    return head + yaml.safe_dump(stated, sort_keys=False)
+    return head + yaml.safe_dump(stated, sort_keys=False, allow_unicode=True)

@@ -13,8 +13,7 @@ import pandas as pd
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
-from icploop.io import registry
-from icploop.modeling.accounts.features import attributes_at
+from icploop.io.versions import CHAMPION
 from icploop.modeling.insight.explanation import (
     EmptyField,
     FieldWorth,
@@ -65,7 +64,7 @@ class ExplainReport:
         return asdict(self)
 
 
-def explain(at: AsOf, account: str, which: str = registry.CHAMPION) -> ExplainReport:
+def explain(at: AsOf, account: str, which: str = CHAMPION) -> ExplainReport:
     """Explain the account with an id, or else a domain or name, with the champion or another.
 
     Raises UsageError where there is no such account, or more than one, and RefusedError without a
@@ -101,7 +100,7 @@ def _neighbours(
     sold = sold[sold.index != one.index[0]].rename_axis(None)
     if sold.empty:
         return []
-    features = attributes_at(at.seen.accounts, sold, version.attributes)
+    features = at.sight.history.at(sold, version.attributes)
     alike = likeness(version.fit_model, one, features)
     order = alike.to_frame("alike").assign(id=alike.index.astype("str"))
     nearest = order.sort_values(["alike", "id"], ascending=[False, True]).head(_NEIGHBOURS)

@@ -16,9 +16,8 @@ from icploop.domain.identity import (
     one_account_of,
 )
 from icploop.domain.tables import read_number, read_text
-from icploop.io.merging import AnyBatch, Batch
 from icploop.io.sources import GivenTable, RawTable, TableInParts
-from icploop.io.warehouse import Warehouse
+from icploop.io.warehouse import AnyBatch, Batch, Warehouse
 from icploop.settings import Identity, Settings
 
 # What billing called the account, kept beside each row that came under another id.

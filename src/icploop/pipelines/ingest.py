@@ -33,11 +33,18 @@ from icploop.domain.tables import (
 from icploop.domain.understood import Sums, finding, understood, unmatched_money
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.io.merging import QUARANTINE_COLUMNS, AnyBatch, Batch, Changes, Left, storable
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
 from icploop.io.sources.files import of_folder
-from icploop.io.staging import Judged, PartSizes, Staging
-from icploop.io.warehouse import Warehouse
+from icploop.io.warehouse import (
+    QUARANTINE_COLUMNS,
+    AnyBatch,
+    Batch,
+    Changes,
+    Left,
+    Warehouse,
+    storable,
+)
+from icploop.io.warehouse.staging import Judged, PartSizes, Staging
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
 from icploop.settings import Mode, Settings, Source, TableName, mode_of, reading_digest

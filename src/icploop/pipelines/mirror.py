@@ -11,6 +11,7 @@ from icploop.domain.ledger import LedgerRow, Sealed
 from icploop.domain.standing import standing_of
 from icploop.io import registry
 from icploop.io.home import Home
+from icploop.io.versions import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, Registered
 from icploop.pipelines.as_of import AsOf
 
 MIRRORED = "ledger_rows"
@@ -27,20 +28,20 @@ def mirror(at: AsOf) -> list[str]:
     tags = registry.tags_of_model(home, lineage)
     if tags is None:
         return []
-    rows = [sealed for sealed in warehouse.sealed_ledger() if sealed.row.motion == lineage]
+    rows = [sealed for sealed in warehouse.sealed_ledger() if sealed.row.lineage == lineage]
     seen = int(tags.get(MIRRORED, 0))
     fresh = [sealed for sealed in rows if sealed.number > seen]
     wanted = standing_of([sealed.row for sealed in rows]).aliases()
     known = registry.versions(home, lineage)
     moved = [] if fresh else _moved(registry.aliases(home, lineage), wanted, known)
-    right = {alias: wanted.get(alias) for alias in registry.ALIASES}
+    right = {alias: wanted.get(alias) for alias in ALIASES}
     registry.set_aliases(home, lineage, {a: n for a, n in right.items() if n is None or n in known})
     if moved and (row := LedgerRow("failure", lineage, at.day, reason=" ".join(moved))).reason != (
         rows[-1].row.reason if rows else None
     ):
         warehouse.append(row)
         fresh = [
-            s for s in warehouse.sealed_ledger() if s.row.motion == lineage and s.number > seen
+            s for s in warehouse.sealed_ledger() if s.row.lineage == lineage and s.number > seen
         ]
     for sealed in fresh:
         _tag(home, lineage, sealed, known)
@@ -50,11 +51,11 @@ def mirror(at: AsOf) -> list[str]:
 
 
 def _moved(
-    found: dict[str, str], wanted: dict[str, str], known: dict[str, registry.Registered]
+    found: dict[str, str], wanted: dict[str, str], known: dict[str, Registered]
 ) -> list[str]:
     """What each alias that somebody moved said, and what it says again."""
     moved = []
-    for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CHALLENGER):
+    for alias in (CHAMPION, PREVIOUS, CHALLENGER):
         stated, right = found.get(alias), wanted.get(alias)
         if stated != right and (right is None or right in known):
             moved.append(
@@ -66,7 +67,7 @@ def _moved(
     return moved
 
 
-def _tag(home: Home, lineage: str, sealed: Sealed, known: dict[str, registry.Registered]) -> None:
+def _tag(home: Home, lineage: str, sealed: Sealed, known: dict[str, Registered]) -> None:
     row = sealed.row
     said = f"{row.as_of} {row.who or 'icploop'}: {row.reason or ''} [{sealed.seal[:12]}]"
     tag = {f"ledger.{sealed.number:05}.{row.event}": said[-_LONGEST:]}

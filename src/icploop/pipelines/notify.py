@@ -33,7 +33,7 @@ class Notice:
 
 def notices_of(at: AsOf, ledger: Sequence[Sealed]) -> Iterator[Notice]:
     """Everything there is to tell of a lineage by the rows of a ledger, oldest first."""
-    rows = [sealed for sealed in ledger if sealed.row.motion == at.lineage]
+    rows = [sealed for sealed in ledger if sealed.row.lineage == at.lineage]
     standing = standing_of([sealed.row for sealed in rows])
     waiting = standing.pending.version if standing.pending else None
     for sealed in rows:

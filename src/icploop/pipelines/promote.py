@@ -16,6 +16,7 @@ from icploop.errors import IcpError, UnavailableError
 from icploop.io import registry
 from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
+from icploop.io.versions import ALIASES, CHAMPION, model_name
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.mirror import mirror
 from icploop.pipelines.notify import send_notices
@@ -31,7 +32,7 @@ def publish(at: AsOf) -> Path:
     with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
         finish(at)
         at = at.anew()
-        version = at.describe(registry.CHAMPION).number
+        version = at.describe(CHAMPION).number
         releases = Releases(at.home, at.lineage)
         releases.point_to(_release(at, version))
         history = at.standing.history
@@ -89,10 +90,10 @@ def _show(at: AsOf, done: LedgerRow) -> None:
     """Let MLflow's aliases say what the ledger is about to say, and read them back."""
     home, lineage = at.home, at.lineage
     wanted = standing_of([*at.warehouse.ledger(lineage), done]).aliases()
-    registry.set_aliases(home, lineage, {alias: wanted.get(alias) for alias in registry.ALIASES})
+    registry.set_aliases(home, lineage, {alias: wanted.get(alias) for alias in ALIASES})
     if registry.aliases(home, lineage) != wanted:
         raise UnavailableError(
-            f"MLflow's aliases of {registry.model_name(lineage)} are not {wanted} after they were "
+            f"MLflow's aliases of {model_name(lineage)} are not {wanted} after they were "
             "set; run the same command again"
         )
 

@@ -21,13 +21,15 @@ from icploop.io import registry
 from icploop.io.lock import one_at_a_time
 from icploop.io.tracking import (
     ROUND_KEY,
+    Dataset,
     RunRecord,
-    Snapshot,
     delete_run,
     log_run,
     tag_run,
     unknown_runs,
 )
+from icploop.io.versions import CHAMPION, Registered, model_name
+from icploop.modeling.accounts.features import plain
 from icploop.modeling.insight.insights import Insights, insights_of
 from icploop.modeling.judging.evidence import Evidence
 from icploop.modeling.judging.round import Before, Round, run_round
@@ -217,7 +219,7 @@ def _round(
 
 
 def _champion(at: AsOf) -> tuple[IcpVersion, str] | tuple[None, None]:
-    return at.version(registry.CHAMPION) if at.standing.in_force else (None, None)
+    return at.version(CHAMPION) if at.standing.in_force else (None, None)
 
 
 def _earlier_champions(at: AsOf) -> dict[str, IcpVersion]:
@@ -296,7 +298,7 @@ def _log(
 ) -> tuple[RetrainReport, str | None]:
     """What MLflow keeps of a round: its report, and the hash of its version's content."""
     home, settings = at.home, at.settings
-    experiment = registry.model_name(at.lineage)
+    experiment = model_name(at.lineage)
     version = judged.version
     left = _left_behind(at, key)
     if version is None or judged.evidence is None:
@@ -330,14 +332,14 @@ def _log(
     return RetrainReport(judged, registered.number, champion, run_id, text), content
 
 
-def _left_behind(at: AsOf, key: str) -> registry.Registered | None:
+def _left_behind(at: AsOf, key: str) -> Registered | None:
     """The version that a killed process registered in this very round, if it came so far.
 
     Whatever else never reached the ledger is deleted.
     """
     home, lineage = at.home, at.lineage
     known = {row.details.get("run_id") for row in at.ledger if row.event == "verdict"}
-    remains = unknown_runs(home, registry.model_name(lineage), known)
+    remains = unknown_runs(home, model_name(lineage), known)
     if not remains:
         return None
     found = None
@@ -381,7 +383,7 @@ def _with_page(
 ) -> RunRecord:
     """The run with the readable ICP in all its forms."""
     title = f"ICP of {settings.company}, {judged.motion}, {judged.as_of}"
-    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False)
+    profile = json.dumps(version.profile.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
     return replace(
         run,
         tags={**run.tags, "mlflow.note.content": text},
@@ -440,8 +442,8 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
             "deciles.png": plots.decile_figure(deciles),
             "calibration.png": plots.calibration_figure(calibrations),
         },
-        snapshot=Snapshot(
-            evidence.matured_features.join(evidence.matured[["nrr", "grr", "retained"]]),
+        dataset=Dataset(
+            plain(evidence.matured_features).join(evidence.matured[["nrr", "grr", "retained"]]),
             f"{judged.motion} matured accounts",
             judged.snapshot_hash,
         ),
@@ -522,7 +524,7 @@ def _example(judged: Round, version: IcpVersion) -> pd.DataFrame:
     """Three raw accounts, as a caller of the served model would send them."""
     if judged.evidence is None:
         return pd.DataFrame()
-    frame = judged.evidence.features.head(3)[[a.name for a in version.attributes]].copy()
+    frame = plain(judged.evidence.features.head(3)[[a.name for a in version.attributes]])
     for attribute in version.attributes:
         values = frame[attribute.name]
         if attribute.kind == "flag":

@@ -22,10 +22,10 @@ from icploop.domain.overrides import EXCLUDE, INCLUDE, Override, in_force, of_co
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
 from icploop.errors import DataError, UsageError
-from icploop.io import registry
 from icploop.io.cluster import dask_client, on_dask, on_threads, processors
 from icploop.io.frames import batches_of, batches_to, columns_of, row_groups, writer_to
 from icploop.io.on_workers import score_group, score_sent
+from icploop.io.versions import CHAMPION
 from icploop.io.warehouse import LISTING
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.learning.rivals import HypothesisScore
@@ -104,7 +104,7 @@ def score_file(
     at: AsOf,
     source: Path,
     target: Path,
-    which: str = registry.CHAMPION,
+    which: str = CHAMPION,
     progress: Progress = lambda _: None,
     *,
     with_reasons: bool = True,
@@ -229,7 +229,7 @@ def _nothing(target: Path) -> ScoreReport:
     raise DataError(f"{target}: there were no rows to write")
 
 
-def target_list(at: AsOf, target: Path, which: str = registry.CHAMPION) -> ListReport:
+def target_list(at: AsOf, target: Path, which: str = CHAMPION) -> ListReport:
     """Write the target account list, best first, and beside it who was left out and why.
 
     It is drawn up with the champion; another version shows what its list would be.
@@ -246,7 +246,7 @@ def target_list(at: AsOf, target: Path, which: str = registry.CHAMPION) -> ListR
     drawn = _drawn_up(at, which)
     excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
     _write_list(drawn, target, excluded_out)
-    if which == registry.CHAMPION:
+    if which == CHAMPION:
         log_list(at, drawn)
     reasons = drawn.excluded["excluded_because"].value_counts()
     return ListReport(
@@ -423,7 +423,7 @@ class VersionOfDay:
 
 def version_of_day(at: AsOf, which: str) -> VersionOfDay:
     """The version that a number or an alias names, or the stated hypothesis before there is one."""
-    nothing_in_force = which == registry.CHAMPION and at.standing.in_force is None
+    nothing_in_force = which == CHAMPION and at.standing.in_force is None
     if nothing_in_force and at.settings.hypothesis:
         matured = int(at.sight.sold["matured"].sum())
         if matured < at.settings.policy.min_matured:

@@ -11,14 +11,11 @@ import pandas as pd
 from icploop.domain.billing import billed
 from icploop.domain.calendar import month_start
 from icploop.domain.findings import Finding
-from icploop.domain.ledger import Sealed, first_broken
 from icploop.domain.standing import Standing
-from icploop.io import registry
-from icploop.io.home import Home
+from icploop.errors import UsageError
+from icploop.io import versions
 from icploop.io.releases import Releases
-from icploop.io.warehouse import Warehouse
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.mirror import MIRRORED
 from icploop.pipelines.watch import last_round, watch
 from icploop.settings import Settings
 
@@ -53,50 +50,11 @@ class Status:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class LedgerReport:
-    """The ledger, and whether it is as it was written."""
-
-    rows: tuple[Sealed, ...]
-    first_broken: int | None
-    missing: tuple[str, ...]
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether every row is as it was written, and none is missing."""
-        return self.first_broken is None and not self.missing
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-like values."""
-        return {
-            "rows": [
-                {"number": s.number, "at": s.at, **asdict(s.row), "seal": s.seal} for s in self.rows
-            ],
-            "sound": self.is_sound,
-            "first_broken": self.first_broken,
-            "missing": list(self.missing),
-        }
-
-
-def ledger_report(home: Home) -> LedgerReport:
-    """The ledger of all lineages, its seals checked, and its length against what MLflow saw."""
-    settings = home.settings()
-    rows = tuple(Warehouse(home.warehouse_file).sealed_ledger())
-    missing = []
-    for motion in settings.motions:
-        lineage = settings.lineage(motion)
-        seen = int((registry.tags_of_model(home, lineage) or {}).get(MIRRORED, 0))
-        if seen > len(rows):
-            missing.append(f"MLflow saw row {seen} of {lineage}; the ledger ends at {len(rows)}")
-    return LedgerReport(rows, first_broken(rows), tuple(missing))
-
-
 def status(at: AsOf) -> Status:
     """The state of a motion's loop. Raises DataError before the first ingest."""
     due = watch(at)
     stands = at.standing
     champion = stands.in_force.version if stands.in_force else None
-    found = registry.versions(at.home, at.lineage).get(champion) if champion else None
     last, age, complete = last_round(at.ledger), at.sight.age, billed(at.seen).last
     stale = age.finding(at.settings.freshness)
     lines = at.state.quarantine
@@ -105,7 +63,7 @@ def status(at: AsOf) -> Status:
         motion=at.motion,
         as_of=at.day.isoformat(),
         champion=champion,
-        champion_as_of=found.tags.get("as_of") if found else None,
+        champion_as_of=_trained_on(at, champion) if champion else None,
         pending_approval=stands.pending.version if stands.pending else None,
         pending_note=_note(stands, at.settings, at.day),
         unfinished=stands.unfinished.event if stands.unfinished else None,
@@ -123,6 +81,14 @@ def status(at: AsOf) -> Status:
         quarantined_rows=len(refused[["table_name", "source", "row"]].drop_duplicates()),
         findings=(stale,) if stale else (),
     )
+
+
+def _trained_on(at: AsOf, champion: str) -> str | None:
+    """The as-of day of a version, unless it was deleted in MLflow."""
+    try:
+        return versions.describe(at.home, at.lineage, champion).tags.get("as_of")
+    except UsageError:
+        return None
 
 
 def _note(stands: Standing, settings: Settings, as_of: date) -> str | None:

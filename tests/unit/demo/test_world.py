@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.demo.genesis import draw_nature
-from icploop.demo.law import CHURN, GROWTH, Nature
+from icploop.demo.draw_world import draw_nature
 from icploop.demo.market import KINDS, NEVER_MATTER, SETS
 from icploop.demo.traits import MATTERING
-from icploop.demo.world import World, WorldRecipe, simulate
+from icploop.demo.truth import CHURN, GROWTH, Nature
+from icploop.demo.world import World, WorldSpec, simulate
 
 TABLES = ("accounts", "deals", "revenue", "signals", "truth")
 TRUE_RATIOS = ["expected_nrr", "p_retained", "expected_grr", "p_win"]
@@ -20,12 +20,12 @@ SEEDS = (1, 2, 3)
 
 @cache
 def world(**changes: object) -> World:
-    return simulate(WorldRecipe(**{"seed": 1, **changes}))
+    return simulate(WorldSpec(**{"seed": 1, **changes}))
 
 
 @cache
 def nature(**changes: object) -> Nature:
-    return draw_nature(WorldRecipe(**{"seed": 1, **changes}))
+    return draw_nature(WorldSpec(**{"seed": 1, **changes}))
 
 
 def outcomes(world: World) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def outcomes(world: World) -> pd.DataFrame:
         is_billed=~np.isnan(start),
         start=np.where(np.isnan(start), won["acv"] / 12, start),
         end=np.where(np.isnan(start), 0, end),
-    )[(horizon < world.recipe.end).to_numpy()]
+    )[(horizon < world.spec.end).to_numpy()]
     table["nrr"] = table["end"] / table["start"]
     return table.join(world.truth.set_index("account_id"))
 
@@ -64,7 +64,7 @@ def test_rates_are_those_of_a_real_company(seed: int) -> None:
 
 
 def test_the_same_recipe_gives_the_same_bytes() -> None:
-    again = simulate(WorldRecipe(seed=1))
+    again = simulate(WorldSpec(seed=1))
     for table in TABLES:
         one, other = getattr(world(), table), getattr(again, table)
         pd.testing.assert_frame_equal(one, other, check_exact=True)
@@ -96,7 +96,7 @@ class TestContract:
 
     def test_dates_are_naive_days_within_the_period(self) -> None:
         company = world()
-        first, end = company.recipe.first_day, company.recipe.end
+        first, end = company.spec.first_day, company.spec.end
         for table, column in [
             ("deals", "created_at"),
             ("deals", "closed_at"),
@@ -264,10 +264,10 @@ class TestTruth:
 
     def test_an_unknown_account_is_named(self) -> None:
         with pytest.raises(KeyError, match="A999999"):
-            world().truth_at(["A000001", "A999999"], world().recipe.start)
+            world().truth_at(["A000001", "A999999"], world().spec.start)
 
     def test_order_and_repetition_of_the_accounts_asked_for_are_kept(self) -> None:
-        truth = world().truth_at(["A000009", "A000002", "A000009"], world().recipe.start)
+        truth = world().truth_at(["A000009", "A000002", "A000009"], world().spec.start)
         assert truth["account_id"].to_list() == ["A000009", "A000002", "A000009"]
         assert truth.iloc[0].equals(truth.iloc[2])
         assert not truth.iloc[0].equals(truth.iloc[1])
@@ -283,7 +283,7 @@ def lift_of_the_commonest_traits(company: World) -> float:
     """What pursuing the quarter of the prospects most like the customers adds to their NRR."""
     latest = company.accounts.drop_duplicates("account_id", keep="last").set_index("account_id")
     won = company.deals.loc[company.deals["outcome"] == "won", "account_id"]
-    prospects = company.truth.tail(company.recipe.prospects).set_index("account_id")
+    prospects = company.truth.tail(company.spec.prospects).set_index("account_id")
     categories = [name for name, kind in KINDS.items() if kind == "category"]
     commonest = latest.loc[won, categories].mode().iloc[0]
     likeness = (latest.loc[prospects.index, categories] == commonest).sum(axis=1)
@@ -296,9 +296,9 @@ class TestShift:
         company = world()
         shifted, unshifted = nature(), nature(shift_month=None)
 
-        def expected(laws: Nature, day: pd.Timestamp) -> pd.DataFrame:
+        def expected(nature: Nature, day: pd.Timestamp) -> pd.DataFrame:
             days = pd.DatetimeIndex([day]).repeat(len(company.market))
-            return laws.expectations(company.market, days)
+            return nature.expectations(company.market, days)
 
         on_the_day, day_before = shifted.shift_day, shifted.shift_day - pd.Timedelta(days=1)
         pd.testing.assert_frame_equal(
@@ -313,14 +313,14 @@ class TestShift:
 
     def test_it_keeps_the_rates(self) -> None:
         company = world()
-        ids, shift = company.truth["account_id"], company.recipe.shift_day
+        ids, shift = company.truth["account_id"], company.spec.shift_day
         before = company.truth_at(ids, shift - pd.Timedelta(days=1))[TRUE_RATIOS].mean()
         after = company.truth_at(ids, shift)[TRUE_RATIOS].mean()
         pd.testing.assert_series_equal(before, after, atol=0.03)
 
     def test_each_account_follows_the_law_of_the_day_of_its_deal(self) -> None:
         shifted, unshifted = world(), world(shift_month=None)
-        early = shifted.deals["created_at"] < shifted.recipe.shift_day
+        early = shifted.deals["created_at"] < shifted.spec.shift_day
         same = shifted.truth.set_index("account_id")["expected_nrr"].eq(
             unshifted.truth.set_index("account_id")["expected_nrr"]
         )
@@ -451,4 +451,4 @@ def trap_evidence(company: World) -> pd.DataFrame:
 def test_a_recipe_of_no_world_is_refused_by_name(wrong: dict[str, object]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
-        WorldRecipe(**{"seed": 1, **wrong})
+        WorldSpec(**{"seed": 1, **wrong})

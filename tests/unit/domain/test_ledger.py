@@ -21,6 +21,11 @@ def test_every_decision_of_the_contract_has_its_event() -> None:
     assert {"trigger", "verdict", "approval", "promotion", "rollback"} <= set(get_args(Event))
 
 
+def test_a_seal_holds_for_ever() -> None:
+    sealed = seal_of(GENESIS, 1, "2024-03-01T00:00:00+00:00", ROW)
+    assert sealed == "56908a1ec91440f79a9ab81bd5bfebdb276d8e2e9e606be0125a64697b5b9425"
+
+
 def chain(length: int = 5) -> list[Sealed]:
     sealed: list[Sealed] = []
     previous = GENESIS

@@ -204,3 +204,8 @@ class TestFormulas:
             undefused(frame["name"]).astype("object").where(frame["name"].notna(), None).tolist()
             == texts
         )
+
+
+def test_json_is_read_by_people_too(tmp_path: Path):
+    path = written(tmp_path / "list.json", pd.DataFrame({"name": ["Ünïts · 医療"]}))
+    assert '"name":"Ünïts · 医療"' in path.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.io.tracking import RunRecord, Snapshot, connect, log_run, tag_run
+from icploop.io.tracking import Dataset, RunRecord, connect, log_run, tag_run
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_every_rival_is_a_child_of_the_round(home: Home):
 
 def test_the_data_are_a_dataset_with_the_start_of_their_hash(home: Home):
     frame = pd.DataFrame({"industry": ["health", None], "nrr": [1.1, np.nan]})
-    run = logged(home, RunRecord("round", snapshot=Snapshot(frame, "matured accounts", "ab" * 32)))
+    run = logged(home, RunRecord("round", dataset=Dataset(frame, "matured accounts", "ab" * 32)))
     (used,) = run.inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("matured accounts", "ab" * 18)
     assert json.loads(used.dataset.profile)["num_rows"] == 2

@@ -226,7 +226,7 @@ class TestRefusal:
     def test_while_another_process_holds_the_warehouse_nothing_is_decided(
         self, waiting: Home, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("icploop.io.warehouse._PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr("icploop.io.warehouse.file.PATIENCE_SECONDS", 0.2)
         before = registry.aliases(waiting, MOTION)
         with held(waiting.warehouse_file), pytest.raises(RefusedError, match="another process"):
             approve_2(waiting)

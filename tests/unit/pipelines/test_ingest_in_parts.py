@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from icploop.errors import DataError, RefusedError
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
-from icploop.io.staging import PartSizes
 from icploop.io.warehouse import Warehouse
+from icploop.io.warehouse.staging import PartSizes
 from icploop.pipelines.ingest import IngestReport, ingest
 from tests.unit.io_fixtures import (
     SETTINGS,
@@ -230,7 +230,7 @@ def test_columns_of_persons_stay_outside(home: Home):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from icploop.io import staging
+from icploop.io.warehouse import staging
 from icploop.io.home import Home
 from icploop.pipelines.ingest import ingest
 

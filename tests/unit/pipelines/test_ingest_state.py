@@ -9,13 +9,13 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from icploop.io.staging import PartSizes
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
-from icploop.io.staging import PartSizes
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import IngestReport, ingest
 from icploop.settings import Outcome, TableName

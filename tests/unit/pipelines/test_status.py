@@ -85,6 +85,7 @@ class TestTheLedger:
     def test_every_decision_is_listed_and_the_chain_is_sound(self, trained: Trained):
         answer = icp("status", "--log", "--json", home=trained.home)
         assert answer.status == 0
+        assert {row["motion"] for row in answer.json["rows"]} == {"default"}
         events = [row["event"] for row in answer.json["rows"]]
         assert events == ["trigger", "verdict", "approval", "promotion"]
         assert answer.json["sound"] is True

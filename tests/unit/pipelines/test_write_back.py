@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icploop import console
+from icploop.cli.use import write_back_text
 from icploop.errors import DataError, RefusedError, UnfinishedError, UsageError
 from icploop.io.crm.journal import Journal
 from icploop.io.home import Home
@@ -274,8 +274,8 @@ class TestWhatIsRefused:
     def test_one_company_does_not_stop_its_batch(self, tmp_path: Path):
         with serving(hubspot(100, refuses={"1050": "Enter a number"})) as crm:
             report = put(home_of(tmp_path, crm), scores_file(tmp_path, scores_of(ids_of(100))))
-        assert "1  were refused by HubSpot: 1050" in console.write_back(report)
-        assert "Refused (1): Enter a number" in console.write_back(report)
+        assert "1  were refused by HubSpot: 1050" in write_back_text(report)
+        assert "Refused (1): Enter a number" in write_back_text(report)
         assert report.refused == {"1050": "Enter a number"}
         assert report.changed == 99
         assert Counter(crm.changes.values()) == {1: 99}

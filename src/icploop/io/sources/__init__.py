@@ -14,7 +14,7 @@ from icploop.io.secrets import secret
 from icploop.io.sources import files, hubspot, salesforce, sql, stripe
 from icploop.io.sources.landing import Landing
 from icploop.io.sources.raw import GivenTable, RawTable, TableInParts
-from icploop.io.staging import Staging
+from icploop.io.warehouse.staging import Staging
 from icploop.settings import (
     FilesSource,
     HubSpotSource,

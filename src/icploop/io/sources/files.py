@@ -20,7 +20,7 @@ from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError
 from icploop.io.sources.objects import brought_here
 from icploop.io.sources.raw import GivenTable, RawTable, TableInParts, mapped
-from icploop.io.staging import KeptRows, Staging
+from icploop.io.warehouse.staging import KeptRows, Staging
 from icploop.settings import TABLES, FilesSource, TableName, TableSource
 
 _KINDS = (".csv", ".parquet", ".json", ".jsonl")

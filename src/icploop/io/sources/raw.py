@@ -10,7 +10,7 @@ import pandas as pd
 
 from icploop.domain.tables import read_text
 from icploop.errors import DataError
-from icploop.io.staging import CodedRows
+from icploop.io.warehouse.staging import CodedRows
 from icploop.settings import MappedTable, TableName
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LogisticRegression
 
 from icploop.errors import DataError
 from icploop.modeling.accounts.encoding import Encoding
@@ -115,6 +114,8 @@ class DealModel(BaseEstimator):
             np.full(len(won), information),
             noise=1.0,
         )
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - not to score
+
         line, unseen = self._pooled(linear, task, fold)
         scale = LogisticRegression(C=1.0).fit(unseen[:, None], won)
         slope, level = float(scale.coef_[0, 0]), float(scale.intercept_[0])

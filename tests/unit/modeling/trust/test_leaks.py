@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.demo.world import WorldRecipe, simulate
+from icploop.demo.world import WorldSpec, simulate
 from icploop.domain.tables import Tables, check_table
+from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.trust.leaks import (
     HONEST_GAP,
     Findings,
@@ -33,13 +34,13 @@ MOTION = "new-business"
 
 
 def demo_company(seed: int, wins: int) -> tuple[Tables, Settings, pd.Timestamp]:
-    world = simulate(WorldRecipe(seed=seed, wins=wins, prospects=0, months=36, shift_month=None))
+    world = simulate(WorldSpec(seed=seed, wins=wins, prospects=0, months=36, shift_month=None))
     checked = {
         name: check_table(name, getattr(world, name), max_money=1e12, place="tests").rows
         for name in TABLES
     }
     settings = Settings(company="Demo", motions=(MOTION,), dimensions=world.attributes)
-    return Tables(**checked), settings, (world.recipe.end - pd.Timedelta(days=1)).date()
+    return Tables(**checked), settings, (world.spec.end - pd.Timedelta(days=1)).date()
 
 
 @cache
@@ -157,7 +158,7 @@ def customers(n: int, lost: int, seed: int = 0) -> pd.DataFrame:
 def looked_at(values: pd.Series, sold: pd.DataFrame, kind: Kind = "category") -> list[Leak]:
     frame = pd.DataFrame({"column": values}, index=sold.index)
     accounts = frame.assign(account_id=sold.index, observed_at=pd.NaT)
-    sales = Sales(frame, sold, frame, sold, accounts)
+    sales = Sales(frame, sold, frame, sold, AttributeHistory.of(accounts))
     attribute = Attribute(name="column", dimension="pain_proof", kind=kind, label="column")
     return list(find_leaks(sales, [attribute]).leaks)
 

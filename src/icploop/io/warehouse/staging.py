@@ -22,15 +22,16 @@ from icploop.domain.tables import CONTRACTS
 from icploop.errors import UnavailableError
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
-from icploop.io.merging import (
+from icploop.io.warehouse.batches import BatchInParts
+from icploop.io.warehouse.schema import (
     ALIKE,
     DOUBT,
     QUARANTINE_COLUMNS,
     QUARANTINE_TYPES,
     ROW_IN_SOURCE,
-    BatchInParts,
-    number,
     quoted,
+    row_count,
+    the_number,
 )
 from icploop.settings import TableName
 
@@ -125,7 +126,7 @@ class CodedRows:
             name,
             ("cell",),
             {"cell": self.kept.types[column]} if column in self.kept.types else {},
-            _count(self.kept.db, name),
+            row_count(self.kept.db, name),
             self.kept.part,
         )
         for part in distinct.parts():
@@ -259,7 +260,7 @@ class Staging:
             name,
             tuple(column for column, *_ in described),
             _types_of_the_whole(db, name, {column: t for column, t, *_ in described}),
-            _count(db, name),
+            row_count(db, name),
             self._sizes.rows,
         )
 
@@ -302,7 +303,7 @@ class Staging:
     def batch(self, sifted: Sifted) -> BatchInParts:
         """What the warehouse is to store, once this is closed."""
         refused = f"SELECT count(DISTINCT position) FROM {sifted.name}_refused"
-        good = sifted.count - number(sifted.db.execute(refused))
+        good = sifted.count - the_number(sifted.db.execute(refused))
         return BatchInParts(sifted.table, sifted.source, self._file, sifted.name, good)
 
     def _name(self, kind: str) -> str:
@@ -343,7 +344,7 @@ class Sifted:
             f"SELECT {ROW_IN_SOURCE} AS position, {ALIKE} AS alike FROM {good} "
             f"WHERE {DOUBT} OR {ALIKE} IN (FROM again)"
         )
-        pieces = _count(self.db, suspect) // self.part + 1
+        pieces = row_count(self.db, suspect) // self.part + 1
         for piece in range(pieces):
             found = self.db.execute(
                 f"SELECT position FROM {suspect} WHERE alike % ? = ? ORDER BY position",
@@ -382,8 +383,3 @@ def _types_of_the_whole(
             query = f"({cells} NULL LIMIT 1) UNION ALL ({cells} NOT NULL LIMIT 1)"
             types[column] = db.execute(query).df()[f"{_KEPT}{i}"].dtype
     return types
-
-
-def _count(db: duckdb.DuckDBPyConnection, name: str) -> int:
-    found = db.execute(f"SELECT count(*) FROM {name}").fetchone()
-    return int(found[0]) if found else 0

@@ -8,7 +8,7 @@ import pytest
 
 from icploop.errors import UnavailableError
 from icploop.io.home import Home
-from icploop.io.staging import PartSizes, Staging
+from icploop.io.warehouse.staging import PartSizes, Staging
 
 QUERY = """
     SELECT i, 'n' || i AS name, CASE WHEN i <> 4 THEN i END AS gap, i % 2 = 0 AS even,

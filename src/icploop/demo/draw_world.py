@@ -1,4 +1,4 @@
-"""Draws the laws of a world from its seed and settles its rates.
+"""Draws the truths of a world from its seed and settles its rates.
 
 The constants here are the same for all seeds; they make worlds about as hard to learn as the
 customers of a real company are.
@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icploop.demo.law import (
+from icploop.demo.market import Booleans, Floats, draw_market
+from icploop.demo.traits import MATTERING, TRAITS, TraitScale
+from icploop.demo.truth import (
     WIN,
-    Law,
     Nature,
     Trap,
+    Truth,
     chance,
     expected_nrr_and_grr,
     expected_retention,
@@ -25,9 +27,7 @@ from icploop.demo.law import (
     together,
     total_effect,
 )
-from icploop.demo.market import Booleans, Floats, draw_market
-from icploop.demo.recipe import Structure, WorldRecipe
-from icploop.demo.traits import MATTERING, TRAITS, TraitScale
+from icploop.demo.world_spec import Structure, WorldSpec
 
 WIN_RATE = 0.22
 RETENTION = 0.85  # share of wins that are still billed twelve months after their first bill
@@ -48,25 +48,25 @@ _REFERENCE_ACCOUNTS = 12_000
 _REFERENCE_LEAD = pd.Timedelta(days=90)
 
 
-def draw_nature(recipe: WorldRecipe) -> Nature:
+def draw_nature(spec: WorldSpec) -> Nature:
     """Draw the effects of a world and settle its rates.
 
     Effects are scaled, and the constants solved, on a reference market of the seed's own, so that
     the truth of an account does not depend on how many accounts the world happens to have.
     """
-    rng = recipe.stream("nature")
-    seen = recipe.first_day + pd.to_timedelta(rng.integers(0, 900, _REFERENCE_ACCOUNTS), unit="D")
+    rng = spec.stream("nature")
+    seen = spec.first_day + pd.to_timedelta(rng.integers(0, 900, _REFERENCE_ACCOUNTS), unit="D")
     market = draw_market(rng, seen)
     scale = TraitScale.of_market(market)
     traits = scale.traits(market, seen + _REFERENCE_LEAD)
-    trap = _draw_trap(rng, recipe.structure)
+    trap = _draw_trap(rng, spec.structure)
     trapped = trap.catches(market) if trap else np.zeros(len(market), dtype=bool)
-    friction = _SPREAD[:WIN] * [1, -1] * sqrt(recipe.hidden / (1 - recipe.hidden))
+    friction = _SPREAD[:WIN] * [1, -1] * sqrt(spec.hidden / (1 - spec.hidden))
     before, after = (
-        _settle_rates(_scale(law, traits, recipe), traits, trapped, list_price(market), friction)
-        for law in _draw_laws(rng, traits)
+        _settle_rates(_scale(truth, traits, spec), traits, trapped, list_price(market), friction)
+        for truth in _draw_truths(rng, traits)
     )
-    return Nature(scale, trap, before, after, recipe.shift_day, friction)
+    return Nature(scale, trap, before, after, spec.shift_day, friction)
 
 
 def _draw_trap(rng: np.random.Generator, structure: Structure) -> Trap | None:
@@ -76,7 +76,7 @@ def _draw_trap(rng: np.random.Generator, structure: Structure) -> Trap | None:
     return Trap(industry, tool) if _PAIRED_SHARE[structure] else None
 
 
-def _draw_laws(rng: np.random.Generator, traits: Floats) -> tuple[Law, Law]:
+def _draw_truths(rng: np.random.Generator, traits: Floats) -> tuple[Truth, Truth]:
     """The truth before and after the shift, not yet scaled."""
     attributes = [str(name) for name in rng.permutation(MATTERING)[:_ATTRIBUTES]]
     pairs = _draw_pairs(rng, traits, attributes)
@@ -89,17 +89,17 @@ def _draw_laws(rng: np.random.Generator, traits: Floats) -> tuple[Law, Law]:
         of_attributes = [weight * own for weight, own in zip(weights, effects, strict=True)]
         return of_attributes, [_draw_effects(rng, pair[:, None]) for pair in both.T]
 
-    def law(of_attributes: list[Floats], of_pairs: list[Floats]) -> Law:
+    def truth(of_attributes: list[Floats], of_pairs: list[Floats]) -> Truth:
         single = np.zeros((len(TRAITS), 3))
         for own, effects in zip(columns, of_attributes, strict=True):
             single[own] = effects
-        return Law(np.zeros(3), single, pairs, np.vstack(of_pairs), _TRAP)
+        return Truth(np.zeros(3), single, pairs, np.vstack(of_pairs), _TRAP)
 
     old, new = draw(), draw()
     shifted = tuple(list(effects) for effects in old)
     for effects, redrawn in zip(shifted, new, strict=True):
         effects[_REDRAWN_BY_SHIFT] = redrawn[_REDRAWN_BY_SHIFT]
-    return law(*old), law(*shifted)
+    return truth(*old), truth(*shifted)
 
 
 def _columns_of(attribute: str) -> list[int]:
@@ -134,19 +134,21 @@ def _draw_effects(rng: np.random.Generator, traits: Floats) -> Floats:
     return np.asarray(effects / np.sqrt(total_effect(traits, effects).var(axis=0).mean()))
 
 
-def _scale(law: Law, traits: Floats, recipe: WorldRecipe) -> Law:
-    """The law with the spread of the recipe, and with only the effects of its structure."""
-    spread = _SPREAD * [recipe.signal, recipe.signal, 1]
-    if recipe.structure == "noise":
-        return replace(law, single=0 * law.single, paired=0 * law.paired, trapped=0 * law.trapped)
-    of_pairs = _PAIRED_SHARE[recipe.structure]
-    both = together(traits, law.pairs)
-    single = law.single / total_effect(traits, law.single).std(axis=0) * sqrt(1 - of_pairs)
-    paired = law.paired / total_effect(both, law.paired).std(axis=0) * sqrt(of_pairs)
+def _scale(truth: Truth, traits: Floats, spec: WorldSpec) -> Truth:
+    """The truth with the spread that the spec asks for, and only the effects of its structure."""
+    spread = _SPREAD * [spec.signal, spec.signal, 1]
+    if spec.structure == "noise":
+        return replace(
+            truth, single=0 * truth.single, paired=0 * truth.paired, trapped=0 * truth.trapped
+        )
+    of_pairs = _PAIRED_SHARE[spec.structure]
+    both = together(traits, truth.pairs)
+    single = truth.single / total_effect(traits, truth.single).std(axis=0) * sqrt(1 - of_pairs)
+    paired = truth.paired / total_effect(both, truth.paired).std(axis=0) * sqrt(of_pairs)
     total = total_effect(traits, single) + total_effect(both, paired)
     blend = _blend_to_correlations(total) * spread
-    trapped = law.trapped * [recipe.signal, recipe.signal, 1]
-    return replace(law, single=single @ blend, paired=paired @ blend, trapped=trapped)
+    trapped = truth.trapped * [spec.signal, spec.signal, 1]
+    return replace(truth, single=single @ blend, paired=paired @ blend, trapped=trapped)
 
 
 def _blend_to_correlations(total: Floats) -> Floats:
@@ -159,10 +161,10 @@ def _blend_to_correlations(total: Floats) -> Floats:
 
 
 def _settle_rates(
-    law: Law, traits: Floats, trapped: Booleans, price: Floats, friction: Floats
-) -> Law:
-    """The law with the constants that give the rates told above, whatever was drawn."""
-    churn, growth, win = law.fate(traits, trapped).T
+    truth: Truth, traits: Floats, trapped: Booleans, price: Floats, friction: Floats
+) -> Truth:
+    """The truth with the constants that give the rates told above, whatever was drawn."""
+    churn, growth, win = truth.fate(traits, trapped).T
     of_win = _root(lambda at: float(chance(win + at).mean()) - WIN_RATE)
     won = chance(win + of_win)
 
@@ -172,7 +174,7 @@ def _settle_rates(
     of_churn = _root(lambda at: leaving(at) - (1 - RETENTION))
     nrr, _ = expected_nrr_and_grr(churn + of_churn, growth, friction)
     of_growth = np.log(NRR / np.average(nrr, weights=won * price))
-    return replace(law, constant=np.array([of_churn, of_growth, of_win]))
+    return replace(truth, constant=np.array([of_churn, of_growth, of_win]))
 
 
 def _root(rising: Callable[[float], float]) -> float:

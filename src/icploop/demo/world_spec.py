@@ -12,7 +12,7 @@ Structure = Literal["mixed", "main", "interactions", "noise"]
 
 
 @dataclass(frozen=True)
-class WorldRecipe:
+class WorldSpec:
     """The size, the period and the difficulty of a simulated company.
 
     Attributes:

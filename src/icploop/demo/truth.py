@@ -42,7 +42,7 @@ class Trap:
 
 
 @dataclass(frozen=True)
-class Law:
+class Truth:
     """One truth: the effects of traits, of pairs of traits and of the trap, in rows."""
 
     constant: Floats
@@ -65,16 +65,16 @@ class Nature:
     Attributes:
         scale: How attribute values become traits.
         trap: The bad segment, where the world has one.
-        before: The law for deals created before `shift_day`.
-        after: The law for deals created from then on.
+        before: The truth for deals created before `shift_day`.
+        after: The truth for deals created from then on.
         shift_day: The day of the shift.
         friction: What one spread of the hidden friction adds to log hazard and to log growth.
     """
 
     scale: TraitScale
     trap: Trap | None
-    before: Law
-    after: Law
+    before: Truth
+    after: Truth
     shift_day: pd.Timestamp
     friction: Floats
 

@@ -1,0 +1,432 @@
+"""The loop: a home and its data, whether a round is due, the round, and the loop over history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from icploop.cli.decide import approve_text
+from icploop.cli.on_record import pipeline_or_flow
+from icploop.cli.options import (
+    HERE,
+    AllowLeak,
+    AsJson,
+    Day,
+    DemoCompany,
+    ExportFolder,
+    FirstDay,
+    Force,
+    HealthOut,
+    HomeFolder,
+    LastDay,
+    LeakReason,
+    Ledger,
+    MlflowPort,
+    Motion,
+    NewHome,
+    PrefectPort,
+    Seed,
+    TrainedBy,
+    as_of,
+    day_of,
+    home_at,
+    trainer,
+)
+from icploop.cli.read import icp_text
+from icploop.cli.text import answer, cut, is_missing, points, print_now, progress, say, table
+from icploop.cli.use import first_targets_text
+from icploop.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from icploop.domain.history import HistoryReach
+    from icploop.pipelines.backtest import BacktestReport
+    from icploop.pipelines.demo import DemoReport
+    from icploop.pipelines.ingest import IngestReport
+    from icploop.pipelines.ledger import LedgerReport
+    from icploop.pipelines.retrain import RetrainReport, WatchReport
+    from icploop.pipelines.status import Status
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: icp init my-company")
+def init(folder: NewHome, as_json: AsJson = False) -> None:
+    """Write a commented conf/ for a new company."""
+    from icploop.io.home import create
+
+    written = create(folder)
+    answer(
+        as_json,
+        {"home": str(folder), "written": [str(path) for path in written]},
+        lambda: (
+            f"Wrote {len(written)} files below {folder / 'conf'}.\n"
+            "Next: put accounts.csv, deals.csv and revenue.csv into "
+            f"{folder / 'data' / 'inbox'}, declare your attributes in "
+            f"{folder / 'conf' / 'icp.yaml'},\n"
+            f"then run: icp ingest --home {folder}"
+        ),
+    )
+
+
+@app.command(epilog="Example: icp demo --home demo-company")
+def demo(home: HomeFolder = Path("demo-company"), seed: Seed = 7, as_json: AsJson = False) -> None:
+    """Run the whole loop on a simulated company, then say where to look."""
+    from icploop.pipelines.demo import prepare_prefect
+
+    prepare_prefect(home)
+    from flows.demo import demo as run
+
+    report = run(home, seed, progress("replay"), say)
+    answer(as_json, report.as_dict(), lambda: demo_text(report))
+
+
+def demo_text(report: DemoReport) -> str:
+    """The whole story of the demo, and where to look next."""
+    last = report.last.retrain
+    as_of = last.round.as_of if last else ""
+    return "\n".join(
+        [
+            "",
+            "Rounds replayed. Uplift is in points of NRR against the rival; its truth is known,",
+            "because the company is simulated.",
+            "",
+            backtest_text(report.replay),
+            "",
+            "The last round, on record in Prefect and MLflow:",
+            "",
+            watch_text(report.last),
+            f"True uplift: {points(report.last_true_uplift)} points (simulated).",
+            "",
+            icp_text(report.shown, ()),
+            "",
+            "The first ten target accounts:",
+            "",
+            first_targets_text(report.targets.head),
+            "",
+            "Where to look next:",
+            "  make ui",
+            "      MLflow and Prefect in a browser",
+            f"  {report.targets.out}",
+            "      the target account list",
+            f"  .venv/bin/icp status --home {report.home} --as-of {as_of}",
+            "      what is in force and what waits",
+            "  docs/your-data.md",
+            "      the same on your own files",
+        ]
+    )
+
+
+@app.command(epilog="Example: icp ingest --from exports/")
+def ingest(
+    home: HomeFolder = HERE,
+    folder: ExportFolder = None,
+    day: Day = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pull every source, validate, quarantine, store."""
+    run = pipeline_or_flow("icploop.pipelines.ingest:ingest", "flows.ingest:ingest")
+    report = run(home_at(home), folder, day_of(day))
+    answer(as_json, report.as_dict(), lambda: ingest_text(report))
+
+
+def ingest_text(report: IngestReport) -> str:
+    """Rows by table, then what is in quarantine and why."""
+    rows = [(name, c["rows"], c["stored"], c["quarantined"]) for name, c in report.tables.items()]
+    lines = [table(("table", "good rows", "stored", "quarantined"), rows)]
+    if report.rules:
+        lines += [
+            "",
+            "In quarantine, by rule:",
+            *(f"  {n:>6}  {r}" for r, n in report.rules.items()),
+        ]
+    if report.emptied:
+        lines += [
+            "",
+            "Cells of declared attributes that break a rule count as missing; so many, by rule:",
+        ]
+        lines += [f"  {n:>6}  {r}" for r, n in report.emptied.items()]
+    if report.personal:
+        lines += ["", "Not stored, because only company data are kept here:"]
+        lines += [f"  {said}" for said in report.personal]
+    lines += _who_is_who(report.identity)
+    lines += ["", _history(report.history)]
+    if report.forgotten:
+        lines.append(
+            f"{report.forgotten} earlier states of accounts were forgotten, because they were read "
+            "under another mapping: what the sources say now counts as known always."
+        )
+    return "\n".join(lines)
+
+
+def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
+    """How much of billing belongs to accounts, where not all does or other keys were needed."""
+    if identity is None or identity["billing"]["match_rate"] is None:
+        return []
+    billing, won = identity["billing"], identity["won_accounts"]
+    money = billing["money_matched"] + billing["money_unmatched"]
+    rules = ", ".join(f"{rule} {row['customers']}" for rule, row in billing["by_rule"].items())
+    lines = [
+        "",
+        f"Billing: {billing['match_rate']:.0%} of its customers are accounts ({rules}), with "
+        f"{billing['money_matched'] / money if money else 1:.0%} of {money:,.0f} billed.",
+        f"Deals: {won['billed']} won accounts are billed (ACV {won['acv_billed']:,.0f}), "
+        f"{won['never_billed']} are not (ACV {won['acv_never_billed']:,.0f}).",
+    ]
+    if twice := identity["duplicates"]:
+        merged = sum(account["merged"] for account in twice)
+        lines.append(
+            f"{len(twice)} accounts are another one twice (same domain and name, or an alias); "
+            f"{merged} count as one company with it. --json lists them."
+        )
+    return lines
+
+
+def _history(history: HistoryReach) -> str:
+    """Since when attributes are what they were, and what that means for earlier deals."""
+    if history.since:
+        said = f"Accounts are described as they were since {history.since} ({history.deals} deals)"
+        if history.earlier:
+            said += (
+                f"; for {history.earlier} earlier deals only what had been written down by then "
+                "is used"
+            )
+    elif history.earlier:
+        said = f"No day since which accounts are described as they were ({history.earlier} deals)"
+    else:
+        said = "Accounts have no history"
+    if history.always:
+        said += (
+            f"; attributes without observed_at count as known always ({history.always} deals): "
+            "nothing tells what was filled in later"
+        )
+    return said + "."
+
+
+@app.command(epilog="Example: icp status --as-of 2025-12-31")
+def status(
+    home: HomeFolder = HERE,
+    motion: Motion = None,
+    log: Ledger = False,
+    day: Day = None,
+    as_json: AsJson = False,
+) -> None:
+    """Champion, closed deals since, matured accounts, pending approvals, freshness."""
+    from icploop.pipelines.ledger import ledger_report
+    from icploop.pipelines.status import status as run
+
+    if log:
+        ledger = ledger_report(home_at(home))
+        answer(as_json, ledger.as_dict(), lambda: ledger_text(ledger))
+        raise typer.Exit(0 if ledger.is_sound else DataError.exit_status)
+    report = run(as_of(home, motion, day))
+    answer(as_json, report.as_dict(), lambda: status_text(report))
+
+
+def status_text(found: Status) -> str:
+    """The state of the loop, one line a fact."""
+    facts = [
+        ("motion", found.motion),
+        ("as of", found.as_of),
+        (
+            "in force",
+            f"version {found.champion} of {found.champion_as_of}"
+            if found.champion
+            else "no version yet",
+        ),
+        (
+            "waits for approval",
+            f"version {found.pending_approval} ({found.pending_note})"
+            if found.pending_approval
+            else "nothing",
+        ),
+        *(
+            [("half done", f"a decision ({found.unfinished}); the next act finishes it")]
+            if found.unfinished
+            else []
+        ),
+        ("published", found.published or "nothing yet"),
+        ("closed since a round", f"{found.closed_since} deals ({found.missing_deals} missing)"),
+        ("round due", "yes" if found.round_due else "no"),
+        ("last round", found.last_round or "never"),
+        ("matured accounts", f"{found.matured_accounts} (at least {found.min_matured} are needed)"),
+        ("newest deal", found.newest_deal or "none"),
+        ("newest revenue month", found.newest_revenue_month or "none"),
+        ("rows in quarantine", str(found.quarantined_rows)),
+    ]
+    return "\n".join(f"{name:<22}{fact}" for name, fact in facts)
+
+
+def ledger_text(found: LedgerReport) -> str:
+    """The ledger, a line a row, and whether it is sound."""
+    lines = [
+        f"{s.number:>5}  {s.row.as_of}  {s.row.lineage}  {s.row.event:<12}"
+        f"{'v' + s.row.version if s.row.version else '':<6}"
+        f"{s.row.who or '':<12} {cut(' '.join((s.row.reason or '').split()), 90)}  [{s.seal[:8]}]"
+        for s in found.rows
+    ]
+    if found.first_broken is not None:
+        lines.append(f"NOT SOUND: row {found.first_broken} is not as it was written.")
+    lines += [f"NOT SOUND: {missing}." for missing in found.missing]
+    if found.is_sound:
+        lines.append(f"The ledger is sound: {len(found.rows)} rows.")
+    return "\n".join(lines)
+
+
+@app.command(epilog="Example: icp health --out health.html")
+def health(
+    home: HomeFolder = HERE,
+    motion: Motion = None,
+    target: HealthOut = None,
+    day: Day = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the data are like: fill rates, drift, volumes, lateness, cost of empty fields."""
+    from icploop.pipelines.health import check_health
+
+    report = check_health(as_of(home, motion, day), target)
+    answer(as_json, report.as_dict(), lambda: report.text)
+
+
+@app.command(epilog="Example: icp watch --as-of 2025-12-31")
+def watch(
+    home: HomeFolder = HERE,
+    motion: Motion = None,
+    by: TrainedBy = None,
+    day: Day = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retrain if a round is due, else say how many closed deals are missing."""
+    at = as_of(home, motion, day)
+    run = pipeline_or_flow("icploop.pipelines.retrain:retrain_if_due", "flows.watch:watch")
+    report = run(at, who=trainer(by))
+    answer(as_json, report.as_dict(), lambda: watch_text(report))
+
+
+def watch_text(report: WatchReport) -> str:
+    """Whether a round was due, and its verdict if so."""
+    if report.retrain is None:
+        return f"No round is due: {report.due.reason}."
+    return f"A round was due: {report.due.reason}.\n{retrain_text(report.retrain)}"
+
+
+@app.command(epilog="Example: icp retrain --as-of 2025-12-31 --force")
+def retrain(
+    home: HomeFolder = HERE,
+    motion: Motion = None,
+    day: Day = None,
+    force: Force = False,
+    by: TrainedBy = None,
+    allow_leak: AllowLeak = None,
+    reason: LeakReason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Train a challenger, judge it, log it, register it."""
+    if bool(allow_leak) != bool(reason.strip()):
+        raise UsageError(
+            "--allow-leak and --reason go together: a column that leaks is only learned from with "
+            "a reason on record, such as --allow-leak region --reason 'known from the first call'"
+        )
+    at = as_of(home, motion, day)
+    allowed = dict.fromkeys(allow_leak or (), reason.strip())
+    run = pipeline_or_flow("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
+    report = run(at, force=force, who=trainer(by), allowed_leaks=allowed)
+    answer(as_json, report.as_dict(), lambda: retrain_text(report))
+
+
+def retrain_text(report: RetrainReport) -> str:
+    """The verdict, why, and what to do next."""
+    r = report.round
+    lines = [f"{r.decision.verdict}: {' '.join(r.decision.reasons)}"]
+    lines += [f"Note: {note}" for note in r.notes]
+    if report.version:
+        lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")
+    if report.promoted:
+        lines.append(approve_text(report.promoted))
+    if report.waits:
+        lines.append(f'It waits for approval: icp approve {report.version} --by WHO --reason "..."')
+    return "\n".join(lines)
+
+
+@app.command(epilog="Example: icp backtest --from 2023-01-01 --to 2025-12-31")
+def backtest(
+    home: HomeFolder = HERE,
+    motion: Motion = None,
+    first: FirstDay = None,
+    last: LastDay = None,
+    day: Day = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay the loop over history as if it had been running."""
+    from icploop.pipelines.backtest import backtest as run
+
+    if last and day:
+        raise UsageError("Give --to or --as-of, not both: each names the last day that is seen")
+    report = run(
+        as_of(home, motion, last or day),
+        first=day_of(first) if first else None,
+        on_round=progress("replaying"),
+    )
+    answer(as_json, report.as_dict(), lambda: backtest_text(report))
+
+
+def backtest_text(report: BacktestReport) -> str:
+    """The rounds as a table, then what the versions in force would have been worth."""
+    return "\n".join([rounds_text(report.rounds), "", prospective_text(report)])
+
+
+def rounds_text(replayed: pd.DataFrame) -> str:
+    """One line a round: as-of, matured, verdict, uplift with its interval, true uplift if known."""
+    if replayed.empty:
+        return "No round was due."
+    known = replayed["true_uplift"].notna().any()
+    heads = ["as of", "matured", "verdict", "against", "uplift", "90% interval"]
+    records: list[dict[Any, Any]] = replayed.to_dict(orient="records")
+    rows = [
+        [
+            row["as_of"],
+            row["n_matured"],
+            row["verdict"],
+            "" if is_missing(row["rival"]) else row["rival"].removeprefix("the "),
+            points(row["uplift"]),
+            "" if is_missing(row["uplift"]) else f"{points(row['low'])} to {points(row['high'])}",
+            *([points(row["true_uplift"])] if known else []),
+        ]
+        for row in records
+    ]
+    return table([*heads, *(["true uplift"] if known else [])], rows)
+
+
+def prospective_text(report: BacktestReport) -> str:
+    """What pursuing the ICP's best accounts was worth on customers acquired afterwards."""
+    found = report.prospective
+    if found is None:
+        return "No version came into force early enough to be judged on later customers."
+    d = found.nrr
+    return (
+        f"On {found.n_holdout} customers won after a version came into force, NRR of the best "
+        f"share: ICP {found.challenger.nrr:.1%}, average customer profile "
+        f"{found.champion.nrr:.1%}, everyone {report.everyone_nrr or float('nan'):.1%}.\n"
+        f"ICP against average customer profile: {points(d.estimate)} points "
+        f"({points(d.low)} to {points(d.high)}), probability better {d.probability_better:.0%}."
+    )
+
+
+@app.command(epilog="Example: icp up --home my-company")
+def up(
+    home: HomeFolder = HERE,
+    demo_company: DemoCompany = False,
+    mlflow_port: MlflowPort = 5000,
+    prefect_port: PrefectPort = 4200,
+) -> None:
+    """Run the Prefect server, the MLflow UI and the schedules on this machine, until Ctrl-C."""
+    from icploop.io.servers import up as run
+
+    if demo_company:
+        from icploop.pipelines.demo import found_company
+
+        found_company(home, seed=7)
+    run(home_at(home), mlflow_port, prefect_port, print_now)
