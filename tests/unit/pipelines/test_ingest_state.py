@@ -9,7 +9,6 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from icploop.io.staging import PartSizes
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.outcomes import outcomes
@@ -17,6 +16,7 @@ from icploop.domain.tables import Tables
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
+from icploop.io.warehouse.staging import PartSizes
 from icploop.pipelines.ingest import IngestReport, ingest
 from icploop.settings import Outcome, TableName
 from tests.unit.io_fixtures import (
