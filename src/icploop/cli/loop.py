@@ -16,6 +16,7 @@ from icploop.cli.options import (
     Day,
     DemoCompany,
     ExportFolder,
+    ExportMode,
     FirstDay,
     Force,
     HealthOut,
@@ -26,8 +27,11 @@ from icploop.cli.options import (
     MlflowPort,
     Motion,
     NewHome,
+    OneTable,
     PrefectPort,
+    RowsOut,
     Seed,
+    ShrinkIsMeant,
     TrainedBy,
     as_of,
     day_of,
@@ -35,7 +39,18 @@ from icploop.cli.options import (
     trainer,
 )
 from icploop.cli.read import icp_text
-from icploop.cli.text import answer, cut, is_missing, points, print_now, progress, say, table
+from icploop.cli.text import (
+    answer,
+    cut,
+    is_missing,
+    percent,
+    points,
+    print_now,
+    progress,
+    say,
+    table,
+    wrapped,
+)
 from icploop.cli.use import first_targets_text
 from icploop.errors import DataError, UsageError
 
@@ -43,10 +58,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from icploop.domain.history import HistoryReach
+    from icploop.domain.understood import Sums
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.ingest import IngestReport
     from icploop.pipelines.ledger import LedgerReport
+    from icploop.pipelines.quarantine import QuarantineReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
     from icploop.pipelines.status import Status
 
@@ -124,19 +141,31 @@ def demo_text(report: DemoReport) -> str:
 def ingest(
     home: HomeFolder = HERE,
     folder: ExportFolder = None,
+    mode: ExportMode = None,
+    shrink_is_meant: ShrinkIsMeant = False,
     day: Day = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pull every source, validate, quarantine, store."""
+    """Pull every source, validate, quarantine, store; say what was understood."""
     run = pipeline_or_flow("icploop.pipelines.ingest:ingest", "flows.ingest:ingest")
-    report = run(home_at(home), folder, day_of(day))
+    report = run(
+        home_at(home),
+        folder,
+        day_of(day),
+        mode=mode.value if mode else None,
+        shrink_is_meant=shrink_is_meant,
+    )
     answer(as_json, report.as_dict(), lambda: ingest_text(report))
 
 
 def ingest_text(report: IngestReport) -> str:
-    """Rows by table, then what is in quarantine and why."""
-    rows = [(name, c["rows"], c["stored"], c["quarantined"]) for name, c in report.tables.items()]
-    lines = [table(("table", "good rows", "stored", "quarantined"), rows)]
+    """Rows by table, sums to hold against a dashboard, what looks wrong, what was refused."""
+    heads = ("read", "rows", "quarantined", "repeated", "new", "changed", "left", "stored")
+    rows = [(name, *(counts[head] for head in heads)) for name, counts in report.tables.items()]
+    lines = [table(("table", "read", "good", *heads[2:]), rows), *_sums(report.sums)]
+    for found in report.findings:
+        mark = "note" if found.severity == "note" else "WARNING"
+        lines += ["", *wrapped(f"{mark} {found.code}: {found.message}")]
     if report.rules:
         lines += [
             "",
@@ -160,6 +189,24 @@ def ingest_text(report: IngestReport) -> str:
             "under another mapping: what the sources say now counts as known always."
         )
     return "\n".join(lines)
+
+
+def _sums(sums: Sums) -> list[str]:
+    """What a person can hold against their own dashboard."""
+    if sums.first_month is None:
+        return []
+    lines = [
+        "",
+        *wrapped(
+            f"Revenue from {sums.first_month:%Y-%m}, complete until "
+            f"{sums.last_complete_month:%Y-%m}. {sums.why}"
+        ),
+        f"In {sums.last_complete_month:%Y-%m}: MRR {sums.mrr:,.2f} of {sums.customers:,} "
+        "customers.",
+    ]
+    if sums.nrr is not None:
+        lines.append(f"Who paid a year before: NRR {percent(sums.nrr)}, GRR {percent(sums.grr)}.")
+    return lines
 
 
 def _who_is_who(identity: dict[str, Any] | None) -> list[str]:
@@ -204,6 +251,40 @@ def _history(history: HistoryReach) -> str:
             "nothing tells what was filled in later"
         )
     return said + "."
+
+
+@app.command(epilog="Example: icp quarantine --out to-mend.csv")
+def quarantine(
+    home: HomeFolder = HERE,
+    target: RowsOut = None,
+    one: OneTable = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what was refused, by rule, with samples; write its rows as a file to mend."""
+    from icploop.pipelines.quarantine import quarantine as run
+
+    report = run(home_at(home), target, one.value if one else None)
+    answer(as_json, report.as_dict(), lambda: quarantine_text(report))
+
+
+def quarantine_text(report: QuarantineReport) -> str:
+    """Each rule with the place, how many rows broke it, and three of them."""
+    if not report.rules:
+        return "Nothing is in quarantine."
+    lines = [f"{report.rows:,} rows are not stored, {report.emptied:,} have emptied cells."]
+    for rule in report.rules:
+        what = "cell emptied" if rule.kept else "refused"
+        samples = ", ".join(
+            f"row {sample['row']}: {cut(str(sample['value']), 40)!r}" for sample in rule.samples
+        )
+        lines += [
+            "",
+            f"{rule.rows:,} {what}: {rule.table}: {rule.rule}",
+            f"  {rule.source}, {samples}",
+        ]
+    if report.out:
+        lines += ["", f"Rows with reason and place: {report.out}"]
+    return "\n".join(lines)
 
 
 @app.command(epilog="Example: icp status --as-of 2025-12-31")
@@ -255,9 +336,14 @@ def status_text(found: Status) -> str:
         ("matured accounts", f"{found.matured_accounts} (at least {found.min_matured} are needed)"),
         ("newest deal", found.newest_deal or "none"),
         ("newest revenue month", found.newest_revenue_month or "none"),
+        ("last complete month", found.last_complete_month or "none"),
+        ("age of the data", f"{found.data_age_days} days"),
         ("rows in quarantine", str(found.quarantined_rows)),
     ]
-    return "\n".join(f"{name:<22}{fact}" for name, fact in facts)
+    lines = [f"{name:<22}{fact}" for name, fact in facts]
+    for told in found.findings:
+        lines += ["", *wrapped(f"WARNING {told.code}: {told.message}")]
+    return "\n".join(lines)
 
 
 def ledger_text(found: LedgerReport) -> str:

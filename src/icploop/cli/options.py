@@ -60,6 +60,37 @@ NewHome = Annotated[Path, typer.Argument()]
 ExportFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder of canonical CSV or Parquet files.")
 ]
+
+
+class Extent(StrEnum):
+    """How much of a table an export is."""
+
+    FULL = "full"
+    WINDOW = "window"
+    INCREMENT = "increment"
+
+
+class Table(StrEnum):
+    """A table that sources give."""
+
+    ACCOUNTS = "accounts"
+    DEALS = "deals"
+    REVENUE = "revenue"
+    SIGNALS = "signals"
+
+
+ExportMode = Annotated[
+    Extent | None,
+    typer.Option("--mode", help="With --from: how much of each table it is; full by default."),
+]
+ShrinkIsMeant = Annotated[
+    bool,
+    typer.Option("--shrink-is-meant", help="Take an export that lost more than max_shrink."),
+]
+RowsOut = Annotated[
+    Path | None, typer.Option("--out", help="Write the rows: CSV, Parquet or JSON.")
+]
+OneTable = Annotated[Table | None, typer.Option("--table", help="One table only.")]
 AccountsFile = Annotated[Path, typer.Option("--in", help="CSV or Parquet with account_id.")]
 ScoredFile = Annotated[Path, typer.Option("--in", help="What `icp score` or `icp list` wrote.")]
 TableOut = Annotated[Path, typer.Option("--out", help="CSV or Parquet to write.")]

@@ -403,8 +403,9 @@ class _Judge:
             told = ", ".join(f"{stage} ({count})" for stage, count in self.stages.most_common())
             yield finding(
                 "unmapped_stages",
-                f"{sum(self.stages.values())} deals are in stages that are not mapped: {told}. Map "
-                "each to won, lost or open under `values: {outcome: ...}` of the source.",
+                f"{_counted('deals', sum(self.stages.values()))} in stages that are not mapped: "
+                f"{told}. Map each to won, lost or open under `values: {{outcome: ...}}` of the "
+                "source.",
             )
         if self.matches is not None:
             of_billing = self.matches.as_dict()

@@ -169,7 +169,6 @@ IngestFinding = Literal[
     "export_begins_later",
     "export_shrank",
     "incomplete_month",
-    "left_behind",
     "month_jump",
     "one_customer",
     "rows_left",

@@ -163,14 +163,10 @@ SOURCE_KINDS: dict[str, type[Source]] = {
 
 
 def mode_of(source: Source, table: TableName) -> Mode:
-    """How much of a table is what a source gives.
-
-    All that a server has waits in the landing, so its tables are whole; but what a CRM remembers of
-    an account's past reaches back only so far.
-    """
+    """How much of a table is what a source gives; all that a server has waits in the landing."""
     if isinstance(source, FilesSource | SqlSource):
         return source.tables[table].mode or source.mode
-    return "window" if table == "accounts" else "full"
+    return "full"
 
 
 def reading_digest(source: Source, table: TableName) -> str:

@@ -295,7 +295,7 @@ def test_stages_that_are_not_mapped_are_named_with_their_counts(home: Home):
     report = ingest(home, as_of=FIRST)
     assert report.stages == {"Negotiation": 3, "Demo": 2}
     (found,) = (f for f in report.findings if f.code == "unmapped_stages")
-    assert "5 deals are in stages that are not mapped: Negotiation (3), Demo (2)" in found.message
+    assert "5 deals in stages that are not mapped: Negotiation (3), Demo (2)" in found.message
 
 
 @settings(

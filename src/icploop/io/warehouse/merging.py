@@ -322,7 +322,8 @@ def _compare(
         [whole],
     )
     for source, mode in states.items():
-        if mode == "window":
+        # What an account was on some day stays so, however far back its source remembers.
+        if mode == "window" or table == "accounts":
             _stay_before_the_window(db, table, source)
     if table == "accounts":
         _stay_as_history(db)
