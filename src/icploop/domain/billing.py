@@ -150,9 +150,9 @@ class DataAge:
     newest_deal: date | None
 
     @classmethod
-    def of(cls, tables: Tables, as_of: date) -> DataAge:
-        """The age of what a day sees."""
-        last = billed(tables).last
+    def of(cls, tables: Tables, as_of: date, how_far: Billed | None = None) -> DataAge:
+        """The age of what a day sees; `how_far` it is billed, where that is known already."""
+        last = (how_far or billed(tables)).last
         moments = [tables.deals[column].max() for column in ("created_at", "closed_at")]
         known = [moment.date() for moment in moments if not pd.isna(moment)]
         return cls(

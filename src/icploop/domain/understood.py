@@ -76,7 +76,7 @@ def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
     how_far, numbers = billed(seen), month_number(seen.revenue["month"])
     found = [
         *_incomplete(how_far, day),
-        *_stale(seen, day, freshness),
+        *_stale(seen, day, how_far, freshness),
         *_jumps(seen.revenue, numbers, how_far),
         *_one_customer(seen.revenue, numbers, how_far),
         *_unlike_acv(seen, numbers),
@@ -140,8 +140,8 @@ def _incomplete(how_far: Billed, day: date) -> list[Finding]:
     ]
 
 
-def _stale(seen: Tables, day: date, rule: Freshness) -> list[Finding]:
-    found = DataAge.of(seen, day).finding(rule)
+def _stale(seen: Tables, day: date, how_far: Billed, rule: Freshness) -> list[Finding]:
+    found = DataAge.of(seen, day, how_far).finding(rule)
     return [found] if found else []
 
 
@@ -194,20 +194,8 @@ def _unlike_acv(seen: Tables, numbers: pd.Series) -> list[Finding]:
     """Twelve times the first month that is billed against the ACV of the deal that was won."""
     won = seen.deals[(seen.deals["outcome"] == "won") & (seen.deals["acv"] > 0)]
     won = won.sort_values(["created_at", "deal_id"]).drop_duplicates("account_id")
-    rows = (seen.revenue["mrr"] > 0).to_numpy() & seen.revenue["account_id"].isin(
-        won["account_id"]
-    ).to_numpy()
-    paid = pd.DataFrame(
-        {
-            "account_id": seen.revenue["account_id"][rows].astype("str"),
-            "month": numbers[rows],
-            "mrr": seen.revenue["mrr"][rows],
-        }
-    )
     created = pd.Series(month_number(won["created_at"]).to_numpy(), index=won["account_id"])
-    paid = paid[(paid["month"] >= number_of(paid["account_id"], created)).to_numpy()]
-    first = paid.sort_values("month", kind="stable").drop_duplicates("account_id")
-    mrr = pd.Series(first["mrr"].to_numpy(), index=first["account_id"])
+    mrr = _first_paid(seen.revenue, numbers.to_numpy(), created)
     ratio = (12 * number_of(won["account_id"], mrr) / won["acv"]).dropna()
     if len(ratio) < _FEWEST_WINS or 1 / _UNLIKE <= ratio.median() <= _UNLIKE:
         return []
@@ -219,6 +207,21 @@ def _unlike_acv(seen: Tables, numbers: pd.Series) -> list[Finding]:
             "belong spread over their months), or acv is not money a year.",
         )
     ]
+
+
+def _first_paid(revenue: pd.DataFrame, months: np.ndarray, since: pd.Series) -> pd.Series:
+    """What each account pays in the first month that it pays for since some month, by account.
+
+    Revenue may be long: accounts are numbers here.
+    """
+    account, names = pd.factorize(revenue["account_id"])
+    mrr = revenue["mrr"].to_numpy()
+    begins = since.reindex(pd.Index(names).astype("str")).to_numpy()
+    paid = np.flatnonzero((mrr > 0) & (months >= begins[account]))
+    first = np.full(len(names), np.inf)
+    np.minimum.at(first, account[paid], months[paid])
+    rows = paid[months[paid] == first[account[paid]]]
+    return pd.Series(mrr[rows], index=pd.Index(names).astype("str")[account[rows]])
 
 
 def _crowds(accounts: pd.DataFrame) -> list[Finding]:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from icploop.domain.calendar import end_of
+from icploop.domain.calendar import end_of, seen_in_any_order
 from icploop.domain.findings import Finding, of_code
 from icploop.domain.history import HistoryReach, reach
-from icploop.domain.identity import Matches, companies_seen_by
+from icploop.domain.identity import Matches
 from icploop.domain.tables import (
     CONTRACTS,
     FAULT_COLUMNS,
@@ -345,8 +345,7 @@ class _Judge:
         stored = tables()
         day = self.day or _last_day(stored)
         if day is not None:
-            seen = companies_seen_by(stored, day, self.settings.identity)
-            known = understood(seen, day, self.settings.freshness)
+            known = understood(seen_in_any_order(stored, day), day, self.settings.freshness)
             self.sums = known.sums
             self.findings += known.findings
         refusing = of_code(self.findings, self.settings.ingest.refuse_on)
