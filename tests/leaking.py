@@ -24,7 +24,7 @@ def sales_of(known: Tables, settings: Settings, motion: str, day: date) -> Sales
     seen = seen_by(known, day)
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
     matured = sold.rename_axis(None)[sold["matured"].to_numpy(dtype=bool)]
-    deals = decided_deals(seen, motion)
+    deals = decided_deals(seen, motion, settings.outcome)
     history = AttributeHistory.of(seen.accounts)
     return Sales(
         history.at(matured, settings.attributes),
@@ -150,7 +150,7 @@ def planted(
     seen = seen_by(known, day)
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
     sold = sold.rename_axis(None)[sold["matured"].to_numpy(dtype=bool)]
-    deals = decided_deals(seen, motion)
+    deals = decided_deals(seen, motion, settings.outcome)
     accounts = known.accounts.copy()
     for place, name in enumerate(names):
         rng = np.random.default_rng([seed, place])

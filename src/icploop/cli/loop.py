@@ -163,6 +163,7 @@ def ingest_text(report: IngestReport) -> str:
     heads = ("read", "rows", "quarantined", "repeated", "new", "changed", "left", "stored")
     rows = [(name, *(counts[head] for head in heads)) for name, counts in report.tables.items()]
     lines = [table(("table", "read", "good", *heads[2:]), rows), *_sums(report.sums)]
+    lines += [f"Motion {motion}: {counted}" for motion, counted in report.left_out.items()]
     for found in report.findings:
         mark = "note" if found.severity == "note" else "WARNING"
         lines += ["", *wrapped(f"{mark} {found.code}: {found.message}")]
@@ -334,6 +335,7 @@ def status_text(found: Status) -> str:
         ("round due", "yes" if found.round_due else "no"),
         ("last round", found.last_round or "never"),
         ("matured accounts", f"{found.matured_accounts} (at least {found.min_matured} are needed)"),
+        ("left out", str(found.left_out)),
         ("newest deal", found.newest_deal or "none"),
         ("newest revenue month", found.newest_revenue_month or "none"),
         ("last complete month", found.last_complete_month or "none"),

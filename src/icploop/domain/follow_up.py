@@ -32,7 +32,7 @@ def follow_up(tables: Tables, won: pd.DataFrame, outcome: Outcome) -> pd.DataFra
     never billed churned in its first month, once its onboarding is over.
     """
     longest = max(FOLLOW_UP_MONTHS, outcome.horizon_months)
-    revenue = revenue_since_sale(tables.revenue, won)
+    revenue = revenue_since_sale(tables.revenue, won, outcome)
     first, never_billed = first_billed_month(revenue, won, outcome)
     last = billed(tables).last
     frontier = math.nan if last is None else float(last)

@@ -209,6 +209,21 @@ def companies_seen_by(tables: Tables, day: date, identity: Identity) -> Tables:
     return _merged(seen, one_account_of(duplicates(seen.accounts, identity), identity))
 
 
+def customers_as_one(tables: Tables, identity: Identity) -> Tables:
+    """The tables with deals and revenue of duplicates under one account, and not a row joined.
+
+    Enough to count who is a customer, where `companies_seen_by` would take long.
+    """
+    same_as = one_account_of(duplicates(tables.accounts, identity), identity)
+    if not same_as:
+        return tables
+    deals, revenue = (
+        table.assign(account_id=_as_one(table["account_id"].astype("str"), same_as))
+        for table in (tables.deals, tables.revenue)
+    )
+    return replace(tables, deals=deals, revenue=revenue)
+
+
 def under_one_account(listings: pd.DataFrame, same_as: Mapping[str, str]) -> pd.DataFrame:
     """Logged lists (as_of, account_id, listed, propensity, ...) with each company once a day.
 

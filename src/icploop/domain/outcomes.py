@@ -11,8 +11,10 @@ starts: else a young cohort would show its failures before its successes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from icploop.domain.billing import billed
@@ -23,6 +25,8 @@ from icploop.settings import Outcome
 
 # An account that grew tenfold says little about the next one, so means of NRR stop counting here.
 WINSORISED_AT = 2.0
+# More months than any company is old.
+_FAR = 100_000
 
 
 @dataclass(frozen=True)
@@ -39,30 +43,83 @@ class Kpis:
     value: float | None = None
 
 
-def acquisitions(tables: Tables, motion: str) -> pd.DataFrame:
-    """The deals that made an account a customer: the first won one of each account in `motion`.
+def acquisitions(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
+    """The deals that made an account a customer: the first of each account in `motion`.
 
     Columns: account_id, deal_id, parent (its family, or the account itself), at (the
-    prediction point), closed_at, acv (money per year). An account that was billed before the
-    month in which the deal was created was a customer already, so its deal is left out.
+    prediction point), closed_at, acv (money per year). A won deal acquires an account that was no
+    customer: it paid nothing in the `acquired_again_after_months` before, but for the
+    `billed_before_deal_months` right before the month in which its deal was logged.
     """
     deals = tables.deals
     won = deals[(deals["outcome"] == "won") & of_motion(deals, motion)]
     won = won.sort_values(["created_at", "deal_id"], kind="stable")
-    fresh = _of_strangers(won.drop_duplicates("account_id"), tables)
+    fresh = _of_strangers(won, tables, outcome).drop_duplicates("account_id")
     return fresh.sort_values(["at", "account_id"], kind="stable", ignore_index=True)[
         ["account_id", "deal_id", "parent", "at", "closed_at", "acv"]
     ]
 
 
-def decided_deals(tables: Tables, motion: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class LeftOut:
+    """Whose outcome is judged in a motion, and who is left out why.
+
+    Of the `customers` (accounts that paid or were won in any motion) `counted` were acquired in it.
+    `reasons` counts the others: who paid without a won deal (`no_won_deal`), was won in other
+    motions only (`other_motion`), or was a customer already when it was won (`already_customer`).
+    """
+
+    customers: int
+    counted: int
+    reasons: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        """The share of customers who are left out."""
+        return 1 - self.counted / self.customers if self.customers else 0.0
+
+    def __str__(self) -> str:
+        told = ", ".join(
+            f"{count:,} {_WHY[reason]}" for reason, count in self.reasons.items() if count
+        )
+        left = self.customers - self.counted
+        said = f"{self.counted:,} of {self.customers:,} customers count"
+        return f"{said}; {left:,} are left out: {told}." if left else f"{said}."
+
+
+_WHY = {
+    "already_customer": "paid already when they were won",
+    "other_motion": "were won in other motions",
+    "no_won_deal": "pay without a won deal",
+}
+
+
+def left_out(tables: Tables, motion: str, outcome: Outcome) -> LeftOut:
+    """Who does not count in the outcomes of a motion, by reason."""
+    won = tables.deals[tables.deals["outcome"] == "won"]
+    paid = set(tables.revenue.loc[tables.revenue["mrr"] > 0, "account_id"].unique())
+    in_any = set(won["account_id"])
+    in_this = set(won.loc[of_motion(won, motion), "account_id"])
+    counted = set(acquisitions(tables, motion, outcome)["account_id"])
+    return LeftOut(
+        customers=len(paid | in_any),
+        counted=len(counted),
+        reasons={
+            "already_customer": len(in_this - counted),
+            "other_motion": len(in_any - in_this),
+            "no_won_deal": len(paid - in_any),
+        },
+    )
+
+
+def decided_deals(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     """The won and lost deals of `motion` with accounts that were not customers yet, by deal_id.
 
     Columns: account_id, deal_id, parent, at, won (0 or 1), acv (money a year), gross_margin (0..1),
     acquisition_cost (money), cycle_days (from creation to close), in the order of their creation.
     """
     deals = tables.deals[of_motion(tables.deals, motion)]
-    fresh = _of_strangers(deals[deals["outcome"].isin(["won", "lost"])], tables)
+    fresh = _of_strangers(deals[deals["outcome"].isin(["won", "lost"])], tables, outcome)
     fresh["won"] = (fresh["outcome"] == "won").astype("float64")
     fresh["cycle_days"] = (fresh["closed_at"] - fresh["at"]).dt.total_seconds() / 86_400
     columns = ["account_id", "deal_id", "parent", "at", "won", "cycle_days"]
@@ -85,8 +142,8 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     A won account that was never billed is lost revenue: start acv / 12, end 0; without an acv it
     counts in retention and carries no money.
     """
-    won = acquisitions(tables, motion)
-    revenue = revenue_since_sale(tables.revenue, won)
+    won = acquisitions(tables, motion, outcome)
+    revenue = revenue_since_sale(tables.revenue, won, outcome)
     first, never_billed = first_billed_month(revenue, won, outcome)
     matured_month = first + outcome.horizon_months
     last = billed(tables).last
@@ -118,7 +175,7 @@ def recurring_revenue(tables: Tables, motion: str, outcome: Outcome) -> float:
     usage-like would else be that of one good or bad month.
     """
     revenue = tables.revenue[
-        tables.revenue["account_id"].isin(acquisitions(tables, motion)["account_id"])
+        tables.revenue["account_id"].isin(acquisitions(tables, motion, outcome)["account_id"])
     ]
     last = billed(tables).last
     if last is None:
@@ -146,28 +203,60 @@ def kpis(judged: pd.DataFrame, share: pd.Series | float = 1.0) -> Kpis:
     )
 
 
-def _of_strangers(deals: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """The deals whose account was not billed before the month of their creation, with `parent`."""
-    billed = tables.revenue.loc[tables.revenue["mrr"] > 0, ["account_id", "month"]]
-    since = month_number(billed.groupby("account_id")["month"].min())
+def _of_strangers(deals: pd.DataFrame, tables: Tables, outcome: Outcome) -> pd.DataFrame:
+    """The deals whose account was no customer when they were created, with `parent`.
+
+    Bills right before a won deal are its own, unless another deal was won shortly before: who just
+    became a customer buys more.
+    """
     named = deals.rename(columns={"created_at": "at"})
-    fresh = named[~(number_of(named["account_id"], since) < month_number(named["at"]))]
+    created, again = month_number(named["at"]), outcome.acquired_again_after_months
+    tolerated = created - outcome.billed_before_deal_months
+    before = _last_before(_won_months(tables.deals), named["account_id"], created)
+    is_first = (named["outcome"] == "won") & ~(before >= tolerated - again)
+    begins = tolerated.where(is_first, created)
+    paid = tables.revenue.loc[tables.revenue["mrr"] > 0, ["account_id", "month"]]
+    # Most were not billed before their deal, and revenue is long.
+    since = month_number(paid.groupby("account_id", observed=True)["month"].min())
+    early = (number_of(named["account_id"], since) < begins).to_numpy()
+    of_few = paid[paid["account_id"].isin(named["account_id"][early])]
+    months = pd.DataFrame(
+        {"account_id": of_few["account_id"].astype("str"), "month": month_number(of_few["month"])}
+    )
+    last = _last_before(months, named["account_id"], begins)
+    fresh = named[~(last >= begins - again)]
     parents = fresh["account_id"].map(families(tables.accounts)).astype("str")
     return fresh.assign(parent=parents.fillna(fresh["account_id"]))
 
 
-def revenue_since_sale(revenue: pd.DataFrame, won: pd.DataFrame) -> pd.DataFrame:
+def _won_months(deals: pd.DataFrame) -> pd.DataFrame:
+    """In which months deals were created that were won: account_id, month (number)."""
+    won = deals[deals["outcome"] == "won"]
+    return pd.DataFrame({"account_id": won["account_id"], "month": month_number(won["created_at"])})
+
+
+def _last_before(months: pd.DataFrame, accounts: pd.Series, limit: pd.Series) -> pd.Series:
+    """The last of an account's months before a limit, for each account; missing where none is."""
+    names = pd.Index(months["account_id"].unique())
+    # Accounts and months as one number, in order: what stands before a limit is its last month.
+    places = np.sort(names.get_indexer(months["account_id"]) * _FAR + months["month"].to_numpy())
+    own = names.get_indexer(accounts)
+    before = np.searchsorted(places, own * _FAR + limit.to_numpy()) - 1
+    found = np.where(before >= 0, places[before] if len(places) else np.nan, np.nan)
+    same = (own >= 0) & (found // _FAR == own)
+    return pd.Series(np.where(same, found % _FAR, np.nan), index=accounts.index)
+
+
+def revenue_since_sale(revenue: pd.DataFrame, won: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
     """Revenue rows of the acquired accounts from the month of the deal's creation on.
 
-    Adds `number`, the number of the month.
+    Or from `billed_before_deal_months` before on. Adds `number`, the number of the month.
     """
     of_won = revenue[revenue["account_id"].isin(won["account_id"])]
     number = month_number(of_won["month"])
-    created = number_of(
-        of_won["account_id"],
-        pd.Series(month_number(won["at"]).to_numpy(), index=won["account_id"]),
-    )
-    return of_won.assign(number=number)[(number >= created).to_numpy(dtype=bool)]
+    begins = month_number(won["at"]) - outcome.billed_before_deal_months
+    since = number_of(of_won["account_id"], pd.Series(begins.to_numpy(), index=won["account_id"]))
+    return of_won.assign(number=number)[(number >= since).to_numpy(dtype=bool)]
 
 
 def first_billed_month(

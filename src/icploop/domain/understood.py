@@ -15,7 +15,7 @@ import pandas as pd
 from icploop.domain.billing import Billed, DataAge, billed
 from icploop.domain.calendar import last_ended_month, month_number, month_start
 from icploop.domain.findings import Finding, Severity
-from icploop.domain.outcomes import number_of
+from icploop.domain.outcomes import LeftOut, number_of
 from icploop.domain.tables import Tables
 from icploop.settings import Freshness
 
@@ -31,6 +31,8 @@ _LOOKED_BACK = 24
 # More children than any company has that sells to one another's parents.
 _CROWD = 100
 _UNMATCHED = 0.05
+# Of the customers so many may have no deal that won them.
+_MANY = 0.1
 _HALF = 0.5
 _YEAR = 12
 
@@ -100,6 +102,20 @@ def unmatched_money(matched: float, unmatched: float) -> list[Finding]:
             "unmatched_money",
             f"{unmatched:,.0f} of {total:,.0f} billed ({unmatched / total:.0%}) belong to no "
             "account: give billing `domain` and `name`, or say who is who under identity.aliases.",
+        )
+    ]
+
+
+def many_left_out(motion: str, found: LeftOut) -> list[Finding]:
+    """Where more than a tenth of the customers count in no motion."""
+    nowhere = found.reasons["already_customer"] + found.reasons["no_won_deal"]
+    if not found.customers or nowhere / found.customers <= _MANY:
+        return []
+    return [
+        finding(
+            "left_out",
+            f"Motion {motion}: {found} See outcome.acquired_again_after_months and "
+            "outcome.billed_before_deal_months, and whether deals are missing.",
         )
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from operator import itemgetter
@@ -17,7 +17,8 @@ import pandas as pd
 from icploop.domain.calendar import end_of, seen_in_any_order
 from icploop.domain.findings import Finding, of_code
 from icploop.domain.history import HistoryReach, reach
-from icploop.domain.identity import Matches
+from icploop.domain.identity import Matches, customers_as_one
+from icploop.domain.outcomes import LeftOut, left_out
 from icploop.domain.tables import (
     CONTRACTS,
     FAULT_COLUMNS,
@@ -30,7 +31,7 @@ from icploop.domain.tables import (
     read_text,
     unknown_accounts,
 )
-from icploop.domain.understood import Sums, finding, understood, unmatched_money
+from icploop.domain.understood import Sums, finding, many_left_out, understood, unmatched_money
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
@@ -69,10 +70,11 @@ class IngestReport:
     By table: rows `read`, good (`rows`), `quarantined`, `repeated` (said twice in every cell),
     `new`, `changed`, `left` (no longer given) and `stored`. By rule: bad rows and emptied cells.
     `stages` counts deals by an outcome that is not mapped. `sums` can be held against a dashboard,
-    `findings` is what looks wrong. `history` says since when the warehouse knows what accounts
-    looked like. `personal` says of each column that looks like a person's, and was not stored, why.
-    `identity` is the match of billing with the accounts, where there was billing. `forgotten`
-    counts the snapshots of accounts that another mapping made void.
+    `left_out` says by motion who does not count, and `findings` what looks wrong. `history` says
+    since when the warehouse knows what accounts looked like. `personal` says of each column that
+    looks like a person's, and was not stored, why. `identity` is the match of billing with the
+    accounts, where there was billing. `forgotten` counts the snapshots of accounts that another
+    mapping made void.
     """
 
     tables: dict[str, dict[str, int]]
@@ -80,6 +82,7 @@ class IngestReport:
     emptied: dict[str, int]
     history: HistoryReach
     sums: Sums
+    left_out: Mapping[str, LeftOut]
     findings: tuple[Finding, ...] = ()
     stages: dict[str, int] = field(default_factory=dict)
     personal: tuple[str, ...] = ()
@@ -98,6 +101,7 @@ class IngestReport:
             "identity": self.identity,
             "history": asdict(self.history) | {"since": since, "forgotten": self.forgotten},
             "sums": self.sums.as_dict(),
+            "left_out": {motion: asdict(found) for motion, found in self.left_out.items()},
             "findings": [found.as_dict() for found in self.findings],
         }
 
@@ -259,6 +263,7 @@ def _ingest(
         judge.rules("emptied"),
         reach(*warehouse.observations()),
         judge.sums,
+        judge.left_out,
         tuple(judge.findings),
         dict(judge.stages.most_common()),
         tuple(personal),
@@ -328,6 +333,7 @@ class _Judge:
         self.settings, self.day, self.matches, self.found = settings, day, matches, found
         self.shrink_is_meant = shrink_is_meant
         self.sums = Sums(None, None, "", None, None, None, None)
+        self.left_out: dict[str, LeftOut] = {}
         self.findings: list[Finding] = []
         self.stages: Counter[str] = sum((one.faults.stages for one in found), Counter())
 
@@ -345,9 +351,15 @@ class _Judge:
         stored = tables()
         day = self.day or _last_day(stored)
         if day is not None:
-            known = understood(seen_in_any_order(stored, day), day, self.settings.freshness)
+            seen = seen_in_any_order(stored, day)
+            known = understood(seen, day, self.settings.freshness)
             self.sums = known.sums
             self.findings += known.findings
+            customers = customers_as_one(seen, self.settings.identity)
+            for motion in self.settings.motions:
+                counted = left_out(customers, motion, self.settings.outcome)
+                self.left_out[motion] = counted
+                self.findings += many_left_out(motion, counted)
         refusing = of_code(self.findings, self.settings.ingest.refuse_on)
         if refusing:
             told = "; ".join(f"{found.code}: {found.message}" for found in refusing)

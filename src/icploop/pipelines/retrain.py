@@ -106,6 +106,7 @@ class RetrainReport:
             "needed_matured": r.decision.needed_matured,
             "notes": list(r.notes),
             "allowed_leaks": dict(r.allowed_leaks),
+            "left_out": asdict(r.left_out) if r.left_out else None,
             "snapshot_hash": r.snapshot_hash,
             "run_id": self.run_id,
         }

@@ -11,6 +11,7 @@ import pandas as pd
 from icploop.domain.billing import billed
 from icploop.domain.calendar import month_start
 from icploop.domain.findings import Finding
+from icploop.domain.outcomes import LeftOut
 from icploop.domain.standing import Standing
 from icploop.errors import UsageError
 from icploop.io import versions
@@ -43,6 +44,7 @@ class Status:
     last_complete_month: str | None
     data_age_days: int
     quarantined_rows: int
+    left_out: LeftOut
     findings: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,6 +81,7 @@ def status(at: AsOf) -> Status:
         last_complete_month=None if complete is None else month_start(complete).isoformat(),
         data_age_days=age.days,
         quarantined_rows=len(refused[["table_name", "source", "row"]].drop_duplicates()),
+        left_out=at.sight.left_out,
         findings=(stale,) if stale else (),
     )
 

@@ -34,11 +34,17 @@ class Outcome(Frozen):
     `window_months` > 1 averages both ends, for revenue that is usage-like. `onboarding_months` is
     how long after the close the first bill usually comes: the horizon of an account that was never
     billed is counted from then, so that it does not mature before its neighbours.
+
+    A won deal acquires an account that paid nothing in the `acquired_again_after_months` before it:
+    who paid for a pilot once, or left, is won anew. Bills of up to `billed_before_deal_months`
+    before the month in which the deal was logged belong to it.
     """
 
     horizon_months: int = Field(default=12, ge=1, le=60)
     window_months: int = Field(default=1, ge=1, le=12)
     onboarding_months: int = Field(default=1, ge=0, le=24)
+    acquired_again_after_months: int = Field(default=12, ge=1, le=120)
+    billed_before_deal_months: int = Field(default=1, ge=0, le=24)
 
     @property
     def retained_by(self) -> int:
@@ -169,6 +175,7 @@ IngestFinding = Literal[
     "export_begins_later",
     "export_shrank",
     "incomplete_month",
+    "left_out",
     "month_jump",
     "one_customer",
     "rows_left",

@@ -21,7 +21,7 @@ COMPANY = company(wins=60)
 
 
 def followed_in(given: Tables, outcome: Outcome = YEAR) -> pd.DataFrame:
-    return follow_up(given, acquisitions(given, "default"), outcome)
+    return follow_up(given, acquisitions(given, "default", outcome), outcome)
 
 
 def customer(
@@ -163,7 +163,7 @@ def test_with_a_window_billing_has_ended_when_a_whole_window_bills_nothing(
 
 
 def test_rows_are_those_of_the_input_in_its_order_and_on_its_index() -> None:
-    won = acquisitions(COMPANY, "default")
+    won = acquisitions(COMPANY, "default", Outcome())
     inorder = follow_up(COMPANY, won, YEAR)
     named = won.set_index("account_id", drop=False).rename_axis(None)
     shuffled = named.sample(frac=1, random_state=3)
@@ -192,7 +192,7 @@ def test_nothing_after_the_as_of_day_changes_anything(seed: int) -> None:
 def test_a_month_later_everybody_who_stays_was_at_risk_for_a_month_more() -> None:
     early, late = (
         followed_in(seen_by(COMPANY, day)).set_axis(
-            acquisitions(seen_by(COMPANY, day), "default")["account_id"]
+            acquisitions(seen_by(COMPANY, day), "default", Outcome())["account_id"]
         )
         for day in (date(2023, 6, 30), date(2023, 7, 31))
     )

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icploop.domain.calendar import month_number, month_start, seen_by
-from icploop.domain.outcomes import acquisitions, kpis, outcomes, recurring_revenue
+from icploop.domain.outcomes import (
+    acquisitions,
+    decided_deals,
+    kpis,
+    left_out,
+    outcomes,
+    recurring_revenue,
+)
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
 from tests.companies import bills, company, deal, tables
@@ -33,7 +40,7 @@ def sold(
 
 
 def won_ids(given: Tables, motion: str = "default") -> list[str]:
-    return acquisitions(given, motion)["deal_id"].tolist()
+    return acquisitions(given, motion, YEAR)["deal_id"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +125,7 @@ def test_onboarding_does_not_move_the_horizon_of_an_account_that_was_billed() ->
 def test_a_deal_of_a_company_that_was_billed_before_its_creation_won_no_customer() -> None:
     given = tables(
         deals=[deal("old", "2023-01-10", "2023-02-01"), deal("new", "2023-01-10", "2023-02-01")],
-        revenue=[*bills("old", "2022-12", 5), *bills("new", "2023-01", 5)],
+        revenue=[*bills("old", "2022-11", 5, 5), *bills("new", "2023-01", 5)],
     )
     assert won_ids(given) == ["new 2023-01-10"]
 
@@ -167,7 +174,7 @@ def test_the_parent_is_the_last_one_known_or_the_account_itself() -> None:
         ],
         deals=[deal("a", "2023-01-01", "2023-01-02"), deal("b", "2023-01-01", "2023-01-02")],
     )
-    assert acquisitions(given, "default")["parent"].tolist() == ["Q", "b"]
+    assert acquisitions(given, "default", YEAR)["parent"].tolist() == ["Q", "b"]
 
 
 def test_without_any_deal_or_revenue_there_are_no_outcomes_but_all_the_columns() -> None:
@@ -278,3 +285,102 @@ def test_arr_is_read_over_the_window(window: int, a_month: float) -> None:
         seen_by(given, date(2023, 6, 29)), "default", Outcome(window_months=window)
     )
     assert found == pytest.approx(12 * a_month)
+
+
+class TestWhoIsAcquired:
+    def test_who_is_billed_the_month_before_the_deal_was_logged(self) -> None:
+        given = tables(
+            deals=[deal("A1", "2024-02-01", "2024-02-01")],
+            revenue=[*bills("A1", "2024-01", *[100] * 12, 80), *bills("b", "2024-01", *[1] * 13)],
+        )
+        found = outcomes(given, "default", YEAR).iloc[0]
+        assert (found["start_mrr"], found["nrr"]) == (100, 0.8)
+        assert month_start(int(found["matured_month"])) == date(2025, 1, 1)
+
+    def test_who_paid_for_a_pilot_long_ago(self) -> None:
+        given = tables(
+            deals=[deal("C1", "2024-01-10", "2024-01-20")],
+            revenue=[*bills("C1", "2022-03", 5, 5, 5), *bills("C1", "2024-02", *[100] * 12, 50)],
+        )
+        assert outcomes(given, "default", YEAR).iloc[0]["nrr"] == 0.5
+
+    def test_who_left_and_is_won_again_but_had_no_deal_that_won_them_first(self) -> None:
+        """The renewal of 2022 acquired nobody; the deal of 2024 did."""
+        given = tables(
+            deals=[deal("a", "2022-06-01", "2022-06-02"), deal("a", "2024-01-01", "2024-01-02")],
+            revenue=[*bills("a", "2022-01", *[9] * 9), *bills("a", "2024-02", 9)],
+        )
+        assert won_ids(given) == ["a 2024-01-01"]
+
+    @pytest.mark.parametrize(
+        ("paid_until", "again", "acquired"),
+        [("2022-12", 12, True), ("2023-01", 12, False), ("2023-01", 11, True)],
+    )
+    def test_after_so_many_months_without_revenue(
+        self, paid_until: str, again: int, acquired: bool
+    ) -> None:
+        """The deal is of February 2024, and its own bills may come in January."""
+        outcome = Outcome(acquired_again_after_months=again)
+        given = tables(
+            deals=[deal("a", "2024-02-10", "2024-02-11")],
+            revenue=[*bills("a", paid_until, 5), *bills("a", "2024-02", 5)],
+        )
+        assert len(acquisitions(given, "default", outcome)) == acquired
+
+    def test_who_became_a_customer_last_month_buys_more(self) -> None:
+        given = tables(
+            deals=[deal("a", "2024-01-01", "2024-01-02"), deal("a", "2024-03-01", "2024-03-02")],
+            revenue=bills("a", "2024-02", *[5] * 12),
+        )
+        decided = decided_deals(given, "default", YEAR)
+        assert decided["deal_id"].tolist() == ["a 2024-01-01"]
+
+    def test_a_lost_deal_of_who_pays_is_no_strangers(self) -> None:
+        given = tables(
+            deals=[deal("a", "2024-02-01", "2024-02-02", outcome="lost")],
+            revenue=bills("a", "2024-01", 5),
+        )
+        assert decided_deals(given, "default", YEAR).empty
+
+    def test_who_does_not_count_is_counted_by_reason(self) -> None:
+        given = tables(
+            deals=[
+                deal("new", "2024-02-01", "2024-02-02"),
+                deal("old", "2024-02-01", "2024-02-02"),
+                deal("other", "2024-02-01", "2024-02-02", motion="plg"),
+                deal("lost", "2024-02-01", "2024-02-02", outcome="lost"),
+            ],
+            revenue=[
+                *bills("new", "2024-02", 5),
+                *bills("old", "2023-09", *[5] * 6),
+                *bills("nobody", "2024-01", 5),
+            ],
+        )
+        found = left_out(given, "default", YEAR)
+        assert (found.customers, found.counted, found.share) == (4, 1, 0.75)
+        assert found.reasons == {"already_customer": 1, "other_motion": 1, "no_won_deal": 1}
+        assert str(found) == (
+            "1 of 4 customers count; 3 are left out: 1 paid already when they were won, 1 were won "
+            "in other motions, 1 pay without a won deal."
+        )
+        assert str(left_out(tables(), "default", YEAR)) == "0 of 0 customers count."
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        billed=st.dictionaries(st.integers(0, 40), st.sampled_from([0, 5]), max_size=12),
+        again=st.integers(1, 14),
+        before=st.integers(0, 3),
+    )
+    def test_it_is_as_the_rule_says_for_any_bills(
+        self, billed: dict[int, int], again: int, before: int
+    ) -> None:
+        """Month 24 has the deal: nothing may be paid in `again` months before its own bills."""
+        months = [str(pd.Period("2022-01", "M") + number) for number in billed]
+        rows = [
+            r for m, mrr in zip(months, billed.values(), strict=True) for r in bills("a", m, mrr)
+        ]
+        given = tables(deals=[deal("a", "2024-01-15", "2024-01-20")], revenue=rows)
+        outcome = Outcome(acquired_again_after_months=again, billed_before_deal_months=before)
+        paid = {number for number, mrr in billed.items() if mrr}
+        rule = not paid & set(range(24 - before - again, 24 - before))
+        assert len(acquisitions(given, "default", outcome)) == rule

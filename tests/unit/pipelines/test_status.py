@@ -37,6 +37,7 @@ def test_it_tells_what_is_in_force_and_how_fresh_the_data_are(trained: Trained):
         "last_complete_month": "2025-01-01",
         "data_age_days": (DAY - deals["closed_at"].max().date()).days,
         "quarantined_rows": 0,
+        "left_out": {"customers": 120, "counted": 120, "reasons": {}},
         "findings": [],
     }
 

@@ -12,7 +12,7 @@ import pandas as pd
 from icploop.domain.billing import DataAge
 from icploop.domain.calendar import last_moment
 from icploop.domain.identity import companies_seen_by
-from icploop.domain.outcomes import decided_deals, of_motion, outcomes
+from icploop.domain.outcomes import LeftOut, decided_deals, left_out, of_motion, outcomes
 from icploop.domain.tables import Tables
 from icploop.modeling.accounts.features import AttributeHistory
 from icploop.settings import Attribute, Settings
@@ -64,6 +64,11 @@ class Sight:
         return found.set_index("account_id", drop=False).rename_axis(None)
 
     @cached_property
+    def left_out(self) -> LeftOut:
+        """Who of all customers does not count here, by reason."""
+        return left_out(self.seen, self.motion, self.settings.outcome)
+
+    @cached_property
     def age(self) -> DataAge:
         """How old the newest data are on the day."""
         return DataAge.of(self.seen, self.as_of)
@@ -71,7 +76,7 @@ class Sight:
     @cached_property
     def decided(self) -> pd.DataFrame:
         """The closed deals with strangers (`decided_deals`)."""
-        return decided_deals(self.seen, self.motion)
+        return decided_deals(self.seen, self.motion, self.settings.outcome)
 
     @cached_property
     def history(self) -> AttributeHistory:

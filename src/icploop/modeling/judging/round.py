@@ -27,7 +27,7 @@ from icploop.domain.gate import (
 )
 from icploop.domain.identity import families, under_one_account
 from icploop.domain.looks import Looks, required_probability
-from icploop.domain.outcomes import of_motion
+from icploop.domain.outcomes import LeftOut, of_motion
 from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
@@ -73,7 +73,8 @@ class Round:
 
     `market` has a row for each reference prospect (index account_id) as the version sees it:
     points, fit_score, tier, and whether the page selects it. `allowed_leaks` are the columns that
-    the operator allowed in spite of a leak, with the reason of each.
+    the operator allowed in spite of a leak, with the reason of each; `left_out` is who does not
+    count.
     """
 
     motion: str
@@ -89,6 +90,7 @@ class Round:
     market: pd.DataFrame | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
     allowed_leaks: Mapping[str, str] = field(default_factory=dict)
+    left_out: LeftOut | None = None
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,12 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         snapshot_hash=snapshot,
         policy_hash=settings.policy.digest(),
         allowed_leaks=allowed,
+        left_out=sight.left_out,
     )
     stale = sight.age.finding(settings.freshness)
-    old = (stale.message,) if stale else ()
+    old = [stale.message] if stale else []
+    if sight.left_out.share:
+        old.append(str(sight.left_out))
     if decision := too_few(matured, settings.policy, _enough_by(sight), sight.as_of):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
         return opened(decision=decision, notes=(*old, *notes))

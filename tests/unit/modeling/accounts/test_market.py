@@ -52,7 +52,7 @@ def test_it_sees_what_the_day_could_see_and_works_out_what_the_rules_say() -> No
     sold = outcomes(known, "default", SETTINGS.outcome)
     pd.testing.assert_frame_equal(found.sold.reset_index(drop=True), sold)
     assert found.sold.index.tolist() == sold["account_id"].tolist()
-    pd.testing.assert_frame_equal(found.decided, decided_deals(known, "default"))
+    pd.testing.assert_frame_equal(found.decided, decided_deals(known, "default", SETTINGS.outcome))
 
 
 def test_everybody_is_as_they_are_known_at_the_days_end_and_the_market_is_the_prospects() -> None:
