@@ -263,6 +263,8 @@ class Stripe(Server):
         plain = {key: values[0] for key, values in query.items()}
         if len(parts) == 3 and parts[2] == "lines":
             return _newest(self.things["invoices"][parts[1]]["lines"]["data"], plain)
+        if parts[0] == "credit_notes":
+            return self._credit_notes(parts, plain)
         if len(parts) == 2:
             return self._shown(self.things[parts[0]][parts[1]])
         if parts[0] == "events":
@@ -278,6 +280,24 @@ class Stripe(Server):
         )
         page = _newest(newest, plain, places)
         return page | {"data": [self._shown(thing) for thing in page["data"]]}
+
+    def _credit_notes(self, parts: list[str], query: dict[str, str]) -> Json:
+        notes = self.things.get("credit_notes", {})
+        if len(parts) == 3:
+            return _newest(notes[parts[1]]["lines"]["data"], query)
+        found = [note for note in notes.values() if note["invoice"] == query["invoice"]]
+        page = _newest(found, query)
+        shown = [
+            note
+            | {
+                "lines": {
+                    "data": note["lines"]["data"][:10],
+                    "has_more": len(note["lines"]["data"]) > 10,
+                }
+            }
+            for note in page["data"]
+        ]
+        return page | {"data": shown}
 
     def _shown(self, thing: Json) -> Json:
         self.served[thing["object"]] += 1
