@@ -65,6 +65,7 @@ def _timed_round(root: Path, day: str) -> dict[str, float]:
 
     from icploop.io.home import Home
     from icploop.pipelines import retrain
+    from icploop.pipelines.as_of import AsOf
 
     started = time.time() - float(os.environ["STARTED"])
     spent = {"learning": 0.0, "health": 0.0, "plotting": 0.0}
@@ -101,7 +102,8 @@ def _timed_round(root: Path, day: str) -> dict[str, float]:
     spent["late_imports"] = 0.0
     _bootstrap._find_and_load = _outermost(_bootstrap._find_and_load, timed)
     before = time.perf_counter()
-    retrain.retrain(Home(root), "new-business", date.fromisoformat(day), force=True)
+    at = AsOf.of(Home(root), "new-business", date.fromisoformat(day))
+    retrain.retrain(at, force=True)
     whole = time.perf_counter() - before
     overhead = whole - sum(spent.values())
     late = spent.pop("late_imports")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.day import today
 from icploop.io.home import Home
 from icploop.pipelines import ingest as pipeline
 
@@ -17,7 +18,7 @@ def ingest(
     home: Path, folder: Path | None = None, as_of: date | None = None
 ) -> pipeline.IngestReport:
     """Pull every source, validate, quarantine, store; the counts become a table artifact."""
-    report = pipeline.ingest(Home(home), folder, as_of or datetime.now(UTC).date())
+    report = pipeline.ingest(Home(home), folder, as_of or today())
     create_table_artifact(
         [{"table": name, **counts} for name, counts in report.tables.items()],
         key="ingest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from prefect import flow, suspend_flow_run
@@ -10,10 +10,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.day import on_day
 from flows.forms import ask, invite, withdraw
-from icploop.io.home import Home
 from icploop.pipelines import decide as pipeline
-from icploop.pipelines.versions import describe_version, standing
 
 _A_DAY = 86_400
 
@@ -25,10 +24,10 @@ def promote(
     home: Path, motion: str, version: str, who: str, reason: str, as_of: date | None = None
 ) -> pipeline.PromotionReport:
     """Approve a pending version and put it in force; its page becomes an artifact."""
-    day = as_of or datetime.now(UTC).date()
-    report = pipeline.approve(Home(home), motion, version, who=who, reason=reason, as_of=day)
+    at = on_day(home, motion, as_of)
+    report = pipeline.approve(at, version, who=who, reason=reason)
     create_markdown_artifact(
-        describe_version(Home(home), motion, report.version).description,
+        at.describe(report.version, at.standing_now()).description,
         key="icp-in-force",
         description=f"ICP version {report.version}, approved by {who}: {reason}",
     )
@@ -41,17 +40,16 @@ def decide(home: Path, motion: str, version: str = "challenger", note: str = "")
 
     What is refused is asked again, in another run, with the reason on the form.
     """
-    form = invite(describe_version(Home(home), motion, version), note)
-    expires = Home(home).settings().policy.expires_days * _A_DAY
+    at = on_day(home, motion, None)
+    form = invite(at.describe(version, at.standing_now()), note)
+    expires = at.settings.policy.expires_days * _A_DAY
     said = suspend_flow_run(wait_for_input=form, timeout=expires)
     answer = pipeline.decide(
-        Home(home),
-        motion,
+        on_day(home, motion, None),
         version,
         approves=said.decision == "approve",
         who=said.who,
         reason=said.reason,
-        as_of=datetime.now(UTC).date(),
     )
     if answer.refused:
         ask(home, motion, version, f"**Refused.** {answer.said}")
@@ -61,7 +59,8 @@ def decide(home: Path, motion: str, version: str = "challenger", note: str = "")
 @flow(name="settle", flow_run_name="{motion}", description=pipeline.settle.__doc__)
 def settle(home: Path, motion: str, as_of: date | None = None) -> pipeline.SettledReport:
     """Finish what was left half done, and carry out decisions made in MLflow."""
-    report = pipeline.settle(Home(home), motion, as_of or datetime.now(UTC).date())
-    pending = standing(Home(home), Home(home).settings().lineage(motion)).pending
+    at = on_day(home, motion, as_of)
+    report = pipeline.settle(at)
+    pending = at.standing_now().pending
     withdraw(home, motion, pending.version if pending else None)
     return report

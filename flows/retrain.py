@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -15,9 +15,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.day import on_day
 from flows.forms import ask
 from flows.names import motion_and_day
-from icploop.io.home import Home
 from icploop.pipelines import retrain as pipeline
 
 _STEPS = 3
@@ -33,7 +33,7 @@ def retrain(
     allowed_leaks: dict[str, str] | None = None,
 ) -> pipeline.RetrainReport:
     """Train and judge a challenger; the verdict and the ICP become artifacts."""
-    day = as_of or datetime.now(UTC).date()
+    at = on_day(home, motion, as_of)
     progress = cast(UUID, create_progress_artifact(0.0, key="retrain-progress"))
     done: list[str] = []
 
@@ -41,9 +41,7 @@ def retrain(
         update_progress_artifact(progress, 100 * len(done) / _STEPS, description=step)
         done.append(step)
 
-    report = pipeline.retrain(
-        Home(home), motion, day, force=force, who=who, allowed_leaks=allowed_leaks, say=say
-    )
+    report = pipeline.retrain(at, force=force, who=who, allowed_leaks=allowed_leaks, say=say)
     update_progress_artifact(progress, 100.0, description="Done")
     _artifacts_of(report)
     if report.waits:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.day import on_day
 from flows.names import motion_and_day
-from icploop.io.home import Home
 from icploop.pipelines import promote as promotion
 from icploop.pipelines import score as pipeline
 
@@ -28,13 +28,10 @@ def score(
     scheduler: str | None = None,
 ) -> pipeline.ScoreReport:
     """Score the accounts of a file; the size of each tier becomes a table artifact."""
-    day = as_of or datetime.now(UTC).date()
     report = pipeline.score_file(
-        Home(home),
-        motion,
+        on_day(home, motion, as_of),
         source,
         target,
-        day,
         which,
         with_reasons=with_reasons,
         engine=engine,
@@ -51,7 +48,7 @@ def score(
 @flow(name="publish", flow_run_name="{motion}", description=promotion.publish.__doc__)
 def publish(home: Path, motion: str, as_of: date | None = None) -> Path:
     """Publish the scores and the list of the version in force."""
-    return promotion.publish(Home(home), motion, as_of or datetime.now(UTC).date())
+    return promotion.publish(on_day(home, motion, as_of))
 
 
 @flow(name="list", flow_run_name=motion_and_day, description=pipeline.target_list.__doc__)
@@ -63,8 +60,7 @@ def target_list(
     which: str = "champion",
 ) -> pipeline.ListReport:
     """Draw up the target account list; its top and its exclusions become table artifacts."""
-    day = as_of or datetime.now(UTC).date()
-    report = pipeline.target_list(Home(home), motion, target, day, which)
+    report = pipeline.target_list(on_day(home, motion, as_of), target, which)
     shown = ["name", "account_id", "tier", "fit_score", "expected_nrr", "reasons_for"]
     create_table_artifact(
         [dict(zip(shown, row, strict=True)) for row in report.head[shown].to_numpy().tolist()],

@@ -21,6 +21,7 @@ from icploop.errors import DataError, IcpError, UsageError
 
 if TYPE_CHECKING:
     from icploop.io.home import Home
+    from icploop.pipelines.as_of import AsOf
 
 app = typer.Typer(
     name="icp",
@@ -34,7 +35,7 @@ app = typer.Typer(
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="ICP_HOME", help="The home folder with conf/ and data/.")
 ]
-AsOf = Annotated[
+Day = Annotated[
     str | None, typer.Option("--as-of", help="The day that counts as today, YYYY-MM-DD.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -102,7 +103,7 @@ def ingest(
     folder: Annotated[
         Path | None, typer.Option("--from", help="A folder of canonical CSV or Parquet files.")
     ] = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Pull every source, validate, quarantine, store."""
@@ -118,7 +119,7 @@ def status(
     home: HomeOption = Here,
     motion: Motion = None,
     log: Annotated[bool, typer.Option("--log", help="The ledger: every decision so far.")] = False,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Champion, closed deals since, matured accounts, pending approvals, freshness."""
@@ -131,7 +132,7 @@ def status(
         ledger = ledger_report(found)
         _answer(as_json, ledger.as_dict(), lambda: console.ledger(ledger))
         raise typer.Exit(0 if ledger.is_sound else DataError.exit_status)
-    report = run(found, _motion(found, motion), _day(as_of))
+    report = run(_at(found, motion, as_of))
     _answer(as_json, report.as_dict(), lambda: console.status(report))
 
 
@@ -142,14 +143,13 @@ def health(
     target: Annotated[
         Path | None, typer.Option("--out", help="Write the page: .md or .html.")
     ] = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Say what the data are like: fill rates, drift, volumes, lateness, cost of empty fields."""
     from icploop.pipelines.health import check_health
 
-    found = _home(home)
-    report = check_health(found, _motion(found, motion), _day(as_of), target)
+    report = check_health(_at(_home(home), motion, as_of), target)
     _answer(as_json, report.as_dict(), lambda: report.text)
 
 
@@ -158,15 +158,15 @@ def watch(
     home: HomeOption = Here,
     motion: Motion = None,
     by: Trainer = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Retrain if a round is due, else say how many closed deals are missing."""
     from icploop import console
 
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     run = _runner("icploop.pipelines.retrain:retrain_if_due", "flows.watch:watch")
-    report = run(found, _motion(found, motion), day, who=by or _user())
+    report = run(at, who=by or _user())
     _answer(as_json, report.as_dict(), lambda: console.watch(report))
 
 
@@ -174,7 +174,7 @@ def watch(
 def retrain(
     home: HomeOption = Here,
     motion: Motion = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     force: Annotated[bool, typer.Option("--force", help="Train even if no round is due.")] = False,
     by: Trainer = None,
     allow_leak: Annotated[
@@ -196,17 +196,10 @@ def retrain(
             "--allow-leak and --reason go together: a column that leaks is only learned from with "
             "a reason on record, such as --allow-leak region --reason 'known from the first call'"
         )
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     allowed = dict.fromkeys(allow_leak or (), reason.strip())
     run = _runner("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
-    report = run(
-        found,
-        _motion(found, motion),
-        day,
-        force=force,
-        who=by or _user(),
-        allowed_leaks=allowed,
-    )
+    report = run(at, force=force, who=by or _user(), allowed_leaks=allowed)
     _answer(as_json, report.as_dict(), lambda: console.retrain(report))
 
 
@@ -217,15 +210,15 @@ def approve(
     reason: Reason,
     home: HomeOption = Here,
     motion: Motion = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Approve a pending version and put it in force."""
     from icploop import console
 
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     run = _runner("icploop.pipelines.decide:approve", "flows.promote:promote")
-    report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
+    report = run(at, version, who=by, reason=reason)
     _answer(as_json, report.as_dict(), lambda: console.approve(report))
 
 
@@ -236,15 +229,15 @@ def reject(
     reason: Reason,
     home: HomeOption = Here,
     motion: Motion = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Reject a pending version: it does not come into force."""
     from icploop import console
     from icploop.pipelines.decide import reject as run
 
-    found, day = _home(home), _day(as_of)
-    report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
+    at = _at(_home(home), motion, as_of)
+    report = run(at, version, who=by, reason=reason)
     _answer(as_json, report.as_dict(), lambda: console.reject(report))
 
 
@@ -257,39 +250,39 @@ def rollback(
     ] = None,
     home: HomeOption = Here,
     motion: Motion = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Put a former version back in force, with the scores and the list that it last published."""
     from icploop import console
     from icploop.pipelines.decide import rollback as run
 
-    found, day = _home(home), _day(as_of)
-    report = run(found, _motion(found, motion), version, who=by, reason=reason, as_of=day)
+    at = _at(_home(home), motion, as_of)
+    report = run(at, version, who=by, reason=reason)
     _answer(as_json, report.as_dict(), lambda: console.rollback(report))
 
 
 @app.command(epilog="Example: icp settle")
 def settle(
-    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+    home: HomeOption = Here, motion: Motion = None, as_of: Day = None, as_json: Json = False
 ) -> None:
     """Finish what was left half done, and carry out decisions made in MLflow."""
     from icploop import console
 
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     run = _runner("icploop.pipelines.decide:settle", "flows.promote:settle")
-    report = run(found, _motion(found, motion), day)
+    report = run(at)
     _answer(as_json, report.as_dict(), lambda: console.settle(report))
 
 
 @app.command(epilog="Example: icp publish")
 def publish(
-    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+    home: HomeOption = Here, motion: Motion = None, as_of: Day = None, as_json: Json = False
 ) -> None:
     """Publish today's scores and target list of the version in force, in data/published/."""
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     run = _runner("icploop.pipelines.promote:publish", "flows.score:publish")
-    folder = str(run(found, _motion(found, motion), day))
+    folder = str(run(at))
     _answer(as_json, {"published": folder}, lambda: f"Scores and target list: {folder}")
 
 
@@ -309,17 +302,16 @@ def score(
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://host:8786.")
     ] = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Score the accounts of a file with the version in force."""
     from icploop import console
 
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     run = _runner("icploop.pipelines.score:score_file", "flows.score:score")
     where = {"engine": engine.value, "scheduler": scheduler}
-    chosen = _motion(found, motion)
-    report = run(found, chosen, source, target, day, version, with_reasons=reasons, **where)
+    report = run(at, source, target, which=version, with_reasons=reasons, **where)
     _answer(as_json, report.as_dict(), lambda: console.score(report))
 
 
@@ -329,15 +321,15 @@ def explain(
     home: HomeOption = Here,
     motion: Motion = None,
     version: Which = "champion",
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Tell why an account is scored as it is, who is like it, and what is worth asking."""
     from icploop import console
     from icploop.pipelines.explain import explain as run
 
-    found, day = _home(home), _day(as_of)
-    report = run(found, _motion(found, motion), account, day, version)
+    at = _at(_home(home), motion, as_of)
+    report = run(at, account, version)
     _answer(as_json, report.as_dict(), lambda: console.explain(report))
 
 
@@ -347,28 +339,27 @@ def list_targets(
     home: HomeOption = Here,
     motion: Motion = None,
     version: Which = "champion",
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Write the target account list: finite, ranked, with exclusions beside it."""
     from icploop import console
 
-    found, day = _home(home), _day(as_of)
+    at = _at(_home(home), motion, as_of)
     run = _runner("icploop.pipelines.score:target_list", "flows.score:target_list")
-    report = run(found, _motion(found, motion), target, day, version)
+    report = run(at, target, which=version)
     _answer(as_json, report.as_dict(), lambda: console.target_list(report))
 
 
 @app.command(epilog="Example: icp check")
 def check(
-    home: HomeOption = Here, motion: Motion = None, as_of: AsOf = None, as_json: Json = False
+    home: HomeOption = Here, motion: Motion = None, as_of: Day = None, as_json: Json = False
 ) -> None:
     """Hold the target lists against today's scores and against what came of them."""
     from icploop import console
     from icploop.pipelines.check import check_lists
 
-    found = _home(home)
-    report = check_lists(found, _motion(found, motion), _day(as_of))
+    report = check_lists(_at(_home(home), motion, as_of))
     _answer(as_json, report.as_dict(), lambda: console.check(report))
 
 
@@ -406,7 +397,7 @@ def show(
     ] = None,
     home: HomeOption = Here,
     motion: Motion = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Show the readable ICP of a version, and what another one would mean."""
@@ -414,11 +405,10 @@ def show(
     from icploop.pipelines.show import export
     from icploop.pipelines.show import show as run
 
-    found, day = _home(home), _day(as_of)
-    chosen = _motion(found, motion)
-    report = run(found, chosen, version, day, changes or ())
+    at = _at(_home(home), motion, as_of)
+    report = run(at, version, changes or ())
     if target:
-        export(found, chosen, version, target)
+        export(at, version, target)
     _answer(as_json, report.as_dict(), lambda: console.icp(report, changes or ()))
 
 
@@ -428,15 +418,15 @@ def diff(
     new: Annotated[str, typer.Argument(help="Another one's.")],
     home: HomeOption = Here,
     motion: Motion = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Tell what changed from one ICP to another, and which accounts moved tier."""
     from icploop import console
     from icploop.pipelines.diff import diff as run
 
-    found, day = _home(home), _day(as_of)
-    report = run(found, _motion(found, motion), old, new, day)
+    at = _at(_home(home), motion, as_of)
+    report = run(at, old, new)
     _answer(as_json, report.as_dict(), lambda: console.diff(report))
 
 
@@ -467,24 +457,18 @@ def backtest(
     motion: Motion = None,
     first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
-    as_of: AsOf = None,
+    as_of: Day = None,
     as_json: Json = False,
 ) -> None:
     """Replay the loop over history as if it had been running."""
     from icploop import console
-    from icploop.io.warehouse import Warehouse
     from icploop.pipelines.backtest import backtest as run
 
     if last and as_of:
         raise UsageError("Give --to or --as-of, not both: each names the last day that is seen")
-    found = _home(home)
-    settings, chosen = found.settings(), _motion(found, motion)
     report = run(
-        Warehouse(found.warehouse_file).tables(),
-        settings,
-        chosen,
+        _at(_home(home), motion, last or as_of),
         first=_day(first) if first else None,
-        last=_day(last or as_of),
         on_round=console.progress("replaying"),
     )
     _answer(as_json, report.as_dict(), lambda: console.backtest(report))
@@ -549,8 +533,10 @@ def _answer(as_json: bool, answer: dict[str, Any], text: Callable[[], str]) -> N
 def _runner(pipeline: str, flow: str) -> Callable[..., Any]:
     """The pipeline; or, where PREFECT_API_URL names a server, its flow, on record there.
 
-    A flow takes the home as a folder, which Prefect can put on record.
+    A flow takes what Prefect can put on record: the home as a folder, the motion, the day.
     """
+    from icploop.io.home import Home
+
     on_record = bool(os.environ.get("PREFECT_API_URL"))
     if on_record:
         from icploop.io.secrets import stated
@@ -559,10 +545,14 @@ def _runner(pipeline: str, flow: str) -> Callable[..., Any]:
     module, _, name = (flow if on_record else pipeline).partition(":")
     # Prefect would print the traceback of a user's mistake; the run's own log on the server has it.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    run = getattr(import_module(module), name)
-    if not on_record:
-        return run
-    return lambda home, *args, **kwargs: run(home.root, *args, **kwargs)
+    run: Callable[..., Any] = getattr(import_module(module), name)
+
+    def recorded(of: Home | AsOf, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(of, Home):
+            return run(of.root, *args, **kwargs)
+        return run(of.home.root, of.motion, *args, as_of=of.day, **kwargs)
+
+    return recorded if on_record else run
 
 
 def _home(path: Path) -> Home:
@@ -586,15 +576,10 @@ def _day(text: str | None) -> date:
     return parse_day(text) if text else datetime.now(UTC).date()
 
 
-def _motion(home: Home, stated: str | None) -> str:
-    motions = home.settings().motions
-    if stated is None:
-        return motions[0]
-    if stated not in motions:
-        raise UsageError(
-            f"--motion {stated!r} is not in conf/icp.yaml; motions: {', '.join(motions)}"
-        )
-    return stated
+def _at(home: Home, motion: str | None, day: str | None) -> AsOf:
+    from icploop.pipelines.as_of import AsOf
+
+    return AsOf.of(home, motion, _day(day))
 
 
 if __name__ == "__main__":

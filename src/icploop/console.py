@@ -203,7 +203,9 @@ def retrain(report: RetrainReport) -> str:
     lines += [f"Note: {note}" for note in r.notes]
     if report.version:
         lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")
-    if r.decision.verdict == "PROMOTE":
+    if report.promoted:
+        lines.append(approve(report.promoted))
+    if report.waits:
         lines.append(f'It waits for approval: icp approve {report.version} --by WHO --reason "..."')
     return "\n".join(lines)
 

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from icploop.io.home import Home
+from icploop.pipelines.as_of import AsOf
+
 LAST_DAY = date(2025, 1, 31)
 MOTION = "default"
 SETTINGS: dict[str, Any] = {
@@ -30,6 +33,11 @@ SETTINGS: dict[str, Any] = {
 GROWTH = {"health": (1.6, 0.05), "retail": (1.0, 0.08), "gaming": (0.6, 0.12)}
 _WON, _LOST, _PROSPECTS = 180, 120, 160
 _START, _END = pd.Timestamp(2022, 1, 1), pd.Timestamp(2025, 1, 1)
+
+
+def at(home: Home, day: date = LAST_DAY, motion: str = MOTION) -> AsOf:
+    """The company's motion on a day."""
+    return AsOf.of(home, motion, day)
 
 
 def company(seed: int = 0) -> dict[str, pd.DataFrame]:

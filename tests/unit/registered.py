@@ -12,7 +12,7 @@ from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.scoring.version import content_hash
 from icploop.pipelines.mirror import mirror
-from tests.unit.planted import LAST_DAY, MOTION
+from tests.unit.planted import LAST_DAY, MOTION, at
 
 
 def register_a_challenger(home: Home, **details: str | None) -> None:
@@ -48,7 +48,7 @@ def register_a_challenger(home: Home, **details: str | None) -> None:
             details=said | details,
         )
     )
-    mirror(home, MOTION, LAST_DAY)
+    mirror(at(home))
 
 
 def pieces(home: Home, number: int = 1) -> Path:

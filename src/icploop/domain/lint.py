@@ -193,9 +193,13 @@ def _all_refused(musts: Sequence[Predicate], nevers: Sequence[Predicate], one_le
 
 
 def _common_range(predicates: Iterable[Predicate]) -> tuple[float, float]:
-    ranges = [predicate.between for predicate in predicates if predicate.between is not None]
-    lows = [low for low, _ in ranges if low is not None]
-    highs = [high for _, high in ranges if high is not None]
+    ranges = [(*p.between, p.below) for p in predicates if p.between is not None]
+    lows = [low for low, _, _ in ranges if low is not None]
+    highs = [
+        math.nextafter(high, -math.inf) if below else high
+        for _, high, below in ranges
+        if high is not None
+    ]
     return max(lows, default=-math.inf), min(highs, default=math.inf)
 
 

@@ -11,10 +11,11 @@ young cohort would show its failures before its successes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
 
-from icploop.domain.calendar import month_number
+from icploop.domain.calendar import last_ended_month, month_number
 from icploop.domain.identity import families
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
@@ -107,6 +108,20 @@ def outcomes(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
         grr=ratio.clip(upper=1).where(matured),
         retained=(end > 0).astype("float64").where(matured),
     )
+
+
+def recurring_revenue(tables: Tables, motion: str, as_of: date, outcome: Outcome) -> float:
+    """ARR: twelve times what the customers of `motion` pay a month (money a year).
+
+    Read over the last `window_months` that have ended by `as_of`, as the ends of NRR are: revenue
+    that is usage-like would else be that of one good or bad month.
+    """
+    revenue = tables.revenue[
+        tables.revenue["account_id"].isin(acquisitions(tables, motion)["account_id"])
+    ]
+    last = last_ended_month(as_of)
+    read = month_number(revenue["month"]).between(last - outcome.window_months + 1, last)
+    return 12 * float(revenue.loc[read, "mrr"].sum()) / outcome.window_months
 
 
 def kpis(judged: pd.DataFrame, share: pd.Series | float = 1.0) -> Kpis:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from icploop.settings import Attribute, Condition
+from icploop.settings import Attribute, Condition, Kind
 
 # A level or a name that needs no quotes: no comma, quote, bar, backtick or space at its ends.
 _PLAIN = re.compile(r"[\w.&/+\-]+(?: [\w.&/+\-]+)*")
@@ -27,14 +27,16 @@ _CODE = re.compile(
 class Predicate:
     """A condition on one attribute: exactly one of `between`, `any_of` and `is_true` is given.
 
-    `between` includes both ends, and None leaves one open; for dates it is the age in days. A
-    missing value never fulfils a condition.
+    `between` includes both ends, and None leaves one open; for dates it is the age in days. With
+    `below` the upper end itself is left out, so that of two ranges that meet in a value it belongs
+    to the upper one alone. A missing value never fulfils a condition.
     """
 
     attribute: str
     between: tuple[float | None, float | None] | None = None
     any_of: tuple[str, ...] | None = None
     is_true: bool | None = None
+    below: bool = False
 
     @classmethod
     def of_condition(cls, condition: Condition) -> Predicate:
@@ -46,11 +48,12 @@ class Predicate:
         values = features[self.attribute]
         if self.between is not None:
             low, high = self.between
-            return (
-                values.notna()
-                & (True if low is None else values >= low)
-                & (True if high is None else values <= high)
-            )
+            inside = values.notna()
+            if low is not None:
+                inside &= values >= low
+            if high is not None:
+                inside &= values < high if self.below else values <= high
+            return inside
         if self.any_of is not None:
             wanted = frozenset(self.any_of)
             codes, distinct = pd.factorize(values)
@@ -64,7 +67,7 @@ class Predicate:
         """The condition in words, with the attribute's label."""
         if self.between is not None:
             days = " days ago" if attribute.kind == "date" else ""
-            return f"{attribute.label} {_range_text(*self.between)}{days}"
+            return f"{attribute.label} {_range_text(*self.between, self.below)}{days}"
         if self.any_of is not None:
             verb = "has" if attribute.kind == "set" else "is"
             return f"{attribute.label} {verb} {' or '.join(self.any_of)}"
@@ -75,7 +78,7 @@ class Predicate:
         name = _quoted(self.attribute)
         if self.between is not None:
             low, high = ("" if end is None else _number(end) for end in self.between)
-            return f"{name} in {low}..{high}"
+            return f"{name} in {low}..{'<' if self.below else ''}{high}"
         if self.any_of is not None:
             return f"{name} has any of {', '.join(map(_quoted, self.any_of))}"
         return f"{name} is {'yes' if self.is_true else 'no'}"
@@ -91,11 +94,27 @@ def parse(code: str) -> Predicate:
         )
     name = _unquoted(found["name"])
     if found["range"] is not None:
-        low, high = found["range"].split("..", 1) if ".." in found["range"] else ("", "")
-        return Predicate(name, between=(_end(low, code), _end(high, code)))
+        low, high = found["range"].split("..", 1)
+        below, ends = high.startswith("<"), (_end(low, code), _end(high.removeprefix("<"), code))
+        if below and ends[1] is None:
+            raise ValueError(f"`{code}` is no condition; name what it stays below")
+        return Predicate(name, between=ends, below=below)
     if found["flag"] is not None:
         return Predicate(name, is_true=found["flag"] == "yes")
     return Predicate(name, any_of=tuple(_levels(found["levels"])))
+
+
+def levels_of(values: pd.Series, kind: Kind, fewest: int) -> list[str]:
+    """The levels of a category, or members of a set, that `fewest` accounts may have, in order.
+
+    Of thousands of levels hardly any is common, and a condition on each would be looked up in every
+    account. A category that holds a bar of its own also fulfils conditions on its parts
+    (`Predicate.holds`), so both are counted, and a level that has not enough may still be named.
+    """
+    given = values.dropna()
+    members = given.str.split("|").explode()
+    often = pd.concat([given, members]).value_counts()
+    return sorted(set(members if kind == "set" else given) & set(often.index[often >= fewest]))
 
 
 def in_words(value: float, digits: int = 6) -> str:
@@ -119,10 +138,20 @@ def _levels(text: str) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.isascii():
-        return text if " " not in text else json.dumps(text)
-    # A bar would end a cell of a table, and a backtick the code that the condition stands in.
-    return json.dumps(text).replace("|", "\\u007c").replace("`", "\\u0060")
+    if _PLAIN.fullmatch(text):
+        return text if " " not in text else f'"{text}"'
+    # A bar would end a cell of a table, and a backtick the code that the condition stands in; what
+    # cannot be seen could not be copied.
+    hidden = {c for c in text if not c.isprintable() or c in "|`"}
+    quoted = json.dumps(text, ensure_ascii=False)
+    for character in hidden:
+        quoted = quoted.replace(character, _escaped(character))
+    return quoted
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def _unquoted(text: str) -> str:
@@ -143,9 +172,11 @@ def _end(text: str, code: str) -> float | None:
         raise ValueError(f"`{text}` in `{code}` is no number") from error
 
 
-def _range_text(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return f"{in_words(low)} or more" if low is not None else f"up to {in_words(high or 0.0)}"
+def _range_text(low: float | None, high: float | None, below: bool) -> str:
+    if high is None:
+        return f"{in_words(low or 0.0)} or more"
+    if low is None:
+        return f"{'below' if below else 'up to'} {in_words(high)}"
     if low == high:
         return in_words(low)
-    return f"{in_words(low)} to {in_words(high)}"
+    return f"{in_words(low)} to {'below ' if below else ''}{in_words(high)}"

@@ -219,4 +219,6 @@ def _predicate(raw: Mapping[str, Any]) -> Predicate:
         (between[0], between[1]) if between is not None else None,
         tuple(any_of) if any_of is not None else None,
         raw["is_true"],
+        # Profiles of older versions know no range that leaves out its end.
+        raw.get("below", False),
     )

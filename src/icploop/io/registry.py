@@ -70,9 +70,14 @@ def register(
     tags: Mapping[str, str],
     example: pd.DataFrame,
 ) -> Registered:
-    """Log the version as a model of the run and register it. `example` is a few raw accounts."""
+    """Log the version as a model of the run and register it. `example` is a few raw accounts.
+
+    What cannot be read back from its parts and score the example is not registered.
+    """
     client = connect(home)
     parts = version.parts()
+    # MLflow tries the same, but only warns; whoever approved such a version could not go on.
+    IcpVersion.from_parts(parts).score(example, version.as_of, "example", with_reasons=False)
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
         data = Path(folder) / _PARTS
         data.mkdir()

@@ -50,6 +50,8 @@ _MEMORY = "768MB"
 _PATIENCE_SECONDS = 10.0
 # What is kept of an account that could stand on a list, besides the list's day.
 LISTING = ("account_id", "propensity", "listed", "chosen_by", "tier", "expected_nrr")
+# What says where a line of the quarantine comes from and which rule it broke.
+_LINES = ("table_name", "source", "row", "column_name", "rule", "kept")
 _TYPES = {"texts": "VARCHAR", "moments": "TIMESTAMP", "numbers": "DOUBLE"}
 
 
@@ -104,6 +106,34 @@ class Position:
     asked: str
     where: dict[str, Any] | None
     fresh: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """What a warehouse held for a lineage at one moment; what is written later is not in it.
+
+    `ledger` is that of all lineages. `counted` are the closed deals that judged rounds of the
+    lineage have used up, `quarantine` the lines there without the records, `listings` the logged
+    lists of the lineage where they were asked for.
+    """
+
+    path: Path
+    stored: Tables | None
+    ledger: tuple[Sealed, ...]
+    counted: frozenset[str]
+    quarantine: pd.DataFrame
+    listings: pd.DataFrame
+
+    @property
+    def tables(self) -> Tables:
+        """All that is stored. Raises DataError before the first ingest."""
+        if self.stored is None:
+            raise DataError(f"{self.path} does not exist; run `icp ingest` first")
+        return self.stored
+
+    def rows_of(self, lineage: str) -> list[LedgerRow]:
+        """The ledger of a lineage, oldest first."""
+        return [sealed.row for sealed in self.ledger if sealed.row.motion == lineage]
 
 
 @dataclass(frozen=True)
@@ -170,6 +200,26 @@ class Warehouse:
             ).df()
         return found.astype("str")
 
+    def state(self, lineage: str, *, with_lists: bool = False) -> State:
+        """All that there is of a lineage, read at one moment."""
+        lists, lines = pd.DataFrame(columns=["as_of", *LISTING]), pd.DataFrame(columns=list(_LINES))
+        if not self.path.exists():
+            return State(self.path, None, (), frozenset(), lines, lists)
+        with self._connection() as db:
+            _create(db)
+            # Others of this process may write meanwhile.
+            db.execute("BEGIN")
+            found = State(
+                self.path,
+                _tables(db),
+                tuple(_sealed(db)),
+                _counted(db, lineage),
+                db.execute(f"SELECT {', '.join(_LINES)} FROM quarantine ORDER BY ALL").df(),
+                _lists(db, lineage) if with_lists else lists,
+            )
+            db.execute("COMMIT")
+        return found
+
     def tables(self) -> Tables:
         """All that is stored; of revenue, which is long, account_id as a category in order.
 
@@ -179,8 +229,7 @@ class Warehouse:
             raise DataError(f"{self.path} does not exist; run `icp ingest` first")
         with self._connection() as db:
             _create(db)
-            frames = {name: _stored(db, name) for name in TABLES}
-        return Tables(frames["accounts"], frames["deals"], frames["revenue"], frames["signals"])
+            return _tables(db)
 
     def observations(self) -> tuple[pd.DataFrame, pd.DataFrame, date | None]:
         """When deals were created and accounts observed, and nothing else of either.
@@ -229,19 +278,7 @@ class Warehouse:
             return []
         with self._connection() as db:
             _create(db)
-            found = db.execute(
-                "SELECT number, written_at, event, motion, as_of, version, who, reason, details, "
-                "seal FROM ledger ORDER BY number"
-            ).fetchall()
-        return [
-            Sealed(
-                number,
-                at,
-                LedgerRow(event, motion, day, version, who, reason, json.loads(details)),
-                seal,
-            )
-            for number, at, event, motion, day, version, who, reason, details, seal in found
-        ]
+            return _sealed(db)
 
     def counted_deals(self, lineage: str) -> frozenset[str]:
         """The closed deals that judged rounds of a lineage have used up."""
@@ -249,8 +286,7 @@ class Warehouse:
             return frozenset()
         with self._connection() as db:
             _create(db)
-            found = db.execute("SELECT deal_id FROM counted_deals WHERE lineage = ?", [lineage])
-            return frozenset(deal for (deal,) in found.fetchall())
+            return _counted(db, lineage)
 
     def told(self, lineage: str) -> frozenset[str]:
         """The keys of the notices of a lineage that were delivered."""
@@ -289,12 +325,7 @@ class Warehouse:
             return pd.DataFrame(columns=["as_of", *LISTING])
         with self._connection() as db:
             _create(db)
-            found = db.execute(
-                f"SELECT as_of, {', '.join(LISTING)} FROM listings WHERE lineage = ? "
-                "ORDER BY as_of, account_id",
-                [lineage],
-            ).df()
-        return found.astype({"as_of": "datetime64[us]", "account_id": "str"})
+            return _lists(db, lineage)
 
     def land(
         self, source: str, thing: str, records: Mapping[str, Record], position: Position
@@ -617,6 +648,41 @@ def storable(values: pd.Series) -> pd.Series:
 
 def _as_plain(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
+
+
+def _sealed(db: duckdb.DuckDBPyConnection) -> list[Sealed]:
+    found = db.execute(
+        "SELECT number, written_at, event, motion, as_of, version, who, reason, details, seal "
+        "FROM ledger ORDER BY number"
+    ).fetchall()
+    return [
+        Sealed(
+            number,
+            at,
+            LedgerRow(event, motion, day, version, who, reason, json.loads(details)),
+            seal,
+        )
+        for number, at, event, motion, day, version, who, reason, details, seal in found
+    ]
+
+
+def _counted(db: duckdb.DuckDBPyConnection, lineage: str) -> frozenset[str]:
+    found = db.execute("SELECT deal_id FROM counted_deals WHERE lineage = ?", [lineage])
+    return frozenset(deal for (deal,) in found.fetchall())
+
+
+def _lists(db: duckdb.DuckDBPyConnection, lineage: str) -> pd.DataFrame:
+    found = db.execute(
+        f"SELECT as_of, {', '.join(LISTING)} FROM listings WHERE lineage = ? "
+        "ORDER BY as_of, account_id",
+        [lineage],
+    ).df()
+    return found.astype({"as_of": "datetime64[us]", "account_id": "str"})
+
+
+def _tables(db: duckdb.DuckDBPyConnection) -> Tables:
+    frames = {name: _stored(db, name) for name in TABLES}
+    return Tables(frames["accounts"], frames["deals"], frames["revenue"], frames["signals"])
 
 
 def _stored(db: duckdb.DuckDBPyConnection, table: TableName) -> pd.DataFrame:

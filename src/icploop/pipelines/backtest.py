@@ -15,19 +15,20 @@ import pandas as pd
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.gate import Comparison
-from icploop.domain.identity import companies_seen_by
 from icploop.domain.looks import Looks
-from icploop.domain.outcomes import of_motion, outcomes
+from icploop.domain.outcomes import of_motion
 from icploop.domain.profile import kinds_of
 from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import LastRound, due
 from icploop.errors import DataError, UsageError
 from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.comparison import compare
-from icploop.modeling.judging.round import Round, capacity_share, run_round
+from icploop.modeling.judging.round import Before, Round, run_round
 from icploop.modeling.learning.rivals import AverageCustomer
 from icploop.modeling.scoring.version import IcpVersion
+from icploop.pipelines.as_of import AsOf
 from icploop.settings import Settings
 
 # The true uplift of a challenger over its rival in the whole market, where the truth is known.
@@ -81,21 +82,19 @@ class BacktestReport:
 
 
 def backtest(
-    tables: Tables,
-    settings: Settings,
-    motion: str,
+    at: AsOf,
     *,
     first: date | None = None,
-    last: date,
     true_uplift: TrueUplift = lambda *_: None,
     on_round: OnRound = lambda *_: None,
 ) -> BacktestReport:
-    """Replay the loop from `first` (the first deal, by default) to `last`.
+    """Replay the loop from `first` (the first deal, by default) to the day.
 
-    Raises DataError when no deal of the motion was created by `last`, and UsageError when `first`
+    Raises DataError when no deal of the motion was created by then, and UsageError when `first`
     comes after it.
     """
-    seen = seen_by(tables, last)
+    last, settings, motion = at.day, at.settings, at.motion
+    seen = seen_by(at.tables, last)
     if first and first > last:
         raise UsageError(f"--from {first} comes after --to {last}; swap them")
     start = max(first or date.min, _first_day(seen, motion))
@@ -106,8 +105,8 @@ def backtest(
     for day, closed in days_when_due(seen, settings, motion, start, last):
         champion = in_force[-1].version if in_force else None
         # The first version that came into force may not be fallen behind either.
-        elders = {"the first version in force": in_force[0].version} if len(in_force) > 1 else {}
-        judged = run_round(seen, settings, motion, day, champion, looks=looks, elders=elders)
+        earlier = {"the first version in force": in_force[0].version} if len(in_force) > 1 else {}
+        judged = run_round(Sight.of(seen, settings, motion, day), Before(champion, earlier, looks))
         truth = true_uplift(judged, champion)
         promoted = judged.decision.verdict == "PROMOTE" and judged.version is not None
         if judged.evidence is not None:
@@ -116,8 +115,7 @@ def backtest(
             in_force.append(_come_into_force(judged, judged.version))
         rows.append(_row(judged, in_force, truth) | {"closed_deals": closed})
         on_round(judged, (day - start).days, total)
-    known = companies_seen_by(tables, last, settings.identity)
-    prospective, everyone = _prospective(known, settings, motion, in_force)
+    prospective, everyone = _prospective(at.sight, in_force)
     return BacktestReport(pd.DataFrame(rows), prospective, everyone)
 
 
@@ -178,12 +176,9 @@ def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[st
     }
 
 
-def _prospective(
-    seen: Tables, settings: Settings, motion: str, in_force: list[InForce]
-) -> tuple[Comparison | None, float | None]:
+def _prospective(sight: Sight, in_force: list[InForce]) -> tuple[Comparison | None, float | None]:
     """What the version in force at each sale said, against what the account then did."""
-    sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
-    matured = sold[sold["matured"]].rename_axis(None)
+    settings, matured = sight.settings, sight.sold[sight.sold["matured"]]
     if not in_force:
         return None, None
     starts = np.array([np.datetime64(f.version.as_of) for f in in_force])
@@ -197,7 +192,7 @@ def _prospective(
         if members.empty:
             continue
         version = version_in_force.version
-        features = attributes_at(seen.accounts, members, version.attributes)
+        features = attributes_at(sight.seen.accounts, members, version.attributes)
         expected = version.ranked(features)
         likeness = version_in_force.average.predict(features)
         icp.append(_percentiles(version.reference, expected))
@@ -209,7 +204,7 @@ def _prospective(
         rival="the average customer profile",
         # Lost deals are not replayed, so what is judged here is the revenue of those who bought.
         objective="nrr" if settings.objective == "value" else settings.objective,
-        capacity=capacity_share(settings, seen, motion),
+        capacity=sight.capacity,
         interval=settings.policy.interval,
         draws=settings.policy.draws,
         seed=settings.seed,

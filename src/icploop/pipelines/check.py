@@ -8,14 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.identity import companies_seen_by, under_one_account
-from icploop.domain.outcomes import decided_deals, outcomes
+from icploop.domain.identity import under_one_account
 from icploop.errors import DataError
 from icploop.io import registry
-from icploop.io.home import Home
-from icploop.io.warehouse import Warehouse
 from icploop.modeling.judging.list_check import what_came_of
 from icploop.modeling.scoring.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
+from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.score import CUSTOMER, what_would_be_listed
 
 _ON_A_LIST = ("A", "B")
@@ -52,33 +50,30 @@ class CheckReport:
         }
 
 
-def check_lists(home: Home, motion: str, as_of: date) -> CheckReport:
+def check_lists(at: AsOf) -> CheckReport:
     """Hold the lists against what came. Raises DataError before there was one."""
-    settings = home.settings()
-    warehouse = Warehouse(home.warehouse_file)
-    listings = warehouse.listings(settings.lineage(motion))
-    listings = listings[listings["as_of"] <= pd.Timestamp(as_of)]
-    seen = companies_seen_by(warehouse.tables(), as_of, settings.identity)
-    listings = under_one_account(listings, seen.same_as)
+    at = at.anew(with_lists=True)
+    listings = at.listings[at.listings["as_of"] <= pd.Timestamp(at.day)]
+    listings = under_one_account(listings, at.seen.same_as)
     if listings.empty:
         raise DataError(
-            f"No target list of `{motion}` was drawn up by {as_of}; write one with `icp list`"
+            f"No target list of `{at.motion}` was drawn up by {at.day}; write one with `icp list`"
         )
     newest = listings["as_of"].max()
     last = listings[(listings["as_of"] == newest) & listings["listed"]]
     # Whom chance or people chose is there whatever the score says.
     by_score = ~last["chosen_by"].isin([AT_RANDOM, OVERRIDDEN])
-    today = what_would_be_listed(home, motion, as_of, registry.CHAMPION)
+    today = what_would_be_listed(at, registry.CHAMPION)
     return CheckReport(
-        motion,
+        at.motion,
         newest.date(),
         *_against_today(today, set(last["account_id"]), set(last.loc[by_score, "account_id"])),
         what_came_of(
             listings,
-            decided_deals(seen, motion),
-            outcomes(seen, motion, settings.outcome),
-            settings.policy.draws,
-            settings.seed,
+            at.sight.decided,
+            at.sight.sold,
+            at.settings.policy.draws,
+            at.settings.seed,
         ),
     )
 

@@ -10,12 +10,10 @@ from icploop.domain.ledger import LedgerRow
 from icploop.domain.standing import InForce, Pending, Standing
 from icploop.errors import IcpError, RefusedError, UnavailableError, UsageError
 from icploop.io import registry
-from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
-from icploop.io.warehouse import Warehouse
+from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.promote import PATIENCE_SECONDS, carry_out, finish, tell
-from icploop.pipelines.versions import describe_version, standing
 from icploop.settings import Settings
 
 AUTO = "policy.approval: auto"
@@ -106,9 +104,7 @@ class SettledReport:
         return {"motion": self.motion, "done": list(self.done)}
 
 
-def approve(
-    home: Home, motion: str, which: str, *, who: str, reason: str, as_of: date
-) -> PromotionReport:
+def approve(at: AsOf, which: str, *, who: str, reason: str) -> PromotionReport:
     """Approve a version whose verdict is PROMOTE, and put it in force.
 
     Raises UsageError without a name and a reason, and RefusedError, with nothing changed, when the
@@ -116,68 +112,56 @@ def approve(
     were altered since; and when the approver is not one of `owners.approvers`, or trained it where
     the policy asks for two persons.
     """
-    settings = home.settings()
-    with one_at_a_time(home, settings.lineage(motion), PATIENCE_SECONDS):
-        finish(home, settings, motion)
-        pending = _pending(home, settings, motion, which, who, reason)
-        return _put_in_force(home, settings, motion, pending, who, reason, as_of)
+    with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
+        finish(at)
+        return _put_in_force(at, _pending(at, which, who, reason), who, reason)
 
 
-def reject(
-    home: Home, motion: str, which: str, *, who: str, reason: str, as_of: date
-) -> RejectionReport:
+def reject(at: AsOf, which: str, *, who: str, reason: str) -> RejectionReport:
     """Reject the version that waits for approval. Raises as `approve` does."""
-    settings = home.settings()
-    lineage = settings.lineage(motion)
-    with one_at_a_time(home, lineage, PATIENCE_SECONDS):
-        finish(home, settings, motion)
-        pending = _pending(home, settings, motion, which, who, reason)
-        return _refuse(home, settings, motion, pending, who, reason, as_of)
+    with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
+        finish(at)
+        return _refuse(at, _pending(at, which, who, reason), who, reason)
 
 
-def rollback(
-    home: Home, motion: str, which: str | None = None, *, who: str, reason: str, as_of: date
-) -> RollbackReport:
+def rollback(at: AsOf, which: str | None = None, *, who: str, reason: str) -> RollbackReport:
     """Put a former version back in force, with the scores and the list that it last published.
 
     `which` is a version that was in force before; without it, the one before the present. Raises
     RefusedError when there is none, when it was altered, and when `who` is not an approver.
     """
-    settings = home.settings()
-    lineage = settings.lineage(motion)
-    _check_person(settings, who, reason)
+    home, lineage = at.home, at.lineage
+    _check_person(at.settings, who, reason)
     if which not in (None, registry.PREVIOUS):
-        describe_version(home, motion, which)
+        at.describe(which, at.standing_now())
     with one_at_a_time(home, lineage, PATIENCE_SECONDS):
-        finish(home, settings, motion)
-        stands = standing(home, lineage)
-        former = _former(stands, motion, which)
+        finish(at)
+        stands = at.standing_now()
+        former = _former(stands, at.motion, which)
         left = stands.in_force.version if stands.in_force else ""
         registry.load(home, lineage, former.version, former.content_hash)
         releases = Releases(home, lineage)
         release = releases.last_of(former.version) or former.release
         releases.verify(release)
         details = {"content_hash": former.content_hash, "left": left, "release": release}
-        row = LedgerRow("rollback", lineage, as_of, former.version, who, reason, details)
-        Warehouse(home.warehouse_file).append(row)
-        published = carry_out(home, settings, motion, row)
-        return RollbackReport(motion, former.version, left, who, reason, str(published))
+        row = LedgerRow("rollback", lineage, at.day, former.version, who, reason, details)
+        at.warehouse.append(row)
+        published = carry_out(at, row)
+        return RollbackReport(at.motion, former.version, left, who, reason, str(published))
 
 
-def decide(
-    home: Home, motion: str, which: str, *, approves: bool, who: str, reason: str, as_of: date
-) -> Answer:
+def decide(at: AsOf, which: str, *, approves: bool, who: str, reason: str) -> Answer:
     """Approve or reject as somebody said on a form; what is refused is told, not raised."""
     act = approve if approves else reject
     try:
-        done = act(home, motion, which, who=who, reason=reason, as_of=as_of)
+        done = act(at, which, who=who, reason=reason)
     except (UsageError, RefusedError) as error:
         return Answer(True, str(error))
     words = "is in force, approved" if approves else "was rejected"
-    return Answer(False, f"Version {done.version} of {motion} {words} by {who}")
+    return Answer(False, f"Version {done.version} of {at.motion} {words} by {who}")
 
 
-def settle(home: Home, motion: str, as_of: date) -> SettledReport:
+def settle(at: AsOf) -> SettledReport:
     """Bring a lineage to what its ledger says, and carry out what was decided elsewhere.
 
     Finishes what a killed process began, takes decisions that somebody wrote on the waiting version
@@ -185,71 +169,58 @@ def settle(home: Home, motion: str, as_of: date) -> SettledReport:
     where the policy approves by itself, puts aliases back that were moved by hand, and sends the
     notices that are due.
     """
-    settings = home.settings()
-    lineage = settings.lineage(motion)
-    with one_at_a_time(home, lineage, PATIENCE_SECONDS):
-        done = finish(home, settings, motion)
-        done += _by_tags(home, settings, motion, as_of)
-        if settings.policy.approval == "auto":
-            done += _by_policy(home, settings, motion, as_of)
-        done += tell(home, settings, lineage, as_of)
-    return SettledReport(motion, tuple(done))
+    with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
+        done = finish(at)
+        done += _by_tags(at)
+        done += _by_policy(at)
+        done += tell(at)
+    return SettledReport(at.motion, tuple(done))
 
 
-def _put_in_force(
-    home: Home,
-    settings: Settings,
-    motion: str,
-    pending: Pending,
-    who: str,
-    reason: str,
-    as_of: date,
-) -> PromotionReport:
-    lineage = settings.lineage(motion)
-    stands = standing(home, lineage)
-    _check_fresh(settings, pending, stands, as_of)
-    if settings.policy.two_persons and who == pending.trained_by:
+def put_in_force_by_policy(at: AsOf) -> PromotionReport | None:
+    """Let what passed come into force where the policy asks nobody; None where nothing is to do.
+
+    The caller holds the lock. Raises RefusedError as `approve` does.
+    """
+    pending = at.standing_now().pending
+    if at.settings.policy.approval != "auto" or pending is None:
+        return None
+    return _put_in_force(at, pending, AUTO, "it passed the gate")
+
+
+def _put_in_force(at: AsOf, pending: Pending, who: str, reason: str) -> PromotionReport:
+    stands = at.standing_now()
+    _check_fresh(at.settings, pending, stands, at.day)
+    if at.settings.policy.two_persons and who == pending.trained_by:
         raise RefusedError(
             f"{who!r} trained version {pending.version}; the policy asks for two persons, so "
             "somebody else approves it"
         )
     # What is approved is what was judged: loading refuses a version that was altered since.
-    registry.load(home, lineage, pending.version, pending.content_hash)
+    registry.load(at.home, at.lineage, pending.version, pending.content_hash)
     replaced = stands.in_force.version if stands.in_force else None
     details = {"content_hash": pending.content_hash, "replaced": replaced}
-    row = LedgerRow("approval", lineage, as_of, pending.version, who, reason, details)
-    Warehouse(home.warehouse_file).append(row)
-    published = carry_out(home, settings, motion, row)
-    return PromotionReport(motion, pending.version, replaced, who, reason, str(published))
+    row = LedgerRow("approval", at.lineage, at.day, pending.version, who, reason, details)
+    at.warehouse.append(row)
+    published = carry_out(at, row)
+    return PromotionReport(at.motion, pending.version, replaced, who, reason, str(published))
 
 
-def _refuse(
-    home: Home,
-    settings: Settings,
-    motion: str,
-    pending: Pending,
-    who: str,
-    reason: str,
-    as_of: date,
-) -> RejectionReport:
-    lineage, version = settings.lineage(motion), pending.version
-    row = LedgerRow("rejection", lineage, as_of, version, who, reason)
-    Warehouse(home.warehouse_file).append(row)
-    tell(home, settings, lineage, as_of)
-    return RejectionReport(motion, version, who, reason)
+def _refuse(at: AsOf, pending: Pending, who: str, reason: str) -> RejectionReport:
+    row = LedgerRow("rejection", at.lineage, at.day, pending.version, who, reason)
+    at.warehouse.append(row)
+    tell(at)
+    return RejectionReport(at.motion, pending.version, who, reason)
 
 
-def _pending(
-    home: Home, settings: Settings, motion: str, which: str, who: str, reason: str
-) -> Pending:
+def _pending(at: AsOf, which: str, who: str, reason: str) -> Pending:
     """The pending version, if that is what `which` names and `who` may decide on it."""
-    _check_person(settings, who, reason)
-    lineage = settings.lineage(motion)
-    stands = standing(home, lineage)
+    _check_person(at.settings, who, reason)
+    stands = at.standing_now()
     pending = stands.pending
     if which == registry.CHALLENGER and pending is None:
-        raise RefusedError(f"No version of `{motion}` is waiting for approval")
-    version = describe_version(home, motion, which)
+        raise RefusedError(f"No version of `{at.motion}` is waiting for approval")
+    version = at.describe(which, stands)
     if pending is not None and pending.version == version.number:
         return pending
     verdict = version.tags.get("verdict")
@@ -321,46 +292,39 @@ def _former(stands: Standing, motion: str, which: str | None) -> InForce:
     return former
 
 
-def _by_tags(home: Home, settings: Settings, motion: str, as_of: date) -> list[str]:
+def _by_tags(at: AsOf) -> list[str]:
     """Take the decisions that people wrote on versions in MLflow; most can only be refused."""
-    lineage = settings.lineage(motion)
     written = [
         (number, act, known.tags[act])
-        for number, known in registry.versions(home, lineage).items()
+        for number, known in registry.versions(at.home, at.lineage).items()
         for act in ("reject", "approve")
         if act in known.tags
     ]
-    return [_by_tag(home, settings, motion, *decision, as_of) for decision in written]
+    return [_by_tag(at, *decision) for decision in written]
 
 
-def _by_tag(
-    home: Home, settings: Settings, motion: str, number: str, act: str, value: str, as_of: date
-) -> str:
+def _by_tag(at: AsOf, number: str, act: str, value: str) -> str:
     """Take one decision, `WHO: REASON`; what is refused is written beside it."""
-    lineage = settings.lineage(motion)
     who, _, reason = (part.strip() for part in value.partition(":"))
     try:
-        pending = _pending(home, settings, motion, number, who, reason)
+        pending = _pending(at, number, who, reason)
         take = _put_in_force if act == "approve" else _refuse
-        take(home, settings, motion, pending, who, reason, as_of)
+        take(at, pending, who, reason)
         said = f"Version {number}: {act} by {who}, from MLflow"
     except UnavailableError:
         raise
     except IcpError as error:
         remedy = " (write `WHO: REASON`)" if isinstance(error, UsageError) else ""
         said = f"Version {number}: {act} was refused. {error}{remedy}"
-        registry.tag_version(home, lineage, number, {f"{act}_refused": said})
-    registry.untag_version(home, lineage, number, act)
+        registry.tag_version(at.home, at.lineage, number, {f"{act}_refused": said})
+    registry.untag_version(at.home, at.lineage, number, act)
     return said
 
 
-def _by_policy(home: Home, settings: Settings, motion: str, as_of: date) -> list[str]:
-    """Let what passed come into force where the policy asks nobody."""
-    pending = standing(home, settings.lineage(motion)).pending
-    if pending is None:
-        return []
+def _by_policy(at: AsOf) -> list[str]:
+    """What the policy put in force, or why it did not, in words."""
     try:
-        _put_in_force(home, settings, motion, pending, AUTO, "it passed the gate", as_of)
+        promoted = put_in_force_by_policy(at)
     except RefusedError as error:
         return [str(error)]
-    return [f"Version {pending.version} came into force by {AUTO}"]
+    return [f"Version {promoted.version} came into force by {AUTO}"] if promoted else []

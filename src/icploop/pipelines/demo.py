@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from icploop.demo.world import World, WorldRecipe, simulate
-from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.calendar import seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.tables import Tables, check_table
 from icploop.domain.trigger import closed_deals
@@ -21,11 +21,11 @@ from icploop.io import registry
 from icploop.io.home import Home, create
 from icploop.io.tracking import RunRecord, log_run
 from icploop.io.warehouse import Warehouse
-from icploop.modeling.accounts.features import attributes_at
-from icploop.modeling.judging.round import Round, prospects
+from icploop.modeling.judging.round import Round
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.modeling.statistics.capacity import pursued
+from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.backtest import BacktestReport, OnRound, backtest, days_when_due
 from icploop.pipelines.retrain import WatchReport, record
 from icploop.pipelines.score import ListReport
@@ -46,6 +46,10 @@ class Company:
     tables: Tables
     settings: Settings
     last_day: date
+
+    def on(self, day: date) -> AsOf:
+        """The company on a day, as it is simulated, whatever was ingested of it."""
+        return AsOf(self.home, self.settings, MOTION, day, given=self.tables)
 
 
 @dataclass(frozen=True)
@@ -133,11 +137,8 @@ def replay(company: Company, on_round: OnRound) -> Replay:
         on_round(judged, done, total)
 
     report = backtest(
-        company.tables,
-        company.settings,
-        MOTION,
+        company.on(company.last_day - timedelta(days=1)),
         first=company.world.recipe.start,
-        last=company.last_day - timedelta(days=1),
         true_uplift=lambda judged, champion: true_uplift(company, judged, champion),
         on_round=keep,
     )
@@ -152,9 +153,7 @@ def record_replay(company: Company, replayed: Replay) -> str:
     The ledger gets the verdict of every round, so that the next one is due when it would have been.
     """
     registered = record(
-        company.home,
-        company.settings,
-        company.tables,
+        company.on(replayed.last_promoted),
         replayed.in_force,
         None,
         trigger="replayed",
@@ -179,11 +178,8 @@ def true_uplift(company: Company, judged: Round, champion: IcpVersion | None) ->
     version, evidence = judged.version, judged.evidence
     if version is None or evidence is None:
         return None
-    seen = seen_by(company.tables, judged.as_of)
-    market = prospects(seen, MOTION)
-    moments = pd.DataFrame({"account_id": market, "at": last_moment(judged.as_of)})
-    features = attributes_at(seen.accounts, moments, company.settings.attributes)
-    truth = company.world.truth_at(market, judged.as_of)
+    features = company.on(judged.as_of).sight.market(company.settings.attributes)
+    truth = company.world.truth_at(pd.Series(features.index), judged.as_of)
     ours = version.ranked(features)
     theirs = (
         champion.ranked(features)
@@ -197,7 +193,7 @@ def report(
     company: Company, replayed: Replay, last: WatchReport, targets: ListReport
 ) -> DemoReport:
     """Everything that the demo shows at its end."""
-    page = show(company.home, MOTION, registry.CHAMPION, company.last_day)
+    page = show(AsOf.of(company.home, MOTION, company.last_day), registry.CHAMPION)
     judged = last.retrain.round if last.retrain else None
     return DemoReport(
         company.home.root,

@@ -8,17 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import last_moment
-from icploop.domain.identity import companies_seen_by
 from icploop.domain.profile import Line, Refusal
 from icploop.domain.profile_diff import Change, changes, moves
-from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
-from icploop.io.home import Home
-from icploop.io.warehouse import Warehouse
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.scoring.version import IcpVersion
-from icploop.pipelines.versions import load_version
+from icploop.pipelines.as_of import AsOf
 from icploop.settings import Attribute
 
 
@@ -59,19 +54,16 @@ class DiffReport:
         }
 
 
-def diff(home: Home, motion: str, old: str, new: str, as_of: date) -> DiffReport:
+def diff(at: AsOf, old: str, new: str) -> DiffReport:
     """Compare two versions on every account that the day knows. Raises UsageError for neither."""
-    (before, older), (after, newer) = (load_version(home, motion, which) for which in (old, new))
-    seen = companies_seen_by(
-        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
-    )
-    first, second = (tiers(seen, version, as_of) for version in (before, after))
-    names = seen.accounts.groupby("account_id")["name"].last()
+    (before, older), (after, newer) = at.version(old), at.version(new)
+    first, second = (tiers(at.sight, version) for version in (before, after))
+    names = at.seen.accounts.groupby("account_id")["name"].last()
     moved = moves(first, second)
     return DiffReport(
         old=older,
         new=newer,
-        as_of=as_of,
+        as_of=at.day,
         changes=changes(before.profile, after.profile),
         cutoffs=(before.profile.cutoff, after.profile.cutoff),
         moves=moved.assign(name=names.reindex(moved.index).fillna("")),
@@ -80,13 +72,11 @@ def diff(home: Home, motion: str, old: str, new: str, as_of: date) -> DiffReport
     )
 
 
-def tiers(seen: Tables, version: IcpVersion, as_of: date) -> pd.Series:
+def tiers(sight: Sight, version: IcpVersion) -> pd.Series:
     """The tier of every account that the day knows, indexed by account_id."""
-    ids = seen.accounts["account_id"].drop_duplicates().to_numpy()
-    asked = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)}, index=ids)
-    features = attributes_at(seen.accounts, asked, version.attributes)
+    features = sight.everybody(version.attributes)
     ranked = version.ranked(features).to_numpy()
-    fit_score = pd.Series(percentile_against(version.reference, ranked), index=ids)
+    fit_score = pd.Series(percentile_against(version.reference, ranked), index=features.index)
     return version.tier(features, fit_score)
 
 

@@ -10,14 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import last_moment
-from icploop.domain.identity import companies_seen_by
 from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
-from icploop.io.home import Home
-from icploop.io.warehouse import Warehouse
 from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.insight.explanation import (
     EmptyField,
@@ -28,6 +24,7 @@ from icploop.modeling.insight.explanation import (
 )
 from icploop.modeling.scoring.hypothesis import HypothesisIcp
 from icploop.modeling.scoring.version import IcpVersion
+from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.score import version_of_day
 from icploop.settings import Outcome
 
@@ -68,49 +65,43 @@ class ExplainReport:
         return asdict(self)
 
 
-def explain(
-    home: Home, motion: str, account: str, as_of: date, which: str = registry.CHAMPION
-) -> ExplainReport:
+def explain(at: AsOf, account: str, which: str = registry.CHAMPION) -> ExplainReport:
     """Explain the account with an id, or else a domain or name, with the champion or another.
 
     Raises UsageError where there is no such account, or more than one, and RefusedError without a
     version that has learned from customers.
     """
-    version, number, note = version_of_day(home, motion, which, as_of)
+    found = version_of_day(at, which)
+    version, seen = found.version, at.seen
     if isinstance(version, HypothesisIcp):
-        raise RefusedError(f"{note} There is nothing more to explain; see `icp score`")
-    seen = companies_seen_by(
-        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
-    )
-    account_id = _find(seen, seen.same_as.get(account, account), as_of)
-    everybody = seen.accounts["account_id"].drop_duplicates().to_numpy()
-    asked = pd.DataFrame({"account_id": everybody, "at": last_moment(as_of)}, index=everybody)
-    features = attributes_at(seen.accounts, asked, version.attributes)
+        raise RefusedError(f"{found.note} There is nothing more to explain; see `icp score`")
+    account_id = _find(seen, seen.same_as.get(account, account), at.day)
+    features = at.sight.everybody(version.attributes)
     one = features.loc[[account_id]]
-    scores = version.score_features(pd.Series([account_id], one.index), one, as_of, number)
+    scores = version.score_features(pd.Series([account_id], one.index), one, at.day, found.number)
     row = {str(k): _plain(v) for k, v in scores.iloc[0].to_dict().items()}
     names = seen.accounts.groupby("account_id")["name"].last().dropna()
     return ExplainReport(
         account_id,
         str(names.get(account_id, "")),
-        number,
-        as_of.isoformat(),
+        found.number,
+        at.day.isoformat(),
         row,
         tuple(worth_of_fields(version, one)),
-        tuple(_neighbours(seen, version, motion, one, names)),
+        tuple(_neighbours(at, version, one, names)),
         tuple(worth_asking(version, one, features.drop(index=account_id))),
     )
 
 
 def _neighbours(
-    seen: Tables, version: IcpVersion, motion: str, one: pd.DataFrame, names: pd.Series
+    at: AsOf, version: IcpVersion, one: pd.DataFrame, names: pd.Series
 ) -> list[Neighbour]:
     """The customers most like the account, as they were known when they were sold to."""
-    sold = outcomes(seen, motion, version.outcome).set_index("account_id", drop=False)
+    sold = outcomes(at.seen, at.motion, version.outcome).set_index("account_id", drop=False)
     sold = sold[sold.index != one.index[0]].rename_axis(None)
     if sold.empty:
         return []
-    features = attributes_at(seen.accounts, sold, version.attributes)
+    features = attributes_at(at.seen.accounts, sold, version.attributes)
     alike = likeness(version.fit_model, one, features)
     order = alike.to_frame("alike").assign(id=alike.index.astype("str"))
     nearest = order.sort_values(["alike", "id"], ascending=[False, True]).head(_NEIGHBOURS)

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from icploop.domain.calendar import last_moment
-from icploop.domain.identity import companies_seen_by
-from icploop.domain.outcomes import outcomes
-from icploop.domain.tables import Tables
 from icploop.errors import UsageError
 from icploop.io import registry
-from icploop.io.home import Home
 from icploop.io.tracking import RunRecord
-from icploop.io.warehouse import Warehouse
 from icploop.modeling.accounts.features import attributes_at
-from icploop.modeling.judging.round import Round, capacity_share, prospects
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.modeling.trust.health import Health, health
-from icploop.pipelines.versions import load_version, standing
+from icploop.pipelines.as_of import AsOf
 from icploop.report.health_page import health_page
 from icploop.report.html_page import html_page
 from icploop.settings import Settings
@@ -50,76 +43,56 @@ class HealthReport:
         }
 
 
-def check_health(home: Home, motion: str, as_of: date, out: Path | None = None) -> HealthReport:
+def check_health(at: AsOf, out: Path | None = None) -> HealthReport:
     """The health of the data as of a day, and of the fields that the version in force uses.
 
     Writes the page where `out` says (.md or .html). Raises UsageError for another ending.
     """
     if out is not None and out.suffix not in (".md", ".html"):
         raise UsageError(f"--out {out}: end it in .md or .html")
-    settings = home.settings()
-    warehouse = Warehouse(home.warehouse_file)
-    in_force = standing(home, settings.lineage(motion)).in_force
-    found = _measured(
-        companies_seen_by(warehouse.tables(), as_of, settings.identity),
-        settings,
-        motion,
-        as_of,
-        warehouse.quarantine(),
-        load_version(home, motion, registry.CHAMPION)[0] if in_force else None,
-    )
-    text = health_page(found, settings.company)
+    version = at.version(registry.CHAMPION)[0] if at.standing.in_force else None
+    found = _measured(at, version)
+    text = health_page(found, at.settings.company)
     if out is not None:
-        page = text if out.suffix == ".md" else _html(text, settings)
+        page = text if out.suffix == ".md" else _html(text, at.settings)
         out.write_text(page, encoding="utf-8")
     return HealthReport(found, text, str(out) if out else None)
 
 
-def with_health(
-    run: RunRecord, home: Home, settings: Settings, tables: Tables, judged: Round
-) -> RunRecord:
+def with_health(run: RunRecord, at: AsOf, version: IcpVersion | None) -> RunRecord:
     """The run with the health of what it learned from: health.md, health.html and metrics."""
-    found = _measured(
-        companies_seen_by(tables, judged.as_of, settings.identity),
-        settings,
-        judged.motion,
-        judged.as_of,
-        Warehouse(home.warehouse_file).quarantine(),
-        judged.version,
-    )
-    text = health_page(found, settings.company)
-    pages = {"health.md": text, "health.html": _html(text, settings)}
+    found = _measured(at, version)
+    text = health_page(found, at.settings.company)
+    pages = {"health.md": text, "health.html": _html(text, at.settings)}
     return replace(run, metrics={**run.metrics, **found.metrics()}, texts={**run.texts, **pages})
 
 
-def _measured(
-    seen: Tables,
-    settings: Settings,
-    motion: str,
-    as_of: date,
-    quarantine: pd.DataFrame,
-    version: IcpVersion | None,
-) -> Health:
-    sold = outcomes(seen, motion, settings.outcome)
-    ids = prospects(seen, motion)
-    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
-    rules = (quarantine["table_name"] + ": " + quarantine["rule"]).value_counts()
-    # An attribute that no account carries yet is missing for all.
-    accounts = seen.accounts.reindex(
-        columns=list(dict.fromkeys([*seen.accounts, *(a.name for a in settings.attributes)]))
-    )
+def _measured(at: AsOf, version: IcpVersion | None) -> Health:
+    settings, lines = at.settings, at.state.quarantine
+    rules = (lines["table_name"] + ": " + lines["rule"]).value_counts()
+    sight = _with_every_attribute(at.sight)
     return health(
-        replace(seen, accounts=accounts),
+        sight.seen,
         settings.attributes,
-        motion,
-        as_of,
-        customers=attributes_at(accounts, sold, settings.attributes),
-        market=attributes_at(accounts, moments, settings.attributes),
+        at.motion,
+        at.day,
+        customers=attributes_at(sight.seen.accounts, sight.sold, settings.attributes),
+        market=sight.market(settings.attributes),
         quarantine={str(rule): int(count) for rule, count in rules.items()},
         expect=_expecting(version) if version else None,
-        capacity=capacity_share(settings, seen, motion),
+        capacity=sight.capacity,
         seed=settings.seed,
     )
+
+
+def _with_every_attribute(sight: Sight) -> Sight:
+    """As it is; an attribute that no account carries yet is missing for all."""
+    accounts = sight.seen.accounts
+    absent = [a.name for a in sight.settings.attributes if a.name not in accounts]
+    if not absent:
+        return sight
+    accounts = accounts.reindex(columns=[*accounts, *absent])
+    return replace(sight, seen=replace(sight.seen, accounts=accounts))
 
 
 def _expecting(version: IcpVersion) -> Callable[[pd.DataFrame], pd.Series]:

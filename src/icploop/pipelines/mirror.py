@@ -7,25 +7,23 @@ at its end can be told.
 
 from __future__ import annotations
 
-from datetime import date
-
 from icploop.domain.ledger import LedgerRow, Sealed
 from icploop.domain.standing import standing_of
 from icploop.io import registry
 from icploop.io.home import Home
-from icploop.io.warehouse import Warehouse
+from icploop.pipelines.as_of import AsOf
 
 MIRRORED = "ledger_rows"
 # MLflow takes no longer values of tags.
 _LONGEST = 5000
 
 
-def mirror(home: Home, lineage: str, as_of: date) -> list[str]:
+def mirror(at: AsOf) -> list[str]:
     """Bring MLflow's tags and aliases to what the ledger says; tells what somebody had moved.
 
     An alias that was moved by hand is put back, and that goes on record.
     """
-    warehouse = Warehouse(home.warehouse_file)
+    home, lineage, warehouse = at.home, at.lineage, at.warehouse
     tags = registry.tags_of_model(home, lineage)
     if tags is None:
         return []
@@ -37,7 +35,7 @@ def mirror(home: Home, lineage: str, as_of: date) -> list[str]:
     moved = [] if fresh else _moved(registry.aliases(home, lineage), wanted, known)
     right = {alias: wanted.get(alias) for alias in registry.ALIASES}
     registry.set_aliases(home, lineage, {a: n for a, n in right.items() if n is None or n in known})
-    if moved and (row := LedgerRow("failure", lineage, as_of, reason=" ".join(moved))).reason != (
+    if moved and (row := LedgerRow("failure", lineage, at.day, reason=" ".join(moved))).reason != (
         rows[-1].row.reason if rows else None
     ):
         warehouse.append(row)

@@ -15,9 +15,7 @@ from icploop.domain.ledger import LedgerRow, Sealed
 from icploop.domain.standing import Standing, standing_of
 from icploop.errors import IcpError
 from icploop.io import webhook
-from icploop.io.home import Home
-from icploop.io.warehouse import Warehouse
-from icploop.settings import Settings
+from icploop.pipelines.as_of import AsOf
 
 _log = logging.getLogger("icploop.notices")
 
@@ -33,45 +31,43 @@ class Notice:
     as_of: date
 
 
-def notices_of(
-    ledger: Sequence[Sealed], settings: Settings, lineage: str, as_of: date
-) -> Iterator[Notice]:
-    """Everything there is to tell of a lineage, oldest first."""
-    rows = [sealed for sealed in ledger if sealed.row.motion == lineage]
+def notices_of(at: AsOf, ledger: Sequence[Sealed]) -> Iterator[Notice]:
+    """Everything there is to tell of a lineage by the rows of a ledger, oldest first."""
+    rows = [sealed for sealed in ledger if sealed.row.motion == at.lineage]
     standing = standing_of([sealed.row for sealed in rows])
     waiting = standing.pending.version if standing.pending else None
     for sealed in rows:
-        row, said = sealed.row, _text(sealed.row, lineage)
+        row, said = sealed.row, _text(sealed.row, at.lineage)
         # What was decided meanwhile asks for nothing any more.
         if said and (said[0] != "pending" or row.version == waiting):
             yield Notice(f"{sealed.number}", *said, row.version, row.as_of)
-    yield from _of_standing(standing, settings, lineage, as_of)
+    yield from _of_standing(at, standing)
 
 
-def send_notices(home: Home, settings: Settings, lineage: str, as_of: date) -> None:
+def send_notices(at: AsOf) -> None:
     """Send what was not told yet, where a webhook is configured; what fails stays to be told."""
-    if not webhook.is_configured(settings.notify):
+    notify, warehouse = at.settings.notify, at.warehouse
+    if not webhook.is_configured(notify):
         return
-    warehouse = Warehouse(home.warehouse_file)
-    told = warehouse.told(lineage)
-    for notice in notices_of(warehouse.sealed_ledger(), settings, lineage, as_of):
+    told = warehouse.told(at.lineage)
+    for notice in notices_of(at, warehouse.sealed_ledger()):
         if notice.key in told:
             continue
         try:
-            webhook.post(settings.notify, _body(notice, settings, lineage))
+            webhook.post(notify, _body(at, notice))
         except IcpError as error:
             _log.warning("A notice was not delivered: %s", error)
             return
-        warehouse.note_told(lineage, notice.key)
+        warehouse.note_told(at.lineage, notice.key)
 
 
-def _body(notice: Notice, settings: Settings, lineage: str) -> dict[str, object]:
+def _body(at: AsOf, notice: Notice) -> dict[str, object]:
     return {
         "text": notice.text,
-        "id": webhook.digest_of(f"{settings.company}/{lineage}/{notice.key}"),
+        "id": webhook.digest_of(f"{at.settings.company}/{at.lineage}/{notice.key}"),
         "event": notice.event,
-        "company": settings.company,
-        "lineage": lineage,
+        "company": at.settings.company,
+        "lineage": at.lineage,
         "version": notice.version,
         "as_of": notice.as_of.isoformat(),
     }
@@ -96,22 +92,20 @@ def _text(row: LedgerRow, lineage: str) -> tuple[str, str] | None:
     return said.get(row.event)
 
 
-def _of_standing(
-    stands: Standing, settings: Settings, lineage: str, as_of: date
-) -> Iterator[Notice]:
+def _of_standing(at: AsOf, stands: Standing) -> Iterator[Notice]:
     pending = stands.pending
     if pending is None:
         return
-    version = f"ICP version {pending.version} of {lineage}"
+    version = f"ICP version {pending.version} of {at.lineage}"
     if stands.stale:
         current = stands.in_force.version if stands.in_force else "none"
         text = f"{version} is stale: {current} came into force meanwhile. It is judged again."
-        yield Notice(f"stale:{pending.version}:{current}", "stale", text, pending.version, as_of)
+        yield Notice(f"stale:{pending.version}:{current}", "stale", text, pending.version, at.day)
         return
-    expires = pending.expires_on(settings.policy)
-    if as_of >= expires:
+    expires = pending.expires_on(at.settings.policy)
+    if at.day >= expires:
         text = f"{version} was not decided on, and expired on {expires}. Train again."
-        yield Notice(f"expired:{pending.version}", "expired", text, pending.version, as_of)
-    elif as_of >= pending.since + timedelta(days=settings.policy.overdue_days):
+        yield Notice(f"expired:{pending.version}", "expired", text, pending.version, at.day)
+    elif at.day >= pending.since + timedelta(days=at.settings.policy.overdue_days):
         text = f"{version} has waited for approval since {pending.since}; it expires on {expires}."
-        yield Notice(f"overdue:{pending.version}", "overdue", text, pending.version, as_of)
+        yield Notice(f"overdue:{pending.version}", "overdue", text, pending.version, at.day)

@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date
 from typing import Any
 
 import pandas as pd
 
 from icploop.domain.gate import Comparison
-from icploop.domain.identity import companies_seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.looks import looks_of
-from icploop.domain.outcomes import Kpis, decided_deals
-from icploop.domain.standing import Standing, standing_of
-from icploop.domain.tables import Tables
+from icploop.domain.outcomes import Kpis
 from icploop.domain.trigger import Due, closed_deals
 from icploop.errors import IcpError, RefusedError, UnavailableError
 from icploop.io import registry
-from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
 from icploop.io.tracking import (
     ROUND_KEY,
@@ -33,17 +28,16 @@ from icploop.io.tracking import (
     tag_run,
     unknown_runs,
 )
-from icploop.io.warehouse import Warehouse
 from icploop.modeling.insight.insights import Insights, insights_of
 from icploop.modeling.judging.evidence import Evidence
-from icploop.modeling.judging.round import Round, run_round
+from icploop.modeling.judging.round import Before, Round, run_round
 from icploop.modeling.learning.importance import importances
 from icploop.modeling.scoring.version import IcpVersion, content_hash
-from icploop.pipelines.decide import AUTO
+from icploop.pipelines.as_of import AsOf
+from icploop.pipelines.decide import AUTO, PromotionReport, put_in_force_by_policy
 from icploop.pipelines.health import with_health
 from icploop.pipelines.notify import send_notices
 from icploop.pipelines.promote import finish, tell
-from icploop.pipelines.versions import load_version
 from icploop.pipelines.watch import fresh_deals, watch
 from icploop.report import plots
 from icploop.report.html_page import html_page
@@ -59,18 +53,23 @@ SCHEDULE = "schedule"
 
 @dataclass(frozen=True)
 class RetrainReport:
-    """What `icp retrain` answers: the round, and where it is recorded."""
+    """What `icp retrain` answers: the round, and where it is recorded.
+
+    `promoted` says what came into force with it, where the policy asks nobody.
+    """
 
     round: Round
     version: str | None
     champion: str | None
     run_id: str
     page: str
+    promoted: PromotionReport | None = None
 
     @property
     def waits(self) -> bool:
         """Whether its version waits for approval now."""
-        return self.version is not None and self.round.decision.verdict == "PROMOTE"
+        passed = self.version is not None and self.round.decision.verdict == "PROMOTE"
+        return passed and self.promoted is None
 
     def as_dict(self) -> dict[str, Any]:
         """The keys that the contract's section 4 asks for, and some more."""
@@ -82,6 +81,7 @@ class RetrainReport:
             "objective": comparison.objective if comparison else None,
             "as_of": r.as_of.isoformat(),
             "version": self.version,
+            "in_force": self.promoted is not None,
             "champion": self.champion,
             "verdict": r.decision.verdict,
             "reasons": list(r.decision.reasons),
@@ -127,28 +127,23 @@ class WatchReport:
         }
 
 
-def retrain_if_due(
-    home: Home, motion: str, as_of: date, *, who: str = SCHEDULE, say: Say = lambda _: None
-) -> WatchReport:
+def retrain_if_due(at: AsOf, *, who: str = SCHEDULE, say: Say = lambda _: None) -> WatchReport:
     """Retrain where a round is due; otherwise say what is missing.
 
     One of several that watch at the same time runs the round, the others are refused.
     """
-    settings = home.settings()
-    with one_at_a_time(home, settings.lineage(motion)):
-        finish(home, settings, motion)
-        due = watch(home, motion, as_of)
+    with one_at_a_time(at.home, at.lineage):
+        finish(at)
+        at = at.anew(with_lists=True)
+        due = watch(at)
         if not due.is_due:
-            tell(home, settings, settings.lineage(motion), as_of)
+            tell(at)
             return WatchReport(due, None)
-        judged = _retrained(home, settings, motion, as_of, due.reason, who, {}, say)
-        return WatchReport(due, judged)
+        return WatchReport(due, _retrained(at, due.reason, who, {}, say))
 
 
 def retrain(
-    home: Home,
-    motion: str,
-    as_of: date,
+    at: AsOf,
     *,
     force: bool = False,
     who: str = SCHEDULE,
@@ -162,96 +157,73 @@ def retrain(
     (each look at the holdout costs some of its honesty), and while another act on the lineage is
     running.
     """
-    settings = home.settings()
-    with one_at_a_time(home, settings.lineage(motion)):
-        finish(home, settings, motion)
-        due = watch(home, motion, as_of)
+    with one_at_a_time(at.home, at.lineage):
+        finish(at)
+        at = at.anew(with_lists=True)
+        due = watch(at)
         if not due.is_due and not force:
             raise RefusedError(
-                f"No round is due for `{motion}` on {as_of}: {due.reason}. Nothing was changed; "
-                "use --force to train all the same"
+                f"No round is due for `{at.motion}` on {at.day}: {due.reason}. Nothing was "
+                "changed; use --force to train all the same"
             )
         trigger = due.reason if due.is_due else "forced"
-        return _retrained(home, settings, motion, as_of, trigger, who, allowed_leaks or {}, say)
+        return _retrained(at, trigger, who, allowed_leaks or {}, say)
 
 
 def _retrained(
-    home: Home,
-    settings: Settings,
-    motion: str,
-    as_of: date,
-    trigger: str,
-    who: str,
-    allowed_leaks: Mapping[str, str],
-    say: Say,
+    at: AsOf, trigger: str, who: str, allowed_leaks: Mapping[str, str], say: Say
 ) -> RetrainReport:
     """The round; where a store stops answering on the way, that goes on record if it can."""
-    lineage = settings.lineage(motion)
     try:
-        return _round(home, settings, motion, as_of, trigger, who, allowed_leaks, say)
+        return _round(at, trigger, who, allowed_leaks, say)
     except UnavailableError as error:
-        _put_on_record(home, settings, lineage, as_of, str(error))
+        _put_on_record(at, str(error))
         raise
 
 
-def _put_on_record(home: Home, settings: Settings, lineage: str, as_of: date, failure: str) -> None:
-    warehouse = Warehouse(home.warehouse_file)
-    row = LedgerRow("failure", lineage, as_of, reason=failure)
+def _put_on_record(at: AsOf, failure: str) -> None:
+    row = LedgerRow("failure", at.lineage, at.day, reason=failure)
     try:
-        if warehouse.ledger(lineage)[-1:] != [row]:
-            warehouse.append(row)
-        send_notices(home, settings, lineage, as_of)
+        if at.warehouse.ledger(at.lineage)[-1:] != [row]:
+            at.warehouse.append(row)
+        send_notices(at)
     except IcpError as error:
         say_why = "The failure could not be put on record: %s"
         logging.getLogger("icploop").warning(say_why, error)
 
 
 def _round(
-    home: Home,
-    settings: Settings,
-    motion: str,
-    as_of: date,
-    trigger: str,
-    who: str,
-    allowed_leaks: Mapping[str, str],
-    say: Say,
+    at: AsOf, trigger: str, who: str, allowed_leaks: Mapping[str, str], say: Say
 ) -> RetrainReport:
-    lineage = settings.lineage(motion)
-    warehouse = Warehouse(home.warehouse_file)
-    tables, ledger = warehouse.tables(), warehouse.ledger(lineage)
-    champion = _champion(home, motion, standing_of(ledger))
+    champion, number = _champion(at)
     say("training and judging a challenger")
-    judged = run_round(
-        tables,
-        settings,
-        motion,
-        as_of,
-        champion[0] if champion else None,
-        looks=looks_of(ledger),
-        elders=_elders(home, motion, ledger),
-        listings=warehouse.listings(lineage),
-        allowed_leaks=allowed_leaks,
+    before = Before(
+        champion,
+        earlier_champions=_earlier_champions(at),
+        looks=looks_of(at.ledger),
+        listings=at.listings,
     )
+    judged = run_round(at.sight, before, allowed_leaks=allowed_leaks)
     say("logging to MLflow")
-    report = record(
-        home, settings, tables, judged, champion[1] if champion else None, trigger=trigger, who=who
-    )
-    tell(home, settings, lineage, as_of)
+    report = record(at, judged, number, trigger=trigger, who=who)
+    if report.waits:
+        report = replace(report, promoted=put_in_force_by_policy(at))
+    tell(at)
     return report
 
 
-def _champion(home: Home, motion: str, stands: Standing) -> tuple[IcpVersion, str] | None:
-    return load_version(home, motion, registry.CHAMPION) if stands.in_force else None
+def _champion(at: AsOf) -> tuple[IcpVersion, str] | tuple[None, None]:
+    return at.version(registry.CHAMPION) if at.standing.in_force else (None, None)
 
 
-def _elders(home: Home, motion: str, ledger: Sequence[LedgerRow]) -> dict[str, IcpVersion]:
+def _earlier_champions(at: AsOf) -> dict[str, IcpVersion]:
     """The first version that came into force and the last that a person approved.
 
     Each only where it is not the champion itself, and was not rolled back.
     """
-    stands = standing_of(ledger)
+    stands = at.standing
     kept = [known.version for known in stands.history]
-    by_persons = {row.version for row in ledger if row.event == "approval" and row.who != AUTO}
+    by_persons = {row.version for row in at.ledger if row.event == "approval" and row.who != AUTO}
     approved = [number for number in kept if number in by_persons]
     names: dict[str, str] = {}
     for number in kept[:1]:
@@ -259,36 +231,26 @@ def _elders(home: Home, motion: str, ledger: Sequence[LedgerRow]) -> dict[str, I
     for number in approved[-1:]:
         names.setdefault(number, "the last approved by a person")
     return {
-        f"version {number}, {name}": load_version(home, motion, number)[0]
+        f"version {number}, {name}": at.version(number)[0]
         for number, name in names.items()
         if stands.in_force is None or number != stands.in_force.version
     }
 
 
 def record(
-    home: Home,
-    settings: Settings,
-    tables: Tables,
-    judged: Round,
-    champion: str | None,
-    *,
-    trigger: str,
-    who: str,
+    at: AsOf, judged: Round, champion: str | None, *, trigger: str, who: str
 ) -> RetrainReport:
     """Log a judged round to MLflow, register its version, and write its verdict to the ledger.
 
-    `tables` are those of the round (later rows are not seen), `champion` is the number of the
-    version that it was judged against, None without one. The verdict is the last thing written:
-    what a killed process left in MLflow before it is taken up again where it is the same round, and
-    deleted where it is not.
+    `at` is what it was judged on, `champion` the number of the version that it was judged against,
+    None without one. The verdict is the last thing written: what a killed process left in MLflow
+    before it is taken up again where it is the same round, and deleted where it is not.
     """
-    warehouse = Warehouse(home.warehouse_file)
-    lineage = settings.lineage(judged.motion)
-    seen = companies_seen_by(tables, judged.as_of, settings.identity)
-    fresh = fresh_deals(seen, warehouse.counted_deals(lineage), settings, judged.motion)
+    settings = at.settings
+    fresh = fresh_deals(at)
     key = digest(
         [
-            lineage,
+            at.lineage,
             judged.as_of.isoformat(),
             judged.snapshot_hash,
             settings.judging_digest(),
@@ -296,8 +258,8 @@ def record(
             dict(judged.allowed_leaks),
         ]
     )
-    report, content = _log(home, settings, seen, judged, champion, key)
-    newest = closed_deals(seen, judged.motion, settings.trigger).max()
+    report, content = _log(at, judged, champion, key)
+    newest = closed_deals(at.seen, at.motion, settings.trigger).max()
     details = {
         "verdict": judged.decision.verdict,
         "closed_deals": judged.closed_deals,
@@ -309,11 +271,11 @@ def record(
         "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
         **_allowed(judged),
     }
-    warehouse.append(
-        LedgerRow("trigger", lineage, judged.as_of, who=who, reason=trigger),
+    at.warehouse.append(
+        LedgerRow("trigger", at.lineage, judged.as_of, who=who, reason=trigger),
         LedgerRow(
             "verdict",
-            lineage,
+            at.lineage,
             judged.as_of,
             version=report.version,
             who=who,
@@ -326,15 +288,15 @@ def record(
 
 
 def _log(
-    home: Home, settings: Settings, seen: Tables, judged: Round, champion: str | None, key: str
+    at: AsOf, judged: Round, champion: str | None, key: str
 ) -> tuple[RetrainReport, str | None]:
     """What MLflow keeps of a round: its report, and the hash of its version's content."""
-    lineage = settings.lineage(judged.motion)
-    experiment = registry.model_name(lineage)
+    home, settings = at.home, at.settings
+    experiment = registry.model_name(at.lineage)
     version = judged.version
-    left = _left_behind(home, lineage, key)
+    left = _left_behind(at, key)
     if version is None or judged.evidence is None:
-        run = with_health(_run(settings, judged, champion, key), home, settings, seen, judged)
+        run = with_health(_run(settings, judged, champion, key), at, version)
         run_id = log_run(run, experiment, home)
         return RetrainReport(judged, None, champion, run_id, ""), None
     content = content_hash(version.parts())
@@ -344,13 +306,13 @@ def _log(
     insights = insights_of(
         judged.evidence.matured_features,
         judged.evidence.matured,
-        decided_deals(seen, judged.motion),
-        seen,
+        at.sight.decided,
+        at.seen,
         version.attributes,
         settings.seed,
     )
     text = page(version, settings, judged, insights)
-    run = with_health(_run(settings, judged, champion, key), home, settings, seen, judged)
+    run = with_health(_run(settings, judged, champion, key), at, version)
     run_id = log_run(_with_page(run, settings, judged, version, text, insights), experiment, home)
     registered = registry.register(
         home,
@@ -364,16 +326,13 @@ def _log(
     return RetrainReport(judged, registered.number, champion, run_id, text), content
 
 
-def _left_behind(home: Home, lineage: str, key: str) -> registry.Registered | None:
+def _left_behind(at: AsOf, key: str) -> registry.Registered | None:
     """The version that a killed process registered in this very round, if it came so far.
 
     Whatever else never reached the ledger is deleted.
     """
-    known = {
-        row.details.get("run_id")
-        for row in Warehouse(home.warehouse_file).ledger(lineage)
-        if row.event == "verdict"
-    }
+    home, lineage = at.home, at.lineage
+    known = {row.details.get("run_id") for row in at.ledger if row.event == "verdict"}
     remains = unknown_runs(home, registry.model_name(lineage), known)
     if not remains:
         return None

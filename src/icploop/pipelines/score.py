@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,28 +16,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icploop.domain.calendar import last_moment
-from icploop.domain.identity import companies_seen_by, families
-from icploop.domain.outcomes import of_motion, outcomes
+from icploop.domain.identity import families
+from icploop.domain.outcomes import of_motion
 from icploop.domain.overrides import EXCLUDE, INCLUDE, Override, in_force, of_companies
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Rules
-from icploop.domain.tables import Tables
 from icploop.errors import DataError, UsageError
 from icploop.io import registry
 from icploop.io.cluster import dask_client, on_dask, on_threads, processors
 from icploop.io.frames import batches_of, batches_to, columns_of, row_groups, writer_to
-from icploop.io.home import Home
 from icploop.io.on_workers import score_group, score_sent
-from icploop.io.warehouse import LISTING, Warehouse
-from icploop.modeling.accounts.features import attributes_at
-from icploop.modeling.judging.round import capacity_share, prospects
+from icploop.io.warehouse import LISTING
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.scoring.batches import ID, Job, ScoredBatch, score_batch
 from icploop.modeling.scoring.hypothesis import HYPOTHESIS_VERSION, HypothesisIcp
 from icploop.modeling.scoring.target_list import OVERRIDDEN, by_decision, draw_up
 from icploop.modeling.scoring.version import IcpVersion
-from icploop.pipelines.versions import load_version, standing
+from icploop.pipelines.as_of import AsOf
 from icploop.settings import Settings, Targets
 
 Progress = Callable[[int], None]
@@ -106,11 +101,9 @@ class ListReport:
 
 
 def score_file(
-    home: Home,
-    motion: str,
+    at: AsOf,
     source: Path,
     target: Path,
-    as_of: date,
     which: str = registry.CHAMPION,
     progress: Progress = lambda _: None,
     *,
@@ -132,10 +125,10 @@ def score_file(
     """
     if scheduler and engine != "dask":
         raise UsageError("--scheduler names a Dask scheduler: give --engine dask too")
-    version, number, note = _version(home, motion, which, as_of)
+    found = version_of_day(at, which)
     report = score_with(
-        version,
-        Job(as_of, number, with_reasons),
+        found.version,
+        Job(at.day, found.number, with_reasons),
         source,
         target,
         progress,
@@ -143,7 +136,7 @@ def score_file(
         scheduler=scheduler,
         workers=workers,
     )
-    return replace(report, note=note)
+    return replace(report, note=found.note)
 
 
 def score_with(
@@ -236,9 +229,7 @@ def _nothing(target: Path) -> ScoreReport:
     raise DataError(f"{target}: there were no rows to write")
 
 
-def target_list(
-    home: Home, motion: str, target: Path, as_of: date, which: str = registry.CHAMPION
-) -> ListReport:
+def target_list(at: AsOf, target: Path, which: str = registry.CHAMPION) -> ListReport:
     """Write the target account list, best first, and beside it who was left out and why.
 
     It is drawn up with the champion; another version shows what its list would be.
@@ -252,11 +243,11 @@ def target_list(
     What people decided in conf/overrides.csv goes before score, tier, open deal and parent, as long
     as it has not expired; a customer stays off the list all the same.
     """
-    drawn = _drawn_up(home, motion, as_of, which)
+    drawn = _drawn_up(at, which)
     excluded_out = target.with_name(f"{target.stem}-excluded{target.suffix}")
     _write_list(drawn, target, excluded_out)
     if which == registry.CHAMPION:
-        log_list(home, motion, drawn, as_of)
+        log_list(at, drawn)
     reasons = drawn.excluded["excluded_because"].value_counts()
     return ListReport(
         drawn.version,
@@ -266,7 +257,7 @@ def target_list(
         str(excluded_out),
         drawn.listed.head(10),
         drawn.note,
-        (*_of_usual_length(len(drawn.listed), home.settings().targets), *drawn.warnings),
+        (*_of_usual_length(len(drawn.listed), at.settings.targets), *drawn.warnings),
     )
 
 
@@ -285,13 +276,13 @@ class DrawnList:
     same_as: Mapping[str, str]
 
 
-def write_release(home: Home, motion: str, folder: Path, as_of: date, which: str) -> DrawnList:
+def write_release(at: AsOf, folder: Path, which: str) -> DrawnList:
     """Write what a version publishes into a folder: the scores of all accounts and its list.
 
     The scores have a row for each duplicate too, so that a CRM shows a company's score on each of
     its records; the list has each company once.
     """
-    drawn = _drawn_up(home, motion, as_of, which)
+    drawn = _drawn_up(at, which)
     twice = pd.DataFrame({"again": list(drawn.same_as), "account_id": list(drawn.same_as.values())})
     again = twice.merge(drawn.scores, on="account_id").drop(columns="account_id")
     scores = pd.concat([drawn.scores, again.rename(columns={"again": "account_id"})])
@@ -303,26 +294,25 @@ def write_release(home: Home, motion: str, folder: Path, as_of: date, which: str
     return drawn
 
 
-def what_would_be_listed(home: Home, motion: str, as_of: date, which: str) -> pd.DataFrame:
+def what_would_be_listed(at: AsOf, which: str) -> pd.DataFrame:
     """Scores of every account, best first, with `why` it would not be listed; missing if it would.
 
     Nothing is written or kept.
     """
-    drawn = _drawn_up(home, motion, as_of, which)
+    drawn = _drawn_up(at, which)
     return drawn.scores.assign(why=drawn.excluded["excluded_because"])
 
 
-def list_again(home: Home, lineage: str, folder: Path, version: str, as_of: date) -> None:
+def list_again(at: AsOf, folder: Path, version: str) -> None:
     """From now on sales work a former release's list again, and later rounds must know it."""
     with pq.ParquetFile(folder / _DRAW) as file:
         draw = file.read().to_pandas()
-    Warehouse(home.warehouse_file).log_list(lineage, version, as_of, draw)
+    at.warehouse.log_list(at.lineage, version, at.day, draw)
 
 
-def log_list(home: Home, motion: str, drawn: DrawnList, as_of: date) -> None:
+def log_list(at: AsOf, drawn: DrawnList) -> None:
     """Keep with which chance each account could stand on the list that sales get on a day."""
-    lineage = home.settings().lineage(motion)
-    Warehouse(home.warehouse_file).log_list(lineage, drawn.version, as_of, drawn.draw)
+    at.warehouse.log_list(at.lineage, drawn.version, at.day, drawn.draw)
 
 
 def _write_list(drawn: DrawnList, target: Path, excluded_out: Path) -> None:
@@ -334,24 +324,19 @@ def _write_list(drawn: DrawnList, target: Path, excluded_out: Path) -> None:
         write(drawn.excluded[why])
 
 
-def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
-    settings = home.settings()
-    version, number, note = _version(home, motion, which, as_of)
-    seen = companies_seen_by(
-        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
-    )
-    scores = score_accounts(seen, version, number, as_of)
-    market = prospects(seen, motion)
-    working = _with_open_deal(seen, motion) if settings.targets.open_deals == "leave_out" else set()
-    stated = of_companies(home.overrides(), seen.same_as)
-    overrides = in_force(stated, as_of)
+def _drawn_up(at: AsOf, which: str) -> DrawnList:
+    found, settings, sight = version_of_day(at, which), at.settings, at.sight
+    scores = score_accounts(sight, found.version, found.number)
+    working = _with_open_deal(sight) if settings.targets.open_deals == "leave_out" else set()
+    stated = of_companies(at.home.overrides(), sight.seen.same_as)
+    overrides = in_force(stated, at.day)
     said = scores["account_id"].map({a: str(o) for a, o in overrides.items()})
     scores["override"] = said.astype("str")
     decision = scores["account_id"].map({a: o.decision for a, o in overrides.items()})
-    left_out = _exclusions(scores, set(market), working, decision)
-    size = round(capacity_share(settings, seen, motion) * len(market))
+    left_out = _exclusions(scores, set(sight.prospects), working, decision)
+    size = round(sight.capacity * len(sight.prospects))
     size = settings.capacity.accounts or max(size, 1)
-    seed = [settings.seed, settings.lineage(motion), as_of.isoformat()]
+    seed = [settings.seed, at.lineage, at.day.isoformat()]
     included = (decision == INCLUDE) & left_out.isna()
     free = scores[left_out.isna() & ~included]
     draw = pd.concat(
@@ -363,10 +348,17 @@ def _drawn_up(home: Home, motion: str, as_of: date, which: str) -> DrawnList:
     listed = draw[draw["listed"]].copy()
     listed.insert(0, "rank", range(1, len(listed) + 1))
     left_out = left_out.fillna(draw.loc[~draw["listed"], "chosen_by"])
-    excluded = scores.assign(excluded_because=left_out)[left_out.notna()]
-    columns = tuple(version.score_columns)
-    warnings = tuple(_unused(stated, overrides, scores, left_out))
-    return DrawnList(number, note, scores, listed, excluded, draw, columns, warnings, seen.same_as)
+    return DrawnList(
+        found.number,
+        found.note,
+        scores,
+        listed,
+        scores.assign(excluded_because=left_out)[left_out.notna()],
+        draw,
+        tuple(found.version.score_columns),
+        tuple(_unused(stated, overrides, scores, left_out)),
+        sight.seen.same_as,
+    )
 
 
 def _of_usual_length(listed: int, targets: Targets) -> Iterator[str]:
@@ -402,82 +394,63 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def score_accounts(
-    seen: Tables, version: IcpVersion | HypothesisIcp, number: str, as_of: date
-) -> pd.DataFrame:
+def score_accounts(sight: Sight, version: IcpVersion | HypothesisIcp, number: str) -> pd.DataFrame:
     """Scores of every account that the day knows, best first, with name, domain and parent."""
-    ids = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
-    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)})
-    features = attributes_at(seen.accounts, moments, version.attributes)
-    scores = version.score_features(ids, features, as_of, number)
+    features = sight.everybody(version.attributes)
+    ids = pd.Series(sight.accounts, index=sight.accounts)
+    scores = version.score_features(ids, features, sight.as_of, number)
     # Like attributes: an empty cell of a later row says nothing.
-    latest = seen.accounts.groupby("account_id")[["name", "domain"]].last()
+    accounts = sight.seen.accounts
+    latest = accounts.groupby("account_id")[["name", "domain"]].last()
     named = scores.assign(
         name=scores["account_id"].map(latest["name"]),
         domain=scores["account_id"].map(latest["domain"]),
-        parent=scores["account_id"].map(families(seen.accounts)).fillna(scores["account_id"]),
+        parent=scores["account_id"].map(families(accounts)).fillna(scores["account_id"]),
     )
     return named.sort_values(
         ["fit_score", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
     )
 
 
-def version_of_day(
-    home: Home, motion: str, which: str, as_of: date
-) -> tuple[IcpVersion | HypothesisIcp, str, str]:
+@dataclass(frozen=True)
+class VersionOfDay:
     """What scores on a day, the name it goes by, and what must be said about it."""
-    return _version(home, motion, which, as_of)
+
+    version: IcpVersion | HypothesisIcp
+    number: str
+    note: str
 
 
-def _version(
-    home: Home, motion: str, which: str, as_of: date
-) -> tuple[IcpVersion | HypothesisIcp, str, str]:
-    """What scores, its name, and what must be said about it."""
-    settings = home.settings()
-    lineage = settings.lineage(motion)
-    nothing_in_force = which == registry.CHAMPION and standing(home, lineage).in_force is None
-    if nothing_in_force and settings.hypothesis:
-        seen = companies_seen_by(
-            Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
-        )
-        matured = int(outcomes(seen, motion, settings.outcome)["matured"].sum())
-        if matured < settings.policy.min_matured:
-            return (
-                _hypothesis(seen, settings, motion, as_of),
-                HYPOTHESIS_VERSION,
-                _mode(matured, settings),
-            )
-    version, number = load_version(home, motion, which)
-    return _of_today(version, home, motion, as_of), number, ""
+def version_of_day(at: AsOf, which: str) -> VersionOfDay:
+    """The version that a number or an alias names, or the stated hypothesis before there is one."""
+    nothing_in_force = which == registry.CHAMPION and at.standing.in_force is None
+    if nothing_in_force and at.settings.hypothesis:
+        matured = int(at.sight.sold["matured"].sum())
+        if matured < at.settings.policy.min_matured:
+            note = _mode(matured, at.settings)
+            return VersionOfDay(_hypothesis(at.sight), HYPOTHESIS_VERSION, note)
+    version, number = at.version(which)
+    return VersionOfDay(_of_today(version, at.sight), number, "")
 
 
-def _of_today(version: IcpVersion, home: Home, motion: str, as_of: date) -> IcpVersion:
+def _of_today(version: IcpVersion, sight: Sight) -> IcpVersion:
     """The version with the market of the day as its reference, and tiers that follow capacity.
 
     Against the market of the day it was trained on, a tier would grow or shrink when the market
     shifts. Too few prospects are no market: then it stays as it is.
     """
-    settings = home.settings()
-    seen = companies_seen_by(
-        Warehouse(home.warehouse_file).tables(), as_of, home.settings().identity
-    )
-    ids = prospects(seen, motion).to_numpy()
-    if len(ids) < _FEWEST_PROSPECTS:
+    if len(sight.prospects) < _FEWEST_PROSPECTS:
         return version
-    moments = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)}, index=ids)
-    features = attributes_at(seen.accounts, moments, version.attributes)
-    share = capacity_share(settings, seen, motion)
     return replace(
         version,
-        reference=np.sort(version.ranked(features).to_numpy()),
-        tiers=version.tiers.holding(share),
+        reference=np.sort(version.ranked(sight.market(version.attributes)).to_numpy()),
+        tiers=version.tiers.holding(sight.capacity),
     )
 
 
-def _hypothesis(seen: Tables, settings: Settings, motion: str, as_of: date) -> HypothesisIcp:
-    moments = pd.DataFrame({"account_id": prospects(seen, motion), "at": last_moment(as_of)})
-    features = attributes_at(seen.accounts, moments, settings.attributes)
-    points = HypothesisScore(settings.hypothesis).predict(features)
+def _hypothesis(sight: Sight) -> HypothesisIcp:
+    settings = sight.settings
+    points = HypothesisScore(settings.hypothesis).predict(sight.market(settings.attributes))
     return HypothesisIcp(
         settings.hypothesis,
         settings.attributes,
@@ -499,8 +472,8 @@ def _mode(matured: int, settings: Settings) -> str:
     )
 
 
-def _with_open_deal(seen: Tables, motion: str) -> set[str]:
-    deals = seen.deals[of_motion(seen.deals, motion)]
+def _with_open_deal(sight: Sight) -> set[str]:
+    deals = sight.seen.deals[of_motion(sight.seen.deals, sight.motion)]
     return set(deals.loc[deals["outcome"] == "open", "account_id"])
 
 

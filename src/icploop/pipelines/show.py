@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 
-from icploop.domain.calendar import last_ended_month, last_moment, month_start
-from icploop.domain.identity import companies_seen_by
 from icploop.domain.lint import lint_lines, lint_profile
-from icploop.domain.outcomes import acquisitions, outcomes
+from icploop.domain.outcomes import outcomes, recurring_revenue
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile, Rules
 from icploop.domain.prose import Finding, lint_text
-from icploop.domain.tables import Tables
+from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
 from icploop.io.frames import text_to
-from icploop.io.home import Home
 from icploop.io.tracking import artifact
-from icploop.io.warehouse import Warehouse
 from icploop.modeling.accounts.features import attributes_at
-from icploop.modeling.judging.round import prospects
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.page.what_if import Consequences, consequences, with_line
 from icploop.modeling.scoring.version import IcpVersion
-from icploop.pipelines.versions import describe_version, load_version, standing
+from icploop.pipelines.as_of import AsOf
 from icploop.settings import Attribute, Objective, Settings, lineage_of
 
 _FORMATS = {".md": "icp.md", ".json": "icp.json", ".html": "icp.html"}
@@ -63,19 +58,15 @@ class ShownVersion:
         }
 
 
-def show(
-    home: Home, motion: str, which: str, as_of: date, changes: Sequence[str] = ()
-) -> ShownVersion:
+def show(at: AsOf, which: str, changes: Sequence[str] = ()) -> ShownVersion:
     """The version that a number or an alias names, as of a day.
 
     Each of `changes` replaces the lines of one attribute (see `modeling/page/what_if.py`). Raises
     UsageError where there is no such version or attribute.
     """
-    found = describe_version(home, motion, which)
-    settings = home.settings()
-    version, _ = load_version(home, motion, found.number)
-    seen = companies_seen_by(Warehouse(home.warehouse_file).tables(), as_of, settings.identity)
-    meaning = _Meaning.of(seen, version, settings, motion, as_of)
+    found = at.describe(which)
+    version, _ = at.version(found.number)
+    meaning = _Meaning.of(at.sight, version)
     rules = version.profile.rules
     changed = rules
     for change in changes:
@@ -87,13 +78,13 @@ def show(
         version.profile,
         version.attributes,
         dict(found.tags),
-        tuple(_lint(home, version, settings, motion, as_of, today)),
+        tuple(_lint(at, version, today)),
         today,
         meaning.of_rules(changed) if changes else None,
     )
 
 
-def export(home: Home, motion: str, which: str, target: Path) -> str:
+def export(at: AsOf, which: str, target: Path) -> str:
     """Write a version's page as it was registered, by the suffix: .md, .json or .html.
 
     Returns the version's number. Raises UsageError for another suffix.
@@ -101,8 +92,8 @@ def export(home: Home, motion: str, which: str, target: Path) -> str:
     name = _FORMATS.get(target.suffix.lower())
     if name is None:
         raise UsageError(f"--out {target}: end it with {', '.join(_FORMATS)}")
-    found = describe_version(home, motion, which)
-    text_to(target, artifact(home, found.run_id, name))
+    found = at.describe(which)
+    text_to(target, artifact(at.home, found.run_id, name))
     return found.number
 
 
@@ -137,19 +128,16 @@ class _Meaning:
     settings: Settings
 
     @classmethod
-    def of(
-        cls, seen: Tables, version: IcpVersion, settings: Settings, motion: str, as_of: date
-    ) -> _Meaning:
-        ids = prospects(seen, motion).to_numpy()
-        asked = pd.DataFrame({"account_id": ids, "at": last_moment(as_of)}, index=ids)
-        sold = outcomes(seen, motion, version.outcome).set_index("account_id", drop=False)
+    def of(cls, sight: Sight, version: IcpVersion) -> _Meaning:
+        sold = outcomes(sight.seen, sight.motion, version.outcome)
+        sold = sold.set_index("account_id", drop=False)
         matured = sold[sold["matured"]].rename_axis(None)
         return cls(
-            attributes_at(seen.accounts, asked, version.attributes),
-            attributes_at(seen.accounts, matured, version.attributes),
+            sight.market(version.attributes),
+            attributes_at(sight.seen.accounts, matured, version.attributes),
             matured,
-            _arr(seen, motion, as_of),
-            settings,
+            recurring_revenue(sight.seen, sight.motion, sight.as_of, version.outcome),
+            sight.settings,
         )
 
     def of_rules(self, rules: Rules) -> Consequences:
@@ -164,30 +152,16 @@ class _Meaning:
         )
 
 
-def _arr(seen: Tables, motion: str, as_of: date) -> float:
-    """Twelve times what the motion's customers paid in the last month that has ended."""
-    month = pd.Timestamp(month_start(last_ended_month(as_of)))
-    ours = seen.revenue["account_id"].isin(acquisitions(seen, motion)["account_id"])
-    return 12 * float(seen.revenue.loc[ours & (seen.revenue["month"] == month), "mrr"].sum())
-
-
-def _lint(
-    home: Home,
-    version: IcpVersion,
-    settings: Settings,
-    motion: str,
-    as_of: date,
-    today: Consequences,
-) -> list[Finding]:
-    lineages = [lineage_of(motion, objective) for objective in get_args(Objective)]
-    in_force = [motion for name in lineages if standing(home, name).in_force]
+def _lint(at: AsOf, version: IcpVersion, today: Consequences) -> list[Finding]:
+    lineages = [lineage_of(at.motion, objective) for objective in get_args(Objective)]
+    in_force = [at.motion for name in lineages if standing_of(at.state.rows_of(name)).in_force]
     found = lint_profile(
         version.profile,
         as_of=version.as_of,
-        today=as_of,
+        today=at.day,
         market_share=today.selected / today.market if today.market else None,
         good_share=today.good_kept,
         motions=in_force,
         attributes=version.attributes,
     )
-    return [*found, *lint_hypothesis(settings)]
+    return [*found, *lint_hypothesis(at.settings)]

@@ -8,16 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.identity import companies_seen_by
 from icploop.domain.ledger import Sealed, first_broken
-from icploop.domain.outcomes import outcomes
-from icploop.domain.standing import Standing, standing_of
+from icploop.domain.standing import Standing
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.releases import Releases
 from icploop.io.warehouse import Warehouse
+from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.mirror import MIRRORED
-from icploop.pipelines.watch import check, last_round
+from icploop.pipelines.watch import last_round, watch
 from icploop.settings import Settings
 
 
@@ -86,38 +85,32 @@ def ledger_report(home: Home) -> LedgerReport:
     return LedgerReport(rows, first_broken(rows), tuple(missing))
 
 
-def status(home: Home, motion: str, as_of: date) -> Status:
+def status(at: AsOf) -> Status:
     """The state of a motion's loop. Raises DataError before the first ingest."""
-    settings = home.settings()
-    warehouse = Warehouse(home.warehouse_file)
-    lineage = settings.lineage(motion)
-    seen = companies_seen_by(warehouse.tables(), as_of, settings.identity)
-    ledger = warehouse.ledger(lineage)
-    counted = warehouse.counted_deals(lineage)
-    due = check(seen, ledger, counted, settings, motion, as_of)
-    stands = standing_of(ledger)
+    due = watch(at)
+    stands = at.standing
     champion = stands.in_force.version if stands.in_force else None
-    found = registry.versions(home, lineage).get(champion) if champion else None
-    last = last_round(ledger)
-    quarantine = warehouse.quarantine()
-    refused = quarantine[~quarantine["kept"].astype("bool")]
+    found = registry.versions(at.home, at.lineage).get(champion) if champion else None
+    last = last_round(at.ledger)
+    lines = at.state.quarantine
+    refused = lines[~lines["kept"].astype("bool")]
     return Status(
-        motion=motion,
-        as_of=as_of.isoformat(),
+        motion=at.motion,
+        as_of=at.day.isoformat(),
         champion=champion,
         champion_as_of=found.tags.get("as_of") if found else None,
         pending_approval=stands.pending.version if stands.pending else None,
-        pending_note=_note(stands, settings, as_of),
+        pending_note=_note(stands, at.settings, at.day),
         unfinished=stands.unfinished.event if stands.unfinished else None,
-        published=Releases(home, lineage).current(),
+        published=Releases(at.home, at.lineage).current(),
         closed_since=due.closed_since,
         missing_deals=due.missing,
         round_due=due.is_due,
-        matured_accounts=int(outcomes(seen, motion, settings.outcome)["matured"].sum()),
-        min_matured=settings.policy.min_matured,
+        matured_accounts=int(at.sight.sold["matured"].sum()),
+        min_matured=at.settings.policy.min_matured,
         last_round=last.as_of.isoformat() if last else None,
-        newest_deal=_day(seen.deals["created_at"].max()),
-        newest_revenue_month=_day(seen.revenue["month"].max()),
+        newest_deal=_day(at.seen.deals["created_at"].max()),
+        newest_revenue_month=_day(at.seen.revenue["month"].max()),
         quarantined_rows=len(refused[["table_name", "source", "row"]].drop_duplicates()),
     )
 

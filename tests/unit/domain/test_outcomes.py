@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icploop.domain.calendar import month_number, month_start, seen_by
-from icploop.domain.outcomes import acquisitions, kpis, outcomes
+from icploop.domain.outcomes import acquisitions, kpis, outcomes, recurring_revenue
 from icploop.domain.tables import Tables
 from icploop.settings import Outcome
 from tests.companies import bills, company, deal, tables
@@ -265,3 +265,14 @@ def test_accounts_of_revenue_as_categories_give_the_same_outcomes() -> None:
             outcomes(short, "default", QUARTER), outcomes(plain, "default", QUARTER)
         )
         pd.testing.assert_frame_equal(short.revenue.astype({"account_id": "str"}), plain.revenue)
+
+
+@pytest.mark.parametrize(("window", "a_month"), [(1, 60.0), (3, (90 + 30 + 60) / 3)])
+def test_arr_is_read_over_the_window(window: int, a_month: float) -> None:
+    """Of the motion's own customers, in months that have ended."""
+    given = tables(
+        deals=[deal("a", "2023-01-10", "2023-01-25")],
+        revenue=[*CLOCK, *bills("a", "2023-02", 500, 90, 30, 60, 800)],
+    )
+    found = recurring_revenue(given, "default", date(2023, 6, 29), Outcome(window_months=window))
+    assert found == pytest.approx(12 * a_month)

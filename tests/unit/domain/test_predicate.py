@@ -26,10 +26,11 @@ NAMES = st.text(min_size=1, max_size=12).filter(lambda text: text.strip() == tex
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 PREDICATES = st.one_of(
     st.builds(
-        lambda name, low, high: Predicate(name, between=(low, high)),
+        lambda name, low, high, below: Predicate(name, between=(low, high), below=below),
         NAMES,
         st.none() | NUMBERS,
         NUMBERS,
+        st.booleans(),
     ),
     st.builds(lambda name, low: Predicate(name, between=(low, None)), NAMES, NUMBERS),
     st.builds(
@@ -48,6 +49,7 @@ def test_what_is_written_is_what_is_read(predicate: Predicate) -> None:
     # It stands in code, in a cell of a table, on one line.
     assert not set(code) & set("|`")
     assert len(code.splitlines()) == 1
+    assert code.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -56,9 +58,24 @@ def test_what_is_written_is_what_is_read(predicate: Predicate) -> None:
         (Predicate("employees", between=(100.0, 500.0)), "employees in 100..500"),
         (Predicate("share", between=(None, 0.25)), "share in ..0.25"),
         (Predicate("employees", between=(1e20, None)), "employees in 1e+20.."),
+        (Predicate("revenue", between=(1e6, 3e6), below=True), "revenue in 1000000..<3000000"),
+        (Predicate("share", between=(None, 0.25), below=True), "share in ..<0.25"),
         (Predicate("tech", any_of=("okta", "azure_ad")), "tech has any of okta, azure_ad"),
         (Predicate("crm", any_of=("Dynamics 365",)), 'crm has any of "Dynamics 365"'),
         (Predicate("has_sponsor", is_true=False), "has_sponsor is no"),
+        (
+            Predicate("отрасль", any_of=("здоровье", "医療 IT")),
+            'отрасль has any of здоровье, "医療 IT"',
+        ),
+        (
+            Predicate("crm", any_of=("Ünits, “GmbH”", "a|b")),
+            'crm has any of "Ünits, “GmbH”", "a\\u007cb"',
+        ),
+        # What nobody can see is written out.
+        (
+            Predicate("crm", any_of=("a\u202eb", "c\u00a0d")),
+            'crm has any of "a\\u202eb", "c\\u00a0d"',
+        ),
     ],
 )
 def test_the_code_reads_like_the_contract(predicate: Predicate, code: str) -> None:
@@ -66,7 +83,16 @@ def test_the_code_reads_like_the_contract(predicate: Predicate, code: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "employees", "employees in 5", "employees in a..b", "x is maybe", "x has any of"]
+    "text",
+    [
+        "",
+        "employees",
+        "employees in 5",
+        "employees in a..b",
+        "x is maybe",
+        "x has any of",
+        "x in 1..<",
+    ],
 )
 def test_any_other_text_is_refused_with_what_it_should_look_like(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no condition|is no number"):
@@ -80,6 +106,8 @@ def test_any_other_text_is_refused_with_what_it_should_look_like(text: str) -> N
         (Predicate("employees", between=(100.5, 200)), "y"),
         (Predicate("employees", between=(100.5, None)), "y"),
         (Predicate("employees", between=(None, 100)), "wx"),
+        (Predicate("employees", between=(None, 100), below=True), "w"),
+        (Predicate("employees", between=(100, 101), below=True), "x"),
         (Predicate("funded_on", between=(-10, 0)), "wx"),
         (Predicate("industry", any_of=("health",)), "w"),
         (Predicate("industry", any_of=("retail", "health")), "wx"),
@@ -120,6 +148,11 @@ def test_where_nothing_is_known_nothing_holds(predicate: Predicate, empty: pd.Da
         (Predicate("employees", between=(100, 12500)), "employees 100 to 12,500"),
         (Predicate("employees", between=(100, None)), "employees 100 or more"),
         (Predicate("employees", between=(None, 100)), "employees up to 100"),
+        (Predicate("employees", between=(None, 3e6), below=True), "employees below 3,000,000"),
+        (
+            Predicate("employees", between=(1e6, 3e6), below=True),
+            "employees 1,000,000 to below 3,000,000",
+        ),
         (Predicate("funded_on", between=(0, 90)), "last funding 0 to 90 days ago"),
         (Predicate("industry", any_of=("health", "retail")), "industry is health or retail"),
         (Predicate("tech", any_of=("crm",)), "tech has crm"),

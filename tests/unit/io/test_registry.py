@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -13,10 +14,11 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.tracking import connect
-from icploop.modeling.scoring.version import SCORE_COLUMNS, content_hash
+from icploop.modeling.scoring.version import SCORE_COLUMNS, Bands, content_hash
 from icploop.pipelines.score import score_file
 from tests.unit import planted
 from tests.unit.conftest import Trained
+from tests.unit.planted import at
 from tests.unit.registered import pieces
 
 MOTION = planted.MOTION
@@ -44,6 +46,16 @@ class TestAVersion:
         assert found.tags["policy_hash"] == home.settings().policy.digest()
         assert found.tags["verdict"] == "PROMOTE"
         assert found.tags["as_of"] == planted.LAST_DAY.isoformat()
+
+    def test_what_cannot_score_is_not_registered(self, own: Home):
+        whole = registry.load(own, MOTION, "1")
+        broken = replace(whole, bands=Bands(whole.bands.edges, (), ()))
+        run_id = registry.describe(own, MOTION, "1").run_id
+        with pytest.raises(IndexError):
+            registry.register(
+                own, broken, run_id=run_id, description="", tags={}, example=accounts().head(1)
+            )
+        assert set(registry.versions(own, MOTION)) == {"1"}
 
     def test_its_description_is_the_readable_icp(self, home: Home):
         text = registry.describe(home, MOTION, "1").description
@@ -91,9 +103,7 @@ class TestAVersion:
         self, home: Home, tmp_path: Path
     ):
         accounts().to_parquet(tmp_path / "in.parquet")
-        score_file(
-            home, MOTION, tmp_path / "in.parquet", tmp_path / "out.parquet", planted.LAST_DAY
-        )
+        score_file(at(home, planted.LAST_DAY), tmp_path / "in.parquet", tmp_path / "out.parquet")
         expected = pd.read_parquet(tmp_path / "out.parquet")
         code = """
 import sys, mlflow, pandas as pd

@@ -1,5 +1,6 @@
 import json
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,8 +12,9 @@ from icploop.domain.tables import Tables, check_table
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.modeling.judging.round import Round, snapshot_hash
+from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.backtest import BacktestReport, backtest
-from icploop.settings import Settings, parse_settings
+from icploop.settings import parse_settings
 from tests.unit import planted
 from tests.unit.io_fixtures import icp, inbox, new_home, write_csv
 
@@ -25,8 +27,13 @@ SETTINGS: dict[str, Any] = planted.SETTINGS | {
 }
 
 
-def settings() -> Settings:
-    return parse_settings(yaml.safe_dump(SETTINGS), "conf/icp.yaml")
+def replaying(
+    frames: dict[str, pd.DataFrame], to: date = TO, motion: str = MOTION, **policy: int
+) -> AsOf:
+    """A company that is in no warehouse, on the last day that is replayed."""
+    stated = SETTINGS | {"policy": SETTINGS["policy"] | policy}
+    settings = parse_settings(yaml.safe_dump(stated), "conf/icp.yaml")
+    return AsOf(Home(Path("nowhere")), settings, motion, to, given=tables(frames))
 
 
 def tables(frames: dict[str, pd.DataFrame]) -> Tables:
@@ -85,12 +92,12 @@ def test_a_second_run_gives_the_same_numbers_from_rows_in_any_order(first_answer
     shuffled = {
         name: frame.sample(frac=1, random_state=1) for name, frame in planted.company().items()
     }
-    again = backtest(tables(shuffled), settings(), MOTION, last=TO)
+    again = backtest(replaying(shuffled))
     assert json.loads(answer_of(again)) == first_answer
 
 
 def test_changing_all_that_is_dated_later_changes_nothing(first_answer: dict[str, Any]):
-    other = backtest(tables(_another_future()), settings(), MOTION, last=TO)
+    other = backtest(replaying(_another_future()))
     assert json.loads(answer_of(other)) == first_answer
 
 
@@ -138,10 +145,7 @@ def test_every_round_is_reported_while_it_runs():
     def note(judged: Round, done: int, total: int) -> None:
         seen.append((judged.decision.verdict, done, total))
 
-    strict = settings().model_copy(
-        update={"policy": settings().policy.model_copy(update={"min_matured": 10_000})}
-    )
-    report = backtest(tables(planted.company()), strict, MOTION, last=TO, on_round=note)
+    report = backtest(replaying(planted.company(), min_matured=10_000), on_round=note)
     assert [verdict for verdict, *_ in seen] == report.rounds["verdict"].tolist()
     assert all(0 < done <= total for _, done, total in seen)
     assert report.prospective is None
@@ -150,18 +154,17 @@ def test_every_round_is_reported_while_it_runs():
 class TestWithoutAnythingToReplay:
     @pytest.mark.parametrize("first", [None, date(2023, 1, 1)])
     def test_a_motion_without_deals_is_told_those_that_there_are(self, first: date | None):
-        company = tables(planted.company())
         with pytest.raises(DataError, match=r"No deal of the motion `upsell`.*found: default"):
-            backtest(company, settings(), "upsell", first=first, last=TO)
+            backtest(replaying(planted.company(), motion="upsell"), first=first)
 
     def test_a_day_before_the_first_deal_is_refused(self):
         with pytest.raises(DataError, match="was created by then"):
-            backtest(tables(planted.company()), settings(), MOTION, last=date(2021, 12, 31))
+            backtest(replaying(planted.company(), date(2021, 12, 31)))
 
     def test_days_in_the_wrong_order_are_wrong_usage(self):
         with pytest.raises(UsageError, match="--from 2024-09-01 comes after --to 2024-08-31"):
-            backtest(tables(planted.company()), settings(), MOTION, first=date(2024, 9, 1), last=TO)
+            backtest(replaying(planted.company()), first=date(2024, 9, 1))
 
     def test_a_time_in_which_no_round_is_due_has_an_empty_answer(self):
-        report = backtest(tables(planted.company()), settings(), MOTION, last=date(2022, 2, 1))
+        report = backtest(replaying(planted.company(), date(2022, 2, 1)))
         assert report.as_dict() == {"rounds": [], "prospective": None}

@@ -14,13 +14,14 @@ from icploop.pipelines.score import target_list
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, nothing_changes
+from tests.unit.planted import at
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 
 
 def test_right_after_it_was_drawn_up_a_list_has_neither_gaps_nor_doubts(own: Home, tmp_path: Path):
-    target_list(own, MOTION, tmp_path / "t.csv", DAY)
-    found = check_lists(own, MOTION, DAY)
+    target_list(at(own, DAY), tmp_path / "t.csv")
+    found = check_lists(at(own, DAY))
     assert found.list_of == DAY
     assert found.doubtful.empty
     assert set(found.missing["why"]) <= {
@@ -36,7 +37,7 @@ def test_right_after_it_was_drawn_up_a_list_has_neither_gaps_nor_doubts(own: Hom
 def test_what_became_anti_or_a_customer_is_doubtful_and_who_fits_is_missing(
     own: Home, tmp_path: Path
 ):
-    target_list(own, MOTION, tmp_path / "t.csv", DAY)
+    target_list(at(own, DAY), tmp_path / "t.csv")
     warehouse = Warehouse(own.warehouse_file)
     kept = warehouse.listings(MOTION)
     kept = kept[kept["as_of"] == pd.Timestamp(DAY)]
@@ -47,7 +48,7 @@ def test_what_became_anti_or_a_customer_is_doubtful_and_who_fits_is_missing(
     ).assign(chosen_by="fit score")
     extra = wrong.head(2).assign(account_id=["p5", "w2"], listed=True)
     warehouse.log_list(MOTION, "1", DAY, pd.concat([wrong, extra]))
-    found = check_lists(own, MOTION, DAY)
+    found = check_lists(at(own, DAY))
     why = found.doubtful.set_index("account_id")["why"]
     assert (why["p5"], why["w2"]) == ("anti-ICP", "customer, now or before")
     assert found.missing.set_index("account_id").loc[best, "why"] == "would be listed today"
@@ -55,8 +56,8 @@ def test_what_became_anti_or_a_customer_is_doubtful_and_who_fits_is_missing(
 
 def test_outcomes_are_of_deals_that_began_under_a_list(own: Home, tmp_path: Path):
     early = date(2023, 6, 30)
-    target_list(own, MOTION, tmp_path / "t.csv", early)
-    found = check_lists(own, MOTION, DAY).outcomes.set_index(["by", "group"])
+    target_list(at(own, early), tmp_path / "t.csv")
+    found = check_lists(at(own, DAY)).outcomes.set_index(["by", "group"])
     deals = planted.company()["deals"]
     began = deals[(deals["created_at"] >= "2023-07-01") & (deals["outcome"] != "open")]
     assert 0 < found.loc["tier", "deals"].sum() <= len(began)
@@ -65,7 +66,7 @@ def test_outcomes_are_of_deals_that_began_under_a_list(own: Home, tmp_path: Path
 
 
 def test_it_writes_nothing(own: Home, tmp_path: Path):
-    target_list(own, MOTION, tmp_path / "t.csv", DAY)
+    target_list(at(own, DAY), tmp_path / "t.csv")
     with nothing_changes(own):
         answer = icp("check", "--as-of", DAY, "--json", home=own)
     assert answer.status == 0
@@ -75,4 +76,4 @@ def test_it_writes_nothing(own: Home, tmp_path: Path):
 
 def test_before_the_first_list_it_says_how_to_get_one(trained: Trained):
     with pytest.raises(DataError, match="write one with `icp list`"):
-        check_lists(trained.home, MOTION, date(2022, 1, 31))
+        check_lists(at(trained.home, date(2022, 1, 31)))

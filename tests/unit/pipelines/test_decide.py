@@ -17,10 +17,10 @@ from icploop.io.warehouse import Warehouse
 from icploop.modeling.scoring.version import content_hash
 from icploop.pipelines.decide import AUTO, approve, rollback, settle
 from icploop.pipelines.promote import publish
-from icploop.pipelines.versions import load_version
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import held, icp, nothing_changes
+from tests.unit.planted import at
 from tests.unit.registered import pieces
 
 MOTION = planted.MOTION
@@ -42,7 +42,7 @@ def nothing_is_decided(home: Home) -> Iterator[None]:
 
 
 def approve_2(home: Home, who: str = "Ada", reason: str = "reviewed") -> Any:
-    return approve(home, MOTION, "2", who=who, reason=reason, as_of=TODAY)
+    return approve(at(home, TODAY), "2", who=who, reason=reason)
 
 
 def published(home: Home) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ class TestApproval:
 
     @pytest.mark.parametrize("which", ["challenger", "v2"])
     def test_a_version_is_named_by_number_or_alias(self, waiting: Home, which: str):
-        report = approve(waiting, MOTION, which, who="Ada", reason="r", as_of=TODAY)
+        report = approve(at(waiting, TODAY), which, who="Ada", reason="r")
         assert report.version == "2"
 
     def test_without_a_list_of_approvers_anyone_may(self, waiting: Home):
@@ -195,7 +195,7 @@ class TestRefusal:
         registry.tag_version(waiting, MOTION, "1", {"verdict": verdict, "reasons": "It is so."})
         told = rf"has the verdict {verdict}, so it cannot be approved: It is so\."
         with nothing_is_decided(waiting), pytest.raises(RefusedError, match=told):
-            approve(waiting, MOTION, "1", who="Ada", reason="r", as_of=TODAY)
+            approve(at(waiting, TODAY), "1", who="Ada", reason="r")
 
     def test_who_trained_it_may_not_approve_it_where_two_persons_are_asked_for(self, waiting: Home):
         _set(waiting, policy={"two_persons": True}, owners={"approvers": ["Ada", "Trainer"]})
@@ -221,7 +221,7 @@ class TestRefusal:
 
     def test_an_unknown_version_is_wrong_usage(self, trained: Trained):
         with pytest.raises(UsageError, match="'7' is no version of icp-default; versions: 1"):
-            approve(trained.home, MOTION, "7", who="Ada", reason="r", as_of=TODAY)
+            approve(at(trained.home, TODAY), "7", who="Ada", reason="r")
 
     def test_while_another_process_holds_the_warehouse_nothing_is_decided(
         self, waiting: Home, monkeypatch: pytest.MonkeyPatch
@@ -281,46 +281,46 @@ class TestRollback:
         )
 
     def test_it_restores_what_the_version_last_published(self, waiting: Home):
-        publish(waiting, MOTION, date(2025, 2, 1))
+        publish(at(waiting, date(2025, 2, 1)))
         before = published(waiting)
         approve_2(waiting)
-        rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
+        rollback(at(waiting, TODAY), who="Ada", reason="r")
         assert published(waiting) == before
 
     def test_the_restored_list_is_the_one_that_later_rounds_know_of(self, waiting: Home):
         listings = Warehouse(waiting.warehouse_file).listings
         first = listings(MOTION).drop(columns="as_of")
         approve_2(waiting)
-        rollback(waiting, MOTION, who="Ada", reason="r", as_of=date(2025, 2, 9))
+        rollback(at(waiting, date(2025, 2, 9)), who="Ada", reason="r")
         found = listings(MOTION)
         again = found[found["as_of"] == "2025-02-09"].drop(columns="as_of")
         assert again.reset_index(drop=True).equals(first.reset_index(drop=True))
 
     def test_from_the_first_version_there_is_no_way_back(self, waiting: Home):
         with pytest.raises(RefusedError, match="the first of `default` that came into force"):
-            rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
+            rollback(at(waiting, TODAY), who="Ada", reason="r")
 
     def test_a_version_that_is_none_is_wrong_usage(self, waiting: Home):
         with pytest.raises(UsageError, match="'abc' is no version of icp-default"):
-            rollback(waiting, MOTION, "abc", who="Ada", reason="r", as_of=TODAY)
+            rollback(at(waiting, TODAY), "abc", who="Ada", reason="r")
 
     def test_only_to_a_version_that_was_in_force(self, waiting: Home):
         approve_2(waiting)
         with pytest.raises(RefusedError, match=r"Version 2 was not in force before.*such were: 1"):
-            rollback(waiting, MOTION, "2", who="Ada", reason="r", as_of=TODAY)
+            rollback(at(waiting, TODAY), "2", who="Ada", reason="r")
 
     def test_a_release_that_was_altered_is_not_restored(self, waiting: Home):
         first = (waiting.root / "data" / "published" / MOTION).resolve()
         approve_2(waiting)
         (first / "targets.csv").write_text("rank\n1\n")
         with pytest.raises(RefusedError, match=r"targets\.csv was altered after it was published"):
-            rollback(waiting, MOTION, who="Ada", reason="r", as_of=TODAY)
+            rollback(at(waiting, TODAY), who="Ada", reason="r")
         assert registry.aliases(waiting, MOTION)["champion"] == "2"
 
     def test_only_an_approver_may(self, waiting: Home):
         approve_2(waiting)
         with pytest.raises(RefusedError, match="'Bob' may not decide"):
-            rollback(waiting, MOTION, who="Bob", reason="r", as_of=TODAY)
+            rollback(at(waiting, TODAY), who="Bob", reason="r")
 
 
 class TestWhatWasDecidedElsewhere:
@@ -330,11 +330,11 @@ class TestWhatWasDecidedElsewhere:
     )
     def test_a_tag_in_mlflow_decides(self, waiting: Home, tag: str, aliases: dict[str, str]):
         registry.tag_version(waiting, MOTION, "2", {tag: "Ada: seen in the UI"})
-        report = settle(waiting, MOTION, TODAY)
+        report = settle(at(waiting, TODAY))
         assert report.done == (f"Version 2: {tag} by Ada, from MLflow",)
         assert registry.aliases(waiting, MOTION) == aliases
         assert tag not in registry.describe(waiting, MOTION, "2").tags
-        assert settle(waiting, MOTION, TODAY).done == ()
+        assert settle(at(waiting, TODAY)).done == ()
 
     @pytest.mark.parametrize(
         ("written", "told"),
@@ -344,7 +344,7 @@ class TestWhatWasDecidedElsewhere:
         self, waiting: Home, written: str, told: str
     ):
         registry.tag_version(waiting, MOTION, "2", {"approve": written})
-        settle(waiting, MOTION, TODAY)
+        settle(at(waiting, TODAY))
         tags = registry.describe(waiting, MOTION, "2").tags
         assert told in tags["approve_refused"]
         assert "approve" not in tags
@@ -352,7 +352,7 @@ class TestWhatWasDecidedElsewhere:
 
     def test_a_tag_on_a_version_that_does_not_wait_is_answered_too(self, waiting: Home):
         registry.tag_version(waiting, MOTION, "1", {"approve": "Ada: again"})
-        (said,) = settle(waiting, MOTION, TODAY).done
+        (said,) = settle(at(waiting, TODAY)).done
         assert said.startswith("Version 1: approve was refused. Version 1 is not waiting")
         tags = registry.describe(waiting, MOTION, "1").tags
         assert (tags["approve_refused"], "approve" in tags) == (said, False)
@@ -360,7 +360,7 @@ class TestWhatWasDecidedElsewhere:
 
     def test_where_the_policy_asks_nobody_what_passed_comes_into_force(self, waiting: Home):
         _set(waiting, policy={"approval": "auto"})
-        settle(waiting, MOTION, TODAY)
+        settle(at(waiting, TODAY))
         assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
         assert registry.describe(waiting, MOTION, "2").tags["approved_by"] == AUTO
 
@@ -368,21 +368,21 @@ class TestWhatWasDecidedElsewhere:
         self, waiting: Home
     ):
         registry.set_aliases(waiting, MOTION, {"champion": "2"})
-        assert load_version(waiting, MOTION, "champion")[1] == "1"
-        (told,) = settle(waiting, MOTION, TODAY).done
+        assert at(waiting, TODAY).version("champion")[1] == "1"
+        (told,) = settle(at(waiting, TODAY)).done
         assert told.startswith("The alias champion was moved by hand to 2; it is 1 again")
         assert registry.aliases(waiting, MOTION)["champion"] == "1"
         last = Warehouse(waiting.warehouse_file).ledger(MOTION)[-1]
         assert (last.event, last.reason) == ("failure", told)
-        assert settle(waiting, MOTION, TODAY).done == ()
+        assert settle(at(waiting, TODAY)).done == ()
 
     def test_a_champion_deleted_in_mlflow_is_told_and_a_rollback_helps(self, waiting: Home):
         approve_2(waiting)
         registry.delete_version(waiting, MOTION, "2")
         with pytest.raises(RefusedError, match=r"2 of `default` is in force, but was deleted in"):
-            load_version(waiting, MOTION, "champion")
+            at(waiting, TODAY).version("champion")
         for _ in range(2):
-            settle(waiting, MOTION, TODAY)
+            settle(at(waiting, TODAY))
         failures = [
             row
             for row in Warehouse(waiting.warehouse_file).ledger(MOTION)
@@ -391,8 +391,8 @@ class TestWhatWasDecidedElsewhere:
         assert [row.reason for row in failures] == [
             "Version 2, the champion, was deleted in MLflow."
         ]
-        rollback(waiting, MOTION, who="Ada", reason="it was deleted", as_of=TODAY)
-        assert load_version(waiting, MOTION, "champion")[1] == "1"
+        rollback(at(waiting, TODAY), who="Ada", reason="it was deleted")
+        assert at(waiting, TODAY).version("champion")[1] == "1"
         assert registry.aliases(waiting, MOTION) == {"champion": "1"}
 
 
@@ -401,7 +401,7 @@ class TestWhatWasLeftHalfDone:
         content = registry.describe(waiting, MOTION, "2").tags["content_hash"]
         _appended("approval", "2", content_hash=content, replaced="1")(waiting)
         assert icp("status", "--json", home=waiting).json["unfinished"] == "approval"
-        assert settle(waiting, MOTION, TODAY).done == ("The approval of version 2 was finished",)
+        assert settle(at(waiting, TODAY)).done == ("The approval of version 2 was finished",)
         assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
         assert icp("status", "--json", home=waiting).json["unfinished"] is None
 
@@ -410,8 +410,8 @@ class TestWhatWasLeftHalfDone:
         content = registry.describe(waiting, MOTION, "2").tags["content_hash"]
         _appended("approval", "2", content_hash=content, replaced="1")(waiting)
         _altered(waiting)
-        (told,) = settle(waiting, MOTION, TODAY).done
+        (told,) = settle(at(waiting, TODAY)).done
         assert told.startswith("The approval of version 2 was undone: Version 2 of icp-default was")
         assert registry.aliases(waiting, MOTION)["champion"] == "1"
         assert published(waiting) == before
-        assert settle(waiting, MOTION, TODAY).done == ()
+        assert settle(at(waiting, TODAY)).done == ()

@@ -6,6 +6,7 @@ from icploop.pipelines.explain import ExplainReport, explain
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp
+from tests.unit.planted import at
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 
@@ -18,13 +19,13 @@ def home(trained: Trained) -> Home:
 @pytest.fixture(scope="module")
 def healthy(trained: Trained) -> ExplainReport:
     """p1 is in health and lacks nothing."""
-    return explain(trained.home, MOTION, "p1", DAY)
+    return explain(at(trained.home, DAY), "p1")
 
 
 @pytest.fixture(scope="module")
 def empty(trained: Trained) -> ExplainReport:
     """Of p4 nothing is known."""
-    return explain(trained.home, MOTION, "p4", DAY)
+    return explain(at(trained.home, DAY), "p4")
 
 
 def test_the_field_that_counts_comes_first_and_deleting_it_costs_about_its_points(
@@ -67,12 +68,12 @@ def test_an_account_that_lacks_nothing_has_nothing_to_ask(healthy: ExplainReport
 
 @pytest.mark.parametrize("word", ["p1", "P1", "p1.example", "company p1"])
 def test_it_is_found_by_id_domain_or_name(home: Home, word: str) -> None:
-    assert explain(home, MOTION, word, DAY).account_id == "p1"
+    assert explain(at(home, DAY), word).account_id == "p1"
 
 
 def test_who_is_not_there_is_named_with_who_was_probably_meant(home: Home) -> None:
     with pytest.raises(UsageError, match=r"'p1.exampel' as of .*; did you mean .*p1\.example"):
-        explain(home, MOTION, "p1.exampel", DAY)
+        explain(at(home, DAY), "p1.exampel")
 
 
 def test_it_fits_one_screen(home: Home) -> None:

@@ -10,14 +10,14 @@ from icploop.pipelines.decide import approve, settle
 from icploop.pipelines.notify import Notice, notices_of
 from tests.unit import planted
 from tests.unit.io.test_webhook import Receiver, receiver  # noqa: F401 - a fixture
+from tests.unit.planted import at
 
 MOTION = planted.MOTION
 WAITING_SINCE = planted.LAST_DAY
 
 
 def notices(home: Home, as_of: date) -> list[Notice]:
-    ledger = Warehouse(home.warehouse_file).sealed_ledger()
-    return list(notices_of(ledger, home.settings(), MOTION, as_of))
+    return list(notices_of(at(home, as_of), Warehouse(home.warehouse_file).sealed_ledger()))
 
 
 def test_what_nobody_decided_on_in_time_is_told(waiting: Home):
@@ -44,9 +44,9 @@ def test_what_another_version_made_stale_is_told(waiting: Home):
 
 
 def test_each_is_sent_once(waiting: Home, receiver: Receiver):  # noqa: F811
-    settle(waiting, MOTION, WAITING_SINCE)
-    approve(waiting, MOTION, "2", who="Ada", reason="reviewed", as_of=WAITING_SINCE)
-    settle(waiting, MOTION, WAITING_SINCE)
+    settle(at(waiting, WAITING_SINCE))
+    approve(at(waiting, WAITING_SINCE), "2", who="Ada", reason="reviewed")
+    settle(at(waiting, WAITING_SINCE))
     sent = [json.loads(body) for _, body in receiver.got]
     assert [notice["event"] for notice in sent] == ["promoted", "pending", "promoted"]
     assert sent[-1]["text"] == "ICP version 2 of default is in force, approved by Ada: reviewed"
@@ -59,9 +59,9 @@ def test_a_receiver_that_is_down_fails_nothing_and_gets_it_later(
     receiver: Receiver,  # noqa: F811
 ):
     receiver.answers = [500] * 3
-    report = approve(waiting, MOTION, "2", who="Ada", reason="reviewed", as_of=WAITING_SINCE)
+    report = approve(at(waiting, WAITING_SINCE), "2", who="Ada", reason="reviewed")
     assert report.version == "2"
     assert len(receiver.got) == 3
-    settle(waiting, MOTION, WAITING_SINCE)
+    settle(at(waiting, WAITING_SINCE))
     delivered = [json.loads(body)["event"] for _, body in receiver.got[3:]]
     assert delivered == ["promoted", "promoted"]

@@ -18,6 +18,7 @@ from icploop.pipelines.retrain import RetrainReport, retrain
 from tests.unit import planted
 from tests.unit.conftest import Trained, copied
 from tests.unit.io_fixtures import icp, inbox, nothing_changes, write_csv
+from tests.unit.planted import at
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 FILLED_LATE = "2025-01-15"
@@ -174,7 +175,7 @@ def test_a_round_that_is_not_due_is_refused_and_changes_nothing(trained: Trained
         nothing_changes(trained.home),
         pytest.raises(RefusedError, match=r"60 more closed.*--force"),
     ):
-        retrain(trained.home, MOTION, DAY)
+        retrain(at(trained.home, DAY))
     assert len(runs(trained.home)) == before
 
 
@@ -239,7 +240,7 @@ def doubtful(
     )
     _declare(home, office="category", plan="category", currency="category")
     assert icp("ingest", home=home).status == 0
-    return home, retrain(home, MOTION, DAY, force=True)
+    return home, retrain(at(home, DAY), force=True)
 
 
 class TestDoubtfulAttributes:
@@ -309,7 +310,7 @@ def test_an_attribute_that_is_declared_but_absent_stops_the_round(own: Home):
 
 
 def test_a_motion_without_deals_is_inconclusive(own: Home):
-    report = retrain(own, "upsell", DAY, force=True)
+    report = retrain(at(own, DAY, "upsell"), force=True)
     assert report.round.decision.verdict == "INCONCLUSIVE"
     assert report.as_dict()["n_matured"] == 0
 
@@ -317,7 +318,7 @@ def test_a_motion_without_deals_is_inconclusive(own: Home):
 def test_before_the_first_ingest_it_says_what_to_run(own: Home):
     own.warehouse_file.unlink()
     with pytest.raises(DataError, match="run `icp ingest` first"):
-        retrain(own, MOTION, date(2024, 1, 1))
+        retrain(at(own, date(2024, 1, 1)))
 
 
 def _declare(home: Home, **kinds: str) -> None:

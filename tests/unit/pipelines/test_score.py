@@ -18,6 +18,7 @@ from icploop.pipelines.write_back import read_scores
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp
+from tests.unit.planted import at
 from tests.unit.registered import register_a_challenger
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
@@ -48,7 +49,7 @@ def scored(home: Home, folder: Path, frame: pd.DataFrame, kind: str = "csv") -> 
     """The scores of a frame that went in and came out as files of a kind."""
     source, target = folder / f"in.{kind}", folder / f"out.{kind}"
     frame.to_csv(source, index=False) if kind == "csv" else frame.to_parquet(source)
-    score_file(home, MOTION, source, target, DAY)
+    score_file(at(home, DAY), source, target)
     return pd.read_csv(target) if kind == "csv" else pd.read_parquet(target)
 
 
@@ -141,7 +142,7 @@ class TestScoring:
         assert [float(values["score"] or -1) for values in found.values()] == pytest.approx(
             scores["fit_score"].tolist(), abs=0.005
         )
-        report = target_list(home, MOTION, tmp_path / f"list.{kind}", DAY)
+        report = target_list(at(home, DAY), tmp_path / f"list.{kind}")
         assert len(read_scores(tmp_path / f"list.{kind}")) == report.listed
 
 
@@ -163,7 +164,7 @@ class TestWhatCannotBeScored:
         source, target = tmp_path / "in.csv", tmp_path / "out" / "scores.csv"
         source.write_text(content)
         with pytest.raises(DataError, match=told):
-            score_file(home, MOTION, source, target, DAY)
+            score_file(at(home, DAY), source, target)
         assert list(target.parent.iterdir()) == []
 
     def test_the_row_is_counted_over_parts(
@@ -174,12 +175,12 @@ class TestWhatCannotBeScored:
         ids[4999] = None
         pd.DataFrame({"account_id": ids}).to_parquet(tmp_path / "in.parquet")
         with pytest.raises(DataError, match="row 5000 has no account_id"):
-            score_file(home, MOTION, tmp_path / "in.parquet", tmp_path / "out.parquet", DAY)
+            score_file(at(home, DAY), tmp_path / "in.parquet", tmp_path / "out.parquet")
 
     def test_without_a_version_in_force_it_is_refused(self, home: Home, tmp_path: Path):
         leads().to_csv(tmp_path / "in.csv", index=False)
         with pytest.raises(RefusedError, match="No ICP version of `upsell` is in force yet"):
-            score_file(home, "upsell", tmp_path / "in.csv", tmp_path / "out.csv", DAY)
+            score_file(at(home, DAY, "upsell"), tmp_path / "in.csv", tmp_path / "out.csv")
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ def listed(
 ) -> tuple[ListReport, pd.DataFrame, pd.DataFrame]:
     """The report, the list, and those who were left out."""
     target = tmp_path_factory.mktemp("list") / "targets.csv"
-    report = target_list(trained.home, MOTION, target, DAY)
+    report = target_list(at(trained.home, DAY), target)
     return report, pd.read_csv(target), pd.read_csv(report.excluded_out)
 
 
@@ -220,7 +221,7 @@ class TestTheTargetList:
         register_a_challenger(own)
         before = Warehouse(own.warehouse_file).listings(MOTION)
         day = DAY + timedelta(days=1)
-        target_list(own, MOTION, tmp_path / "list.csv", day, "challenger")
+        target_list(at(own, day), tmp_path / "list.csv", "challenger")
         assert Warehouse(own.warehouse_file).listings(MOTION).equals(before)
 
     def test_it_is_as_long_as_the_capacity(self, listed: Any):
@@ -285,14 +286,14 @@ class TestTheTargetList:
 
     def test_a_number_of_accounts_can_be_the_capacity(self, own: Home, tmp_path: Path):
         _capacity(own, accounts=7)
-        report = target_list(own, MOTION, tmp_path / "t.csv", DAY)
+        report = target_list(at(own, DAY), tmp_path / "t.csv")
         assert report.listed == len(pd.read_csv(tmp_path / "t.csv")) == 7
 
     def test_capacity_beyond_the_market_lists_all_that_may_be_pursued(
         self, own: Home, tmp_path: Path
     ):
         _capacity(own, accounts=10_000)
-        report = target_list(own, MOTION, tmp_path / "t.parquet", DAY)
+        report = target_list(at(own, DAY), tmp_path / "t.parquet")
         assert "beyond capacity" not in report.excluded
         assert report.listed > 150
 
@@ -300,17 +301,17 @@ class TestTheTargetList:
         report, *_ = listed
         assert "71 accounts, fewer than the 800 to 1500 of targets.band" in report.warnings[0]
         _settings(own, targets={"band": [71, 71]})
-        assert target_list(own, MOTION, tmp_path / "t.csv", DAY).warnings == ()
+        assert target_list(at(own, DAY), tmp_path / "t.csv").warnings == ()
 
     def test_as_json_it_is_a_list_of_records(self, own: Home, tmp_path: Path):
-        report = target_list(own, MOTION, tmp_path / "t.json", DAY)
+        report = target_list(at(own, DAY), tmp_path / "t.json")
         records = json.loads((tmp_path / "t.json").read_text())
         assert [record["rank"] for record in records] == list(range(1, report.listed + 1))
         assert Path(report.excluded_out).name == "t-excluded.json"
 
     def test_it_sees_what_the_day_could_see(self, home: Home, tmp_path: Path):
         before_the_move = date(2024, 11, 1)
-        report = target_list(home, MOTION, tmp_path / "t.csv", before_the_move)
+        report = target_list(at(home, before_the_move), tmp_path / "t.csv")
         left_out = pd.read_csv(report.excluded_out).set_index("account_id")["excluded_because"]
         assert left_out["p6"] == "anti-ICP"
 
@@ -374,7 +375,7 @@ class TestHypothesisMode:
         assert answer["note"].startswith("Hypothesis mode")
 
     def test_the_list_holds_the_best_by_points(self, own: Home, tmp_path: Path):
-        report = target_list(young(own), MOTION, tmp_path / "list.csv", DAY)
+        report = target_list(at(young(own), DAY), tmp_path / "list.csv")
         assert report.listed > 10
         listed = pd.read_csv(tmp_path / "list.csv")
         best = listed[listed["chosen_by"] == "fit score"]
@@ -383,7 +384,7 @@ class TestHypothesisMode:
 
     def test_without_a_hypothesis_there_is_nothing_to_score_by(self, own: Home, tmp_path: Path):
         with pytest.raises(RefusedError, match="No ICP version"):
-            target_list(young(own, hypothesis=[]), MOTION, tmp_path / "list.csv", DAY)
+            target_list(at(young(own, hypothesis=[]), DAY), tmp_path / "list.csv")
 
     def test_with_enough_matured_customers_a_model_is_asked_for(self, own: Home, tmp_path: Path):
         home = young(own)
@@ -391,7 +392,7 @@ class TestHypothesisMode:
         settings["policy"]["min_matured"] = 20
         (home.root / "conf" / "icp.yaml").write_text(yaml.safe_dump(settings))
         with pytest.raises(RefusedError, match="No ICP version"):
-            target_list(home, MOTION, tmp_path / "list.csv", DAY)
+            target_list(at(home, DAY), tmp_path / "list.csv")
 
 
 class TestOverrides:
@@ -400,7 +401,7 @@ class TestOverrides:
     def listed_with(self, own: Home, tmp_path: Path, *lines: str) -> tuple[ListReport, Any, Any]:
         header = "account_id,decision,owner,reason,expires"
         own.overrides_file.write_text("\n".join([header, *lines]))
-        report = target_list(own, MOTION, tmp_path / "t.csv", DAY)
+        report = target_list(at(own, DAY), tmp_path / "t.csv")
         targets = pd.read_csv(report.out).set_index("account_id")
         left_out = pd.read_csv(report.excluded_out).set_index("account_id")
         return report, targets, left_out

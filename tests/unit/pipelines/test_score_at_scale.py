@@ -15,6 +15,7 @@ from icploop.pipelines.score import score_file
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, require
+from tests.unit.planted import at
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 ROWS = 9000
@@ -44,7 +45,7 @@ def leads(rows: int = ROWS) -> pd.DataFrame:
 
 def scored(home: Home, source: Path, kind: str = "parquet", **how: object) -> bytes:
     target = source.with_name(f"out.{kind}")
-    score_file(home, MOTION, source, target, DAY, **how)
+    score_file(at(home, DAY), source, target, **how)
     return target.read_bytes()
 
 

@@ -4,18 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from icploop.domain.calendar import seen_by
 from icploop.domain.profile import Profile
 from icploop.errors import UsageError
 from icploop.io import registry
 from icploop.io.home import Home
-from icploop.io.warehouse import Warehouse
 from icploop.pipelines.diff import tiers
 from icploop.pipelines.show import show
 from icploop.report.icp_page import rules_of
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp
+from tests.unit.planted import at
 from tests.unit.registered import register_a_challenger
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
@@ -23,7 +22,7 @@ MOTION, DAY = planted.MOTION, planted.LAST_DAY
 
 @pytest.mark.parametrize("which", ["champion", "1", "v1"])
 def test_a_version_is_shown_by_number_or_alias(trained: Trained, which: str):
-    shown = show(trained.home, MOTION, which, DAY)
+    shown = show(at(trained.home, DAY), which)
     assert shown.number == "1"
     assert shown.text == registry.describe(trained.home, MOTION, "1").description
 
@@ -52,7 +51,7 @@ def test_as_json_it_carries_the_profile_with_its_evidence(trained: Trained):
 
 def test_an_unknown_version_is_wrong_usage(trained: Trained):
     with pytest.raises(UsageError, match="'9' is no version of icp-default; versions: 1"):
-        show(trained.home, MOTION, "9", DAY)
+        show(at(trained.home, DAY), "9")
 
 
 def test_before_the_first_version_it_says_what_to_run(trained: Trained):
@@ -85,11 +84,11 @@ def test_the_page_is_written_as_it_was_registered(trained: Trained, tmp_path: Pa
     assert "health" in text
     if suffix == ".md":
         rules = rules_of(text)
-        assert rules.anti == show(trained.home, MOTION, "1", DAY).profile.rules.anti
+        assert rules.anti == show(at(trained.home, DAY), "1").profile.rules.anti
         assert text == registry.describe(trained.home, MOTION, "1").description
     if suffix == ".json":
         profile = Profile.from_dict(json.loads(text))
-        assert profile == show(trained.home, MOTION, "1", DAY).profile
+        assert profile == show(at(trained.home, DAY), "1").profile
     if suffix == ".html":
         assert text.lstrip().lower().startswith("<!doctype html>")
         assert text.count("<svg") == 3
@@ -121,8 +120,7 @@ def test_a_diff_names_the_accounts_that_moved(own: Home):
 def test_a_diff_of_two_trainings_is_exact(own: Home):
     assert icp("retrain", "--force", "--as-of", "2024-06-30", home=own).status == 0
     told = icp("diff", "1", "2", "--as-of", DAY, "--json", home=own).json
-    seen = seen_by(Warehouse(own.warehouse_file).tables(), DAY)
-    before, after = (tiers(seen, registry.load(own, MOTION, v), DAY) for v in "12")
+    before, after = (tiers(at(own).sight, registry.load(own, MOTION, v)) for v in "12")
     moved = {row["account_id"]: (row["before"], row["after"]) for row in told["moved"]}
     assert moved == {a: (before[a], after[a]) for a in before.index if before[a] != after[a]}
     assert len(moved) > 0

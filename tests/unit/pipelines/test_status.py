@@ -10,6 +10,7 @@ from icploop.pipelines.status import status
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, inbox, tiny_home
+from tests.unit.planted import at
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
 
@@ -38,12 +39,12 @@ def test_it_tells_what_is_in_force_and_how_fresh_the_data_are(trained: Trained):
 
 
 def test_a_version_that_waits_is_named(waiting: Home):
-    assert status(waiting, MOTION, DAY).pending_approval == "2"
+    assert status(at(waiting, DAY)).pending_approval == "2"
     assert "waits for approval    version 2" in icp("status", "--as-of", DAY, home=waiting).out
 
 
 def test_it_sees_nothing_that_is_dated_later(trained: Trained):
-    found = status(trained.home, MOTION, date(2023, 6, 30))
+    found = status(at(trained.home, date(2023, 6, 30)))
     assert found.newest_revenue_month == "2023-06-01"
     assert found.newest_deal is not None
     assert "2023-05" < found.newest_deal <= "2023-06-30"
@@ -51,7 +52,7 @@ def test_it_sees_nothing_that_is_dated_later(trained: Trained):
 
 
 def test_a_motion_without_deals_has_a_status(trained: Trained):
-    found = status(trained.home, "upsell", DAY)
+    found = status(at(trained.home, DAY, "upsell"))
     assert (found.champion, found.closed_since, found.matured_accounts) == (None, 0, 0)
     assert found.last_round is None
 
@@ -62,12 +63,12 @@ def test_rows_in_quarantine_are_counted_once_however_many_rules_they_break(own: 
     broken = lines[1].replace("12000.0", "-1").replace("won", "?").replace("lost", "?")
     deals.write_text("\n".join([lines[0], broken, "ragged", *lines[2:]]))
     assert icp("ingest", home=own).status == 0
-    assert status(own, MOTION, DAY).quarantined_rows == 2
+    assert status(at(own, DAY)).quarantined_rows == 2
 
 
 def test_before_the_first_ingest_it_says_what_to_run(tmp_path: Path):
     with pytest.raises(DataError, match="run `icp ingest` first"):
-        status(tiny_home(tmp_path), MOTION, DAY)
+        status(at(tiny_home(tmp_path), DAY))
 
 
 class TestTheLedger:

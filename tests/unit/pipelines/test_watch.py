@@ -1,40 +1,42 @@
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
-from icploop.domain.calendar import seen_by
 from icploop.domain.ledger import LedgerRow
 from icploop.errors import DataError
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.pipelines.watch import check, last_round, watch
+from icploop.pipelines.as_of import AsOf
+from icploop.pipelines.watch import last_round, watch
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, nothing_changes, tiny_home
+from tests.unit.planted import at
 
 DAY = planted.LAST_DAY
 
 
 def test_after_a_round_the_count_starts_again(trained: Trained):
-    due = watch(trained.home, planted.MOTION, DAY)
+    due = watch(at(trained.home, DAY))
     assert (due.is_due, due.closed_since, due.missing) == (False, 0, 60)
 
 
-def test_without_a_round_all_deals_closed_by_the_day_count(trained: Trained):
-    stored = Warehouse(trained.home.warehouse_file).tables()
-    settings = trained.home.settings()
+def test_without_a_round_all_deals_closed_by_the_day_count(trained: Trained, tmp_path: Path):
+    known = at(trained.home)
+    without = replace(known, home=Home(tmp_path), given=known.tables)
     closed = planted.company()["deals"]["closed_at"].dropna().sort_values(ignore_index=True)
     for missing in (59, 1, 0):
         day = closed[59 - missing].date()
-        due = check(seen_by(stored, day), [], [], settings, planted.MOTION, day)
+        due = watch(replace(without, day=day))
         assert due.closed_since == (closed < str(day + timedelta(days=1))).sum()
         assert due.is_due == (due.closed_since >= 60)
         assert due.missing == max(0, 60 - due.closed_since)
 
 
 def test_deals_of_other_motions_do_not_count(trained: Trained):
-    due = watch(trained.home, "upsell", DAY)
+    due = watch(at(trained.home, DAY, "upsell"))
     assert (due.is_due, due.closed_since, due.missing) == (False, 0, 60)
 
 
@@ -76,35 +78,35 @@ def test_before_the_first_ingest_it_says_what_to_run(tmp_path):
 
 
 def test_deals_of_no_configured_motion_are_named_with_the_motions_found(trained: Trained):
-    tables = Warehouse(trained.home.warehouse_file).tables()
-    settings = trained.home.settings().model_copy(update={"motions": ("new-business",)})
+    known = at(trained.home)
+    settings = known.settings.model_copy(update={"motions": ("new-business",)})
     with pytest.raises(DataError, match=r"belongs to the motions new-business; motions found: \w+"):
-        check(tables, [], [], settings, "new-business", DAY)
+        watch(replace(known, settings=settings, motion="new-business"))
 
 
-def fresh(trained: Trained, counted: list[str], reopened: str | None = None) -> int:
-    tables = Warehouse(trained.home.warehouse_file).tables()
+def fresh(known: AsOf, root: Path, counted: list[str], reopened: str | None = None) -> int:
+    tables = known.tables
     deals = tables.deals[tables.deals["deal_id"] != reopened]
-    seen = seen_by(replace(tables, deals=deals), DAY)
-    settings = trained.home.settings()
-    return check(seen, [], counted, settings, planted.MOTION, DAY).closed_since
+    found = replace(known, home=Home(root), given=replace(tables, deals=deals))
+    found.warehouse.append(LedgerRow("trigger", known.lineage, DAY), counted=counted)
+    return watch(found).closed_since
 
 
-def test_a_deal_that_a_round_used_up_never_counts_again(trained: Trained):
-    stored = Warehouse(trained.home.warehouse_file)
-    used = sorted(stored.counted_deals(planted.MOTION))
+def test_a_deal_that_a_round_used_up_never_counts_again(trained: Trained, tmp_path: Path):
+    known = at(trained.home)
+    used = sorted(known.state.counted)
     assert len(used) == 300
-    assert fresh(trained, used) == 0
+    assert fresh(known, tmp_path / "all", used) == 0
     # One that is gone, or open again, takes none of the later ones with it.
-    assert fresh(trained, used[:-10], reopened=used[0]) == 10
-    assert fresh(trained, used[:-10], reopened=used[-1]) == 9
+    assert fresh(known, tmp_path / "first", used[:-10], reopened=used[0]) == 10
+    assert fresh(known, tmp_path / "last", used[:-10], reopened=used[-1]) == 9
 
 
 def test_a_version_that_waits_for_another_champion_makes_a_round_due(waiting: Home):
     lineage = planted.MOTION
-    assert not watch(waiting, lineage, DAY).is_due
+    assert not watch(at(waiting, DAY)).is_due
     version = LedgerRow("promotion", lineage, DAY, "3", details={"content_hash": "x"})
     Warehouse(waiting.warehouse_file).append(version)
-    due = watch(waiting, lineage, DAY)
+    due = watch(at(waiting, DAY))
     assert due.is_due
     assert due.reason == "version 2 waits, but was judged against 1 while 3 is in force"

@@ -14,6 +14,7 @@ from icploop.domain.outcomes import kpis
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
 from icploop.domain.tiers import percentile_against
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.evidence import CHALLENGER
 from icploop.modeling.judging.round import Round, run_round
 from icploop.modeling.learning import mixture
@@ -45,7 +46,7 @@ def _small_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def judged() -> Round:
-    return run_round(company(), SETTINGS, "default", AS_OF, None)
+    return run_round(Sight.of(company(), SETTINGS, "default", AS_OF))
 
 
 def evidence(low: float, high: float, accounts: int = 40) -> Evidence:
@@ -287,7 +288,7 @@ def test_an_empty_profile_and_an_empty_market_say_so() -> None:
 
 
 def test_a_round_without_a_version_has_no_pictures() -> None:
-    early = run_round(company(), SETTINGS, "default", AS_OF.replace(year=2022), None)
+    early = run_round(Sight.of(company(), SETTINGS, "default", AS_OF.replace(year=2022)))
     assert early.version is None
     assert pictures(early) == {}
     assert said(tier_figure(early)) == ["No customers to show by tier yet."]

@@ -29,7 +29,8 @@ def attributes_at(
     history, values = _typed(accounts, attributes)
     last_known = values.groupby(history["account_id"], sort=False).ffill()
     asked = moments[["account_id", "at"]].assign(position=range(len(moments)))
-    asked["at"] = asked["at"].astype(history["seen"].dtype)
+    # Where nobody is asked about, pandas cannot know that ids are text and moments times.
+    asked = asked.astype({"account_id": history["account_id"].dtype, "at": history["seen"].dtype})
     joined = pd.merge_asof(
         asked.sort_values("at", kind="stable"),
         history.sort_values("seen", kind="stable"),
@@ -41,7 +42,7 @@ def attributes_at(
     found = last_known.reindex(joined["row"].fillna(-1).astype("int64")).set_axis(moments.index)
     for attribute in attributes:
         if attribute.kind == "date":
-            age = moments["at"] - found[attribute.name]
+            age = asked["at"] - found[attribute.name]
             found[attribute.name] = age.dt.total_seconds() / 86_400
     return found
 

@@ -16,14 +16,14 @@ lie in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from icploop.domain.predicate import Predicate, in_words
+from icploop.domain.predicate import Predicate, in_words, levels_of
 from icploop.domain.profile import kinds_of
 from icploop.modeling.accounts.encoding import Encoding
 from icploop.settings import Attribute
@@ -496,17 +496,15 @@ def _trait(attribute: Attribute, values: pd.Series, inside: np.ndarray) -> Trait
     return Trait(attribute.name, text, here, there, effect)
 
 
-def _conditions(attribute: Attribute, given: pd.Series) -> Iterable[tuple[str, np.ndarray]]:
+def _conditions(attribute: Attribute, given: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
     """Each level of an attribute in words, with who has it (1 or 0)."""
     if attribute.kind == "flag":
-        return [(attribute.label, given.to_numpy(dtype="float64"))]
-    is_set = attribute.kind == "set"
-    levels = given.str.split("|").explode() if is_set else given
-    return [
-        (predicate.text(attribute), predicate.holds(given.to_frame()).to_numpy(dtype="float64"))
-        for level in sorted(levels.unique())
-        for predicate in [Predicate(attribute.name, any_of=(level,))]
-    ]
+        yield attribute.label, given.to_numpy(dtype="float64")
+        return
+    for level in levels_of(given, attribute.kind, 1):
+        predicate = Predicate(attribute.name, any_of=(level,))
+        held = predicate.holds(given.to_frame())
+        yield predicate.text(attribute), held.to_numpy(dtype="float64")
 
 
 def _effect(values: np.ndarray, inside: np.ndarray) -> float:

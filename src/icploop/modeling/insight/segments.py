@@ -15,17 +15,20 @@ Bayes: Morris, JASA 78, 1983): the best of many small segments is mostly the luc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from icploop.domain.outcomes import WINSORISED_AT
 from icploop.domain.predicate import Predicate
+from icploop.modeling.accounts.conditions import conditions
 from icploop.settings import Attribute
 
 Question = Literal["retention", "expansion", "sales_cycle", "gross_margin"]
@@ -205,48 +208,47 @@ def candidate_segments(
         Segment((predicate,))
         for attribute in attributes
         if attribute.name in features
-        for predicate in _levels(attribute, features[attribute.name])
+        for predicate in conditions(attribute, features[attribute.name], _THIRDS, FEWEST_INSIDE)
     ]
-    held = {single: single.holds(features).to_numpy(dtype=bool) for single in singles}
-    for one, other in combinations(singles, 2):
-        if one.predicates[0].attribute != other.predicates[0].attribute:
-            held[Segment(one.predicates + other.predicates)] = held[one] & held[other]
     names, owner = np.unique(parents.to_numpy(dtype=str), return_inverse=True)
+
+    def within(members: np.ndarray) -> int:
+        return int((np.bincount(owner[members], minlength=len(names)) > 0).sum())
+
+    held = {single: single.holds(features).to_numpy(dtype=bool) for single in singles}
+    # A level of few is in no pair of many: of hundreds of levels hardly any pair is looked at.
+    held = {one: members for one, members in held.items() if within(members) >= FEWEST_INSIDE}
     size: dict[Segment, int] = {}
     seen: set[bytes] = set()
-    for segment, members in held.items():
-        within = int((np.bincount(owner[members], minlength=len(names)) > 0).sum())
-        smaller = min(within, len(names) - within)
-        if smaller >= FEWEST_INSIDE and members.tobytes() not in seen:
-            seen.add(members.tobytes())
+    for segment, members in chain(held.items(), _pairs(held)):
+        inside = within(members)
+        smaller = min(inside, len(names) - inside)
+        # Who is inside is kept as a digest: there may be ten thousands of pairs.
+        who = hashlib.sha256(np.packbits(members).tobytes()).digest()
+        if smaller >= FEWEST_INSIDE and who not in seen:
+            seen.add(who)
             size[segment] = smaller
     plain = [segment for segment in size if len(segment.predicates) == 1]
     pairs = [segment for segment in size if len(segment.predicates) == 2]
     pairs.sort(key=lambda pair: -size[pair])
-    return {segment: held[segment] for segment in (plain + pairs)[:MOST_SEGMENTS]}
+    chosen = (plain + pairs)[:MOST_SEGMENTS]
+    return {segment: _inside_all(segment, held) for segment in chosen}
 
 
-def _levels(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
-    if attribute.kind == "flag":
-        yield Predicate(attribute.name, is_true=True)
-        yield Predicate(attribute.name, is_true=False)
-    elif attribute.is_number_like:
-        yield from (Predicate(attribute.name, between=ends) for ends in _ranges(values))
-    else:
-        given = values.dropna()
-        if attribute.kind == "set":
-            given = given.str.split("|").explode()
-        for level in sorted(given.unique()):
-            yield Predicate(attribute.name, any_of=(level,))
+def _pairs(held: Mapping[Segment, np.ndarray]) -> Iterator[tuple[Segment, np.ndarray]]:
+    """Pairs of levels of two attributes that enough customers share, one after the other."""
+    singles, members = list(held), sparse.csr_matrix(np.array(list(held.values())))
+    together = (members.astype("int32") @ members.T).toarray() if singles else np.empty((0, 0))
+    for i, j in np.argwhere(np.triu(together >= FEWEST_INSIDE, 1)):
+        one, other = singles[i].predicates, singles[j].predicates
+        if one[0].attribute != other[0].attribute:
+            pair = Segment(one + other)
+            yield pair, _inside_all(pair, held)
 
 
-def _ranges(values: pd.Series) -> list[tuple[float | None, float | None]]:
-    """The lower, middle and upper third and what two of them make, with ends easy to remember."""
-    given = values.dropna().to_numpy(dtype="float64")
-    if len(given) == 0:
-        return []
-    ends = sorted({float(f"{end:.2g}") for end in np.quantile(given, _THIRDS)})
-    return [*((None, end) for end in ends), *combinations(ends, 2), *((end, None) for end in ends)]
+def _inside_all(segment: Segment, held: Mapping[Segment, np.ndarray]) -> np.ndarray:
+    """Who belongs to every level of a segment."""
+    return np.logical_and.reduce([held[Segment((level,))] for level in segment.predicates])
 
 
 def _values(known: pd.DataFrame, deals: pd.DataFrame) -> dict[Question, pd.Series]:

@@ -9,11 +9,11 @@ from typing import Self
 
 import pandas as pd
 
-from icploop.domain.outcomes import Kpis, decided_deals, kpis
+from icploop.domain.outcomes import Kpis, kpis
 from icploop.domain.profile import kinds_of
-from icploop.domain.tables import Tables
 from icploop.errors import DataError
 from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.comparison import Skill, skill
 from icploop.modeling.learning.deal_model import DealModel
 from icploop.modeling.learning.fit_model import FitModel
@@ -117,15 +117,13 @@ class ClosedDeals:
     terms: ValueTerms | None
 
     @classmethod
-    def of(
-        cls, seen: Tables, motion: str, settings: Settings, customers: pd.DataFrame
-    ) -> ClosedDeals:
-        """The closed deals of a motion as `seen`.
+    def of(cls, sight: Sight, customers: pd.DataFrame) -> ClosedDeals:
+        """The closed deals that a day sees.
 
         Raises DataError when the objective needs lost deals and there are none.
         """
-        rows = decided_deals(seen, motion)
-        features = attributes_at(seen.accounts, rows, settings.attributes)
+        rows, settings = sight.decided, sight.settings
+        features = attributes_at(sight.seen.accounts, rows, settings.attributes)
         if settings.objective != "value":
             return cls(rows, features, rows.head(0), None)
         newest = customers.loc[customers["matured"], "at"].max()
@@ -134,8 +132,9 @@ class ClosedDeals:
         lost = lost.drop_duplicates("account_id")
         if lost.empty:
             raise DataError(
-                f"The objective `value` needs lost deals to learn P(win) from, and {motion} has "
-                "none; map the outcome `lost` of deals, or take another objective in conf/icp.yaml"
+                "The objective `value` needs lost deals to learn P(win) from, and "
+                f"{sight.motion} has none; map the outcome `lost` of deals, or take another "
+                "objective in conf/icp.yaml"
             )
         return cls(rows, features, lost, ValueTerms.of(settings.value, rows))
 
@@ -211,7 +210,7 @@ def gather(
     customers: pd.DataFrame,
     deals: ClosedDeals,
     champion: IcpVersion | None,
-    elders: Mapping[str, IcpVersion],
+    earlier_champions: Mapping[str, IcpVersion],
     capacity: float,
 ) -> Evidence:
     """Cross-fit the challenger and every rival, and give each a fair score of the same accounts.
@@ -240,8 +239,8 @@ def gather(
         scores[PAGE] = points
     if settings.hypothesis:
         scores[HYPOTHESIS] = HypothesisScore(settings.hypothesis).predict(known)
-    for name, elder in elders.items():
-        scores[name] = elder.judged_score(for_version(known, elder))
+    for name, earlier in earlier_champions.items():
+        scores[name] = earlier.judged_score(for_version(known, earlier))
     scores[RANDOM] = RandomChoice().predict(known)
     return Evidence(
         features=features,

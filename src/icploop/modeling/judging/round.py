@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,15 +25,16 @@ from icploop.domain.gate import (
     decide,
     too_few,
 )
-from icploop.domain.identity import companies_seen_by, families, under_one_account
+from icploop.domain.identity import families, under_one_account
 from icploop.domain.looks import Looks, required_probability
-from icploop.domain.outcomes import of_motion, outcomes
+from icploop.domain.outcomes import of_motion
 from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
 from icploop.errors import UsageError
 from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.advantage import advantage
 from icploop.modeling.judging.comparison import Skill, compare, reading
 from icploop.modeling.judging.evidence import (
@@ -90,112 +92,101 @@ class Round:
     allowed_leaks: Mapping[str, str] = field(default_factory=dict)
 
 
-def run_round(
-    tables: Tables,
-    settings: Settings,
-    motion: str,
-    as_of: date,
-    champion: IcpVersion | None,
-    *,
-    looks: Looks | None = None,
-    elders: Mapping[str, IcpVersion] | None = None,
-    listings: pd.DataFrame | None = None,
-    allowed_leaks: Mapping[str, str] | None = None,
-) -> Round:
-    """Train and judge a challenger as of a day. `tables` may hold later rows; they are not seen.
+@dataclass(frozen=True)
+class Before:
+    """What came before a round: the champion, other versions, the looks so far, and the lists.
 
-    `looks` says what earlier rounds have looked at, and `elders` holds versions besides the
-    champion that a challenger may not fall behind, by name. `listings` are the target lists so far
-    (`modeling/judging/selection.py`), which may have decided who became a customer. `allowed_leaks`
-    names columns that are learned from even if they leak, with the reason of each. Raises
-    UsageError for an allowed column that is not declared.
+    A challenger is judged against the `champion`, and may not fall behind any of the
+    `earlier_champions` either (by name). `looks` says what earlier rounds have looked at.
+    `listings` are the target lists so far (`modeling/judging/selection.py`), which may have decided
+    who became a customer.
+    """
+
+    champion: IcpVersion | None = None
+    earlier_champions: Mapping[str, IcpVersion] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
+    listings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LISTING_COLUMNS))
+
+
+def run_round(
+    sight: Sight, before: Before | None = None, *, allowed_leaks: Mapping[str, str] | None = None
+) -> Round:
+    """Train and judge a challenger on what a day sees.
+
+    `allowed_leaks` names columns that are learned from even if they leak, with the reason of each.
+    Raises UsageError for an allowed column that is not declared.
     """
     allowed = dict(allowed_leaks or {})
-    if strangers := sorted(set(allowed) - {a.name for a in settings.attributes}):
+    declared = [a.name for a in sight.settings.attributes]
+    if strangers := sorted(set(allowed) - set(declared)):
         raise UsageError(
             f"`{strangers[0]}` is to be allowed as a leak, but conf/icp.yaml does not declare it; "
-            f"declared: {', '.join(a.name for a in settings.attributes)}"
+            f"declared: {', '.join(declared)}"
         )
     # On matrices of this size BLAS threads cost more than they bring.
     with threadpool_limits(1):
-        judged = _judged(
-            companies_seen_by(tables, as_of, settings.identity),
-            settings,
-            motion,
-            as_of,
-            champion,
-            looks or Looks(),
-            elders or {},
-            pd.DataFrame(columns=LISTING_COLUMNS) if listings is None else listings,
-            allowed,
-        )
-    return replace(judged, allowed_leaks=allowed)
+        return _judged(sight, before or Before(), allowed)
 
 
-def _judged(
-    seen: Tables,
-    settings: Settings,
-    motion: str,
-    as_of: date,
-    champion: IcpVersion | None,
-    looks: Looks,
-    elders: Mapping[str, IcpVersion],
-    listings: pd.DataFrame,
-    allowed: Mapping[str, str],
-) -> Round:
-    snapshot, policy = snapshot_hash(seen), settings.policy.digest()
-    closed = len(closed_deals(seen, motion, settings.trigger))
-    sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
-    sold = sold.rename_axis(None)
-    matured = int(sold["matured"].sum())
-    if decision := too_few(matured, settings.policy, _enough_by(sold, settings)):
+def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
+    settings, champion, snapshot = sight.settings, before.champion, snapshot_hash(sight.seen)
+    matured = int(sight.sold["matured"].sum())
+    opened = partial(
+        Round,
+        motion=sight.motion,
+        as_of=sight.as_of,
+        closed_deals=len(closed_deals(sight.seen, sight.motion, settings.trigger)),
+        n_matured=matured,
+        snapshot_hash=snapshot,
+        policy_hash=settings.policy.digest(),
+        allowed_leaks=allowed,
+    )
+    if decision := too_few(matured, settings.policy, _enough_by(sight)):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
-        return Round(motion, as_of, decision, closed, matured, snapshot, policy, notes=notes)
-    customers = _followed(seen, sold, settings, as_of)
-    features = attributes_at(seen.accounts, customers, settings.attributes)
+        return opened(decision=decision, notes=notes)
+    customers = _followed(sight)
+    features = attributes_at(sight.seen.accounts, customers, settings.attributes)
     usable, said = _usable(features[customers["matured"]], settings.attributes)
     if not usable:
-        invalid = Decision("INVALID", tuple(said))
-        return Round(motion, as_of, invalid, closed, matured, snapshot, policy, notes=tuple(said))
-    deals = ClosedDeals.of(seen, motion, settings, customers)
+        return opened(decision=Decision("INVALID", tuple(said)), notes=tuple(said))
+    deals = ClosedDeals.of(sight, customers)
     challenger = Challenger(usable, settings)
-    capacity = capacity_share(settings, seen, motion)
-    reference = _market(seen, usable, motion, as_of)
-    evidence = gather(challenger, reference, features, customers, deals, champion, elders, capacity)
-    distrust, minded = _leaking(seen, evidence, deals, usable, settings, allowed)
+    reference = _reference(sight, usable)
+    evidence = gather(
+        challenger,
+        reference,
+        features,
+        customers,
+        deals,
+        champion,
+        before.earlier_champions,
+        sight.capacity,
+    )
+    distrust, minded = _leaking(sight, evidence, deals, usable, allowed)
     said += minded
     distrust += missing_slices(evidence, settings.policy)
     rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
+    found = _selection(sight, evidence, before.listings)
     comparison = replace(
         _compared(evidence, settings, rival),
         prospective=_prospective(evidence, settings, champion),
-        weighted=_weighted(
-            evidence, settings, rival, _selection(evidence, seen, motion, listings, as_of)
-        ),
+        weighted=_weighted(evidence, settings, rival, found),
     )
-    version, market = _version(
-        seen, reference, challenger, motion, as_of, deals, evidence, (snapshot, policy)
-    )
-    changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), capacity)
+    version, market = _version(sight, reference, challenger, deals, evidence, snapshot)
+    changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), sight.capacity)
     guards = broken(evidence, rival, version, market["tier"], changes, settings.policy)
-    guards += _behind(evidence, settings, elders)
-    required = required_probability(settings.policy, looks)
+    guards += _behind(evidence, settings, before.earlier_champions)
+    required = required_probability(settings.policy, before.looks)
     said += [f"Mind that {change}." for change in changes]
-    if alarm := looks.used_up(list(evidence.holdout), settings.policy):
+    if alarm := before.looks.used_up(list(evidence.holdout), settings.policy):
         said.append(alarm)
     said += _tiers_out_of_order(evidence, version, settings)
     if not evidence.skill.is_shown:
         said.append(_no_skill(evidence.skill))
     if not version.deal_model.knows_p_win:
         said.append("P(win) is unknown: it takes both won and lost deals to learn it.")
-    return Round(
-        motion=motion,
-        as_of=as_of,
+    return opened(
         decision=decide(comparison, settings.policy, distrust, guards, required),
-        closed_deals=closed,
-        n_matured=matured,
-        snapshot_hash=snapshot,
-        policy_hash=policy,
         version=version,
         comparison=comparison,
         evidence=evidence,
@@ -205,22 +196,21 @@ def _judged(
 
 
 def _leaking(
-    seen: Tables,
+    sight: Sight,
     evidence: Evidence,
     deals: ClosedDeals,
     usable: tuple[Attribute, ...],
-    settings: Settings,
     allowed: Mapping[str, str],
 ) -> tuple[list[str], list[str]]:
     """Why the comparison cannot be trusted as far as columns go, and what to mind besides."""
     sales = Sales(
-        evidence.matured_features, evidence.matured, deals.features, deals.rows, seen.accounts
+        evidence.matured_features, evidence.matured, deals.features, deals.rows, sight.seen.accounts
     )
-    found = find_leaks(sales, usable, settings.seed)
+    found = find_leaks(sales, usable, sight.settings.seed)
     refused, notes = found.but_for(allowed)
     parents = evidence.customers["parent"]
-    known = families(seen.accounts).reindex(parents.index)
-    apart, minded = shared_parents(parents, known, settings.seed)
+    known = families(sight.seen.accounts).reindex(parents.index)
+    apart, minded = shared_parents(parents, known, sight.settings.seed)
     suspicious = too_good(
         evidence.expected.loc[evidence.matured.index, "expected_nrr"], evidence.matured["retained"]
     )
@@ -232,12 +222,12 @@ def _leaking(
     return reasons + suspicious, notes
 
 
-def _followed(seen: Tables, sold: pd.DataFrame, settings: Settings, as_of: date) -> pd.DataFrame:
+def _followed(sight: Sight) -> pd.DataFrame:
     """The customers of whom a month or more has been seen, and how much each counts."""
-    followed = sold.join(follow_up(seen, sold, settings.outcome))
-    half_life = settings.learning.half_life_months
+    followed = sight.sold.join(follow_up(sight.seen, sight.sold, sight.settings.outcome))
+    half_life = sight.settings.learning.half_life_months
     if half_life is not None:
-        months = (last_moment(as_of) - followed["at"]).dt.days / (365.25 / 12)
+        months = (last_moment(sight.as_of) - followed["at"]).dt.days / (365.25 / 12)
         followed["weight"] = 0.5 ** (months / half_life)
     return followed[followed["months_at_risk"] >= 1]
 
@@ -250,12 +240,11 @@ def _no_skill(found: Skill) -> str:
     )
 
 
-def _enough_by(sold: pd.DataFrame, settings: Settings) -> date | None:
+def _enough_by(sight: Sight) -> date | None:
     """The month in which enough of the accounts won so far will have matured for the policy."""
-    months = sold["matured_month"].dropna().sort_values()
-    if len(months) < settings.policy.min_matured:
-        return None
-    return month_start(int(months.iloc[settings.policy.min_matured - 1]))
+    months = sight.sold["matured_month"].dropna().sort_values()
+    enough = sight.settings.policy.min_matured
+    return month_start(int(months.iloc[enough - 1])) if len(months) >= enough else None
 
 
 def snapshot_hash(seen: Tables) -> str:
@@ -269,22 +258,6 @@ def snapshot_hash(seen: Tables) -> str:
         ordered = rows if CONTRACTS[name].key else np.sort(rows)
         parts[name] = [list(map(str, table.columns)), ordered.tobytes().hex()]
     return digest(parts)
-
-
-def capacity_share(settings: Settings, seen: Tables, motion: str) -> float:
-    """How much of the market the team can pursue; a number of accounts is set against prospects."""
-    if settings.capacity.accounts is None:
-        return settings.capacity.share
-    return min(settings.capacity.accounts / max(len(prospects(seen, motion)), 1), 0.99)
-
-
-def prospects(seen: Tables, motion: str) -> pd.Series:
-    """The accounts that never became a customer: no won deal of the motion, and never billed."""
-    deals = seen.deals[of_motion(seen.deals, motion)]
-    won = set(deals.loc[deals["outcome"] == "won", "account_id"])
-    billed = set(seen.revenue.loc[seen.revenue["mrr"] > 0, "account_id"].unique())
-    ids = seen.accounts["account_id"].drop_duplicates()
-    return ids[~ids.isin(won | billed)].reset_index(drop=True)
 
 
 def _usable(
@@ -361,14 +334,12 @@ def _prospective(
     return Prospective(len(later), _reading(evidence, settings, CHAMPION, later))
 
 
-def _selection(
-    evidence: Evidence, seen: Tables, motion: str, listings: pd.DataFrame, as_of: date
-) -> Selection | None:
+def _selection(sight: Sight, evidence: Evidence, listings: pd.DataFrame) -> Selection | None:
     """What earlier lists had to do with the holdout."""
-    deals = seen.deals[of_motion(seen.deals, motion)]
+    deals = sight.seen.deals[of_motion(sight.seen.deals, sight.motion)]
     held = evidence.judged.loc[evidence.holdout]
-    lists = under_one_account(listings, seen.same_as)
-    return selection(held, deals, lists, last_moment(as_of))
+    lists = under_one_account(listings, sight.seen.same_as)
+    return selection(held, deals, lists, last_moment(sight.as_of))
 
 
 def _weighted(
@@ -380,15 +351,17 @@ def _weighted(
     return Weighted(found.listed, found.because, found.n_effective, uplift)
 
 
-def _behind(evidence: Evidence, settings: Settings, elders: Mapping[str, IcpVersion]) -> list[str]:
-    """The elders that the challenger has fallen behind, as broken guards.
+def _behind(
+    evidence: Evidence, settings: Settings, earlier_champions: Mapping[str, IcpVersion]
+) -> list[str]:
+    """The earlier champions that the challenger has fallen behind, as broken guards.
 
     Versions that are each no worse than the last can slide down together; against one that stands
     still this shows.
     """
     sure = 1 - settings.policy.probability_better
     said = []
-    for name in elders:
+    for name in earlier_champions:
         against = _compared(evidence, settings, name).uplift
         if against.estimate < 0 and against.probability_better <= sure:
             said.append(
@@ -399,14 +372,12 @@ def _behind(evidence: Evidence, settings: Settings, elders: Mapping[str, IcpVers
     return said
 
 
-def _market(seen: Tables, usable: tuple[Attribute, ...], motion: str, as_of: date) -> pd.DataFrame:
+def _reference(sight: Sight, usable: tuple[Attribute, ...]) -> pd.DataFrame:
     """The attribute frame of the reference prospects; of all accounts where these are too few."""
-    ids = prospects(seen, motion)
-    if len(ids) < _FEWEST_REFERENCE:
-        ids = seen.accounts["account_id"].drop_duplicates().reset_index(drop=True)
-    names = ids.to_numpy()
-    moments = pd.DataFrame({"account_id": names, "at": last_moment(as_of)}, index=names)
-    return attributes_at(seen.accounts, moments, usable)
+    declared = sight.settings.attributes
+    few = len(sight.prospects) < _FEWEST_REFERENCE
+    frame = sight.everybody(declared) if few else sight.market(declared)
+    return frame[[attribute.name for attribute in usable]]
 
 
 def _scored_deals(
@@ -442,20 +413,18 @@ def _tiers_out_of_order(evidence: Evidence, version: IcpVersion, settings: Setti
 
 
 def _version(
-    seen: Tables,
+    sight: Sight,
     market: pd.DataFrame,
     challenger: Challenger,
-    motion: str,
-    as_of: date,
     deals: ClosedDeals,
     evidence: Evidence,
-    hashes: tuple[str, str],
+    snapshot: str,
 ) -> tuple[IcpVersion, pd.DataFrame]:
     """The version, and how it sees the reference prospects (`Round.market`)."""
     settings, usable = challenger.settings, challenger.attributes
     version = IcpVersion(
-        motion=motion,
-        as_of=as_of,
+        motion=sight.motion,
+        as_of=sight.as_of,
         objective=settings.objective,
         terms=deals.terms,
         attributes=usable,
@@ -472,16 +441,16 @@ def _version(
         ),
         reference=np.empty(0),
         archived=evidence.scores[CHALLENGER].sort_index(),
-        snapshot_hash=hashes[0],
-        policy_hash=hashes[1],
+        snapshot_hash=snapshot,
+        policy_hash=settings.policy.digest(),
     )
     ranked = version.ranked(market)
     fit_score = percentile_against(np.sort(ranked.to_numpy()), ranked.to_numpy())
     customers = Customers(
         evidence.matured_features,
         evidence.matured,
-        troubles(evidence.matured, seen.signals),
-        as_of,
+        troubles(evidence.matured, sight.seen.signals),
+        sight.as_of,
     )
     asked = worth_asking_about(market, customers.features)
     card = learn_scorecard(asked, version.ranked(asked), usable, evidence.capacity)

@@ -7,18 +7,18 @@ outcomes alone, and only where it is clear.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import WINSORISED_AT, kpis
-from icploop.domain.predicate import Predicate, readable
+from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine, kinds_of
+from icploop.modeling.accounts.conditions import conditions
 from icploop.modeling.learning.rivals import AverageCustomer
 from icploop.modeling.page.after_the_sale import what_went_wrong
 from icploop.modeling.page.scorecard import Scorecard
@@ -26,6 +26,7 @@ from icploop.modeling.statistics.capacity import pursued
 from icploop.settings import Attribute, Settings
 
 _FEWEST_INSIDE = 20
+_FIFTHS = (0.2, 0.4, 0.6, 0.8)
 # Refusing customers costs money, so the anti-ICP asks for much: not by chance (5% over all
 # conditions that are tried), a large difference, not half the market, few good ones lost.
 _ANTI_LEVEL = 0.05
@@ -187,7 +188,11 @@ def _clearly_bad(customers: Customers, attributes: Sequence[Attribute]) -> list[
     """
     order = np.argsort(customers.features.index.to_numpy(dtype=str), kind="stable")
     nrr, features = customers.nrr[order], customers.features.iloc[order]
-    candidates = [p for a in attributes for p in _candidates(a, features[a.name])]
+    candidates = [
+        predicate
+        for attribute in attributes
+        for predicate in conditions(attribute, features[attribute.name], _FIFTHS, _FEWEST_INSIDE)
+    ]
     held = np.array([p.holds(features) for p in candidates]).reshape(len(candidates), len(nrr))
     sized = np.minimum(held.sum(axis=1), (~held).sum(axis=1)) >= _FEWEST_INSIDE
     candidates, held = [p for p, s in zip(candidates, sized, strict=True) if s], held[sized]
@@ -236,30 +241,3 @@ def _difference(nrr: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
         return float("nan"), float("nan")
     error = np.sqrt(within.var(ddof=1) / len(within) + without.var(ddof=1) / len(without))
     return float(within.mean() - without.mean()), float(error)
-
-
-def _candidates(attribute: Attribute, values: pd.Series) -> Iterator[Predicate]:
-    if attribute.kind == "flag":
-        yield Predicate(attribute.name, is_true=True)
-        yield Predicate(attribute.name, is_true=False)
-    elif attribute.is_number_like:
-        yield from (Predicate(attribute.name, between=ends) for ends in _ranges(values))
-    else:
-        given = values.dropna()
-        if attribute.kind == "set":
-            given = given.str.split("|").explode()
-        for level in sorted(given.unique()):
-            yield Predicate(attribute.name, any_of=(level,))
-
-
-def _ranges(values: pd.Series) -> list[tuple[float | None, float | None]]:
-    """Ranges between fifths of the data, with ends that a person would write down.
-
-    The outermost ranges are open: a prospect may be larger than every customer so far.
-    """
-    given = values.dropna().to_numpy()
-    if len(given) == 0:
-        return []
-    fifths = np.quantile(given, [0.2, 0.4, 0.6, 0.8])
-    ends = sorted({readable(float(end)) for end in fifths})
-    return [*((None, end) for end in ends), *combinations(ends, 2), *((end, None) for end in ends)]

@@ -9,6 +9,7 @@ whole numbers together rather than one by one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -179,13 +180,15 @@ class _Block:
         members = [
             frozenset(t.split("|") if attribute.kind == "set" else [t]) for t in map(str, distinct)
         ]
-        levels = sorted(frozenset().union(*members))
+        # Counted before there is a column: of thousands of levels hardly any is common.
+        accounts: Counter[str] = Counter()
+        for own, count in zip(members, np.bincount(codes[codes >= 0]), strict=True):
+            accounts.update(dict.fromkeys(own, int(count)))
+        levels = sorted(level for level, n in accounts.items() if n / len(values) >= _RAREST)
         has = np.array([[*(level in m for m in members), False] for level in levels]).reshape(
             len(levels), len(members) + 1
         )
-        columns = has[:, codes].T.astype("float64")
-        common = columns.mean(axis=0) >= _RAREST
-        return cls(columns[:, common], levels=tuple(np.array(levels, dtype=object)[common]))
+        return cls(has[:, codes].T.astype("float64"), levels=tuple(levels))
 
     @classmethod
     def _ranges(cls, values: np.ndarray) -> _Block:
@@ -215,17 +218,24 @@ class _Block:
         plain = int(np.argmin(np.abs(np.array(means) - middle)))
         told = [order[g] for i, g in enumerate(groups) if i != plain]
         if attribute.is_number_like:
-            return [Predicate(attribute.name, between=self._bounds(g)) for g in told]
+            return [self._range(attribute.name, g) for g in told]
         return [
             Predicate(attribute.name, any_of=tuple(sorted(self.levels[i] for i in g))) for g in told
         ]
 
-    def _bounds(self, pieces: np.ndarray) -> tuple[float | None, float | None]:
+    def _range(self, name: str, pieces: np.ndarray) -> Predicate:
+        """Neighbouring ranges as one. A value on an end belongs to the range above it.
+
+        Among counts that people count one by one that is said as `up to 99`, else as `below`.
+        """
         first, last = int(pieces.min()), int(pieces.max())
         low = self.ends[first - 1] if first > 0 else None
-        high = self.ends[last] if last < len(self.ends) else None
-        # A value on an end belongs to the range above it; among counts that can be said.
-        return low, high - 1 if high is not None and self.whole else high
+        if last == len(self.ends):
+            return Predicate(name, between=(low, None))
+        high = self.ends[last]
+        if self.whole:
+            return Predicate(name, between=(low, high - 1))
+        return Predicate(name, between=(low, high), below=True)
 
 
 def _are_counts(values: np.ndarray) -> bool:

@@ -34,9 +34,9 @@ class LineTables:
     def __init__(self, encoding: Encoding, columns: Sequence[str], lines: Sequence[Line]) -> None:
         self._encoding = encoding
         self.intercepts = np.array([line.intercept for line in lines])
-        self._weights = dict(
-            zip(columns, np.array([line.weights for line in lines]).T, strict=True)
-        )
+        # (lines, columns) also where there is no line: deals may tell neither chance nor value.
+        weights = np.array([line.weights for line in lines]).reshape(len(lines), len(columns))
+        self._weights = dict(zip(columns, weights.T, strict=True))
 
     def said(self, name: str, coded: Coded) -> np.ndarray:
         """What each line adds for an attribute (lines, rows)."""

@@ -50,6 +50,13 @@ def named(name: str) -> Attribute:
     return Attribute(name=name, dimension="use_case", kind="number", label=name)
 
 
+def test_of_nobody_nothing_is_known() -> None:
+    nobody = pd.DataFrame({"account_id": np.array([], dtype="object"), "at": []})
+    found = attributes_at(HISTORY, nobody, ATTRIBUTES)
+    assert found.columns.tolist() == [attribute.name for attribute in ATTRIBUTES]
+    assert len(found) == 0
+
+
 @pytest.mark.parametrize(
     ("moment", "expected"),
     [

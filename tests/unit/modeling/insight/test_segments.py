@@ -1,5 +1,6 @@
 """Planted winners are found, and chance is not called one."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from icploop.modeling.insight.segments import (
     candidate_segments,
     four_questions,
 )
+from icploop.settings import Attribute
 from tests.companies import SETTINGS
 
 HEALTH = Segment((Predicate("industry", any_of=("health",)),))
@@ -277,6 +279,25 @@ def test_segments_are_chosen_by_attributes_alone_and_within_a_limit() -> None:
     assert len({inside.tobytes() for inside in segments.values()}) == len(segments)
     for segment, inside in segments.items():
         assert (segment.holds(PLANTED.features) == inside).all()
+
+
+def test_thousands_of_rare_levels_are_not_paired_with_one_another() -> None:
+    """City, zip code, bank: a matrix of all pairs of levels would take gigabytes."""
+    rng = np.random.default_rng(0)
+    customers = [f"c{i}" for i in range(1000)]
+    drawn = {f"code {i}": rng.integers(0, 400, 1000).astype(str) for i in range(5)}
+    features = pd.DataFrame(drawn, index=customers).astype("str")
+    features["region"] = rng.choice(["north", "south"], 1000)
+    attributes = [
+        Attribute(name=name, dimension="firmographic", kind="category", label=name)
+        for name in features
+    ]
+    tracemalloc.start()
+    segments = candidate_segments(features, pd.Series(customers, customers), attributes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [s.text(attributes) for s in segments] == ["region is north", "region is south"]
+    assert peak < 20e6
 
 
 def test_without_attributes_nothing_is_segmented() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.domain.calendar import last_moment, seen_by
+from icploop.domain.calendar import seen_by
 from icploop.domain.gate import Prospective
 from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
 from icploop.errors import DataError, UsageError
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.evidence import (
     AVERAGE,
     CHALLENGER,
@@ -21,20 +21,13 @@ from icploop.modeling.judging.evidence import (
     PAGE,
     RANDOM,
 )
-from icploop.modeling.judging.round import (
-    Round,
-    capacity_share,
-    prospects,
-    run_round,
-    snapshot_hash,
-)
+from icploop.modeling.judging.round import Before, Round, run_round, snapshot_hash
 from icploop.modeling.learning import mixture
 from icploop.settings import Settings
 from tests.companies import (
     AS_OF,
     DECLARED,
     SETTINGS,
-    bills,
     changed_after,
     company,
     deal,
@@ -58,14 +51,14 @@ def settings(**more: Any) -> Settings:
 
 @cache
 def judged() -> Round:
-    return run_round(COMPANY, SETTINGS, "default", AS_OF, None)
+    return run_round(Sight.of(COMPANY, SETTINGS, "default", AS_OF))
 
 
 @cache
 def challenged() -> Round:
     """A quarter later, against the first round's version."""
     later = AS_OF + timedelta(days=91)
-    return run_round(COMPANY, SETTINGS, "default", later, judged().version)
+    return run_round(Sight.of(COMPANY, SETTINGS, "default", later), Before(judged().version))
 
 
 def with_attribute(known: Tables, name: str, values: Any, seen: str | None = None) -> Tables:
@@ -118,7 +111,7 @@ def test_every_rival_is_judged_on_the_same_accounts_at_the_same_capacity() -> No
 
 
 def test_the_holdout_is_the_newest_matured_accounts() -> None:
-    evidence = run_round(QUICK, settings(), "default", AS_OF, None).evidence
+    evidence = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).evidence
     assert len(evidence.holdout) == 40
     oldest_inside = evidence.matured.loc[evidence.holdout, "at"].min()
     outside = evidence.matured.drop(evidence.holdout)
@@ -126,18 +119,16 @@ def test_the_holdout_is_the_newest_matured_accounts() -> None:
 
 
 def test_the_reference_is_the_prospects_as_they_are_known_today() -> None:
-    market = prospects(seen_by(COMPANY, AS_OF), "default")
-    assert len(market) >= 50
-    moments = pd.DataFrame({"account_id": market, "at": last_moment(AS_OF)})
     version = judged().version
-    features = attributes_at(COMPANY.accounts, moments, version.attributes)
+    features = Sight.of(COMPANY, SETTINGS, "default", AS_OF).market(version.attributes)
+    assert len(features) >= 50
     expected = version.fit_model.predict(features)["expected_nrr"]
     assert version.reference.tolist() == sorted(expected)
 
 
 def test_too_few_matured_accounts_give_no_version_and_say_how_many_more_are_needed() -> None:
     early = date(2023, 3, 31)
-    found = run_round(COMPANY, SETTINGS, "default", early, None)
+    found = run_round(Sight.of(COMPANY, SETTINGS, "default", early))
     assert 0 < found.n_matured < 40
     assert found.decision.verdict == "INCONCLUSIVE"
     assert found.decision.needed_matured == 40 - found.n_matured
@@ -147,13 +138,13 @@ def test_too_few_matured_accounts_give_no_version_and_say_how_many_more_are_need
 
 @pytest.mark.parametrize("known", [tables(), tables(deals=[deal("a", "2023-01-01", "2023-01-02")])])
 def test_a_company_without_history_is_inconclusive(known: Tables) -> None:
-    found = run_round(known, SETTINGS, "default", AS_OF, None)
+    found = run_round(Sight.of(known, SETTINGS, "default", AS_OF))
     assert (found.decision.verdict, found.decision.needed_matured) == ("INCONCLUSIVE", 40)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_changing_anything_after_the_day_changes_no_byte_of_the_round(seed: int) -> None:
-    again = run_round(changed_after(COMPANY, AS_OF, seed), SETTINGS, "default", AS_OF, None)
+    again = run_round(Sight.of(changed_after(COMPANY, AS_OF, seed), SETTINGS, "default", AS_OF))
     assert again.decision == judged().decision
     assert again.comparison == judged().comparison
     assert again.snapshot_hash == judged().snapshot_hash
@@ -167,7 +158,7 @@ def test_the_order_of_rows_changes_no_byte_of_the_round() -> None:
             for name in ("accounts", "deals", "revenue", "signals")
         }
     )
-    again = run_round(shuffled, SETTINGS, "default", AS_OF, None)
+    again = run_round(Sight.of(shuffled, SETTINGS, "default", AS_OF))
     assert again.version.parts() == judged().version.parts()
     assert again.decision == judged().decision
 
@@ -175,7 +166,7 @@ def test_the_order_of_rows_changes_no_byte_of_the_round() -> None:
 def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() -> None:
     champion = judged().version
     champion = replace(champion, archived=champion.archived[::2])
-    found = run_round(QUICK, settings(), "default", AS_OF, champion)
+    found = run_round(Sight.of(QUICK, settings(), "default", AS_OF), Before(champion))
     assert found.comparison.rival == "the champion"
     assert list(found.evidence.scores) == [CHALLENGER, CHAMPION, AVERAGE, PAGE, RANDOM]
     said = found.evidence.scores[CHAMPION]
@@ -189,19 +180,19 @@ def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() 
 
 def test_the_prospective_reading_knows_only_what_matured_after_the_champion() -> None:
     then = AS_OF - timedelta(days=150)
-    earlier = run_round(COMPANY, settings(), "default", then, None)
-    found = run_round(COMPANY, settings(), "default", AS_OF, earlier.version)
+    earlier = run_round(Sight.of(COMPANY, settings(), "default", then))
+    found = run_round(Sight.of(COMPANY, settings(), "default", AS_OF), Before(earlier.version))
     later = found.comparison.prospective
     assert later.n == len(found.evidence.holdout.difference(earlier.evidence.matured.index))
     assert 20 <= later.n < len(found.evidence.holdout)
     assert later.uplift is not None
-    of_today = run_round(COMPANY, settings(), "default", AS_OF, judged().version)
+    of_today = run_round(Sight.of(COMPANY, settings(), "default", AS_OF), Before(judged().version))
     assert of_today.comparison.prospective == Prospective(0, None)
     assert judged().comparison.prospective is None
 
 
 def test_customers_of_an_earlier_list_are_weighed_beside_the_plain_reading() -> None:
-    plain = run_round(QUICK, settings(), "default", AS_OF, None)
+    plain = run_round(Sight.of(QUICK, settings(), "default", AS_OF))
     evidence = plain.evidence
     ids = QUICK.accounts["account_id"].drop_duplicates()
     rng = np.random.default_rng(0)
@@ -214,7 +205,9 @@ def test_customers_of_an_earlier_list_are_weighed_beside_the_plain_reading() -> 
             "listed": on_list,
         }
     )
-    found = run_round(QUICK, settings(), "default", AS_OF, None, listings=listing).comparison
+    found = run_round(
+        Sight.of(QUICK, settings(), "default", AS_OF), Before(listings=listing)
+    ).comparison
     assert found.weighted is not None
     assert 0.1 < found.weighted.listed < 0.4
     assert found.weighted.n_effective <= found.n_holdout
@@ -223,7 +216,9 @@ def test_customers_of_an_earlier_list_are_weighed_beside_the_plain_reading() -> 
 
 def test_a_champion_that_rests_on_an_attribute_that_has_left_the_settings_is_still_judged() -> None:
     dimensions = {"firmographic": {"employees": "number", "industry": "category"}}
-    found = run_round(QUICK, settings(dimensions=dimensions), "default", AS_OF, judged().version)
+    found = run_round(
+        Sight.of(QUICK, settings(dimensions=dimensions), "default", AS_OF), Before(judged().version)
+    )
     assert found.comparison.rival == "the champion"
     assert found.evidence.scores[CHAMPION].notna().all()
     assert [a.name for a in found.version.attributes] == ["employees", "industry"]
@@ -231,7 +226,7 @@ def test_a_champion_that_rests_on_an_attribute_that_has_left_the_settings_is_sti
 
 def test_without_a_champion_the_stated_hypothesis_is_the_rival() -> None:
     stated = settings(hypothesis=[{"attribute": "industry", "any_of": ["retail"], "points": 2}])
-    found = run_round(QUICK, stated, "default", AS_OF, None)
+    found = run_round(Sight.of(QUICK, stated, "default", AS_OF))
     assert found.comparison.rival == "the hypothesis"
     retail = found.evidence.features["industry"].eq("retail")
     assert found.evidence.scores[HYPOTHESIS].tolist() == (2.0 * retail).tolist()
@@ -242,7 +237,7 @@ def test_a_leak_makes_the_round_invalid_and_names_the_column() -> None:
     stayed = QUICK.accounts["account_id"].map(last_bill) >= pd.Timestamp(2023, 12, 1)
     leaking = with_attribute(QUICK, "renewed", np.where(stayed, "1", None))
     found = run_round(
-        leaking, settings(dimensions=declaring("renewed", "flag")), "default", AS_OF, None
+        Sight.of(leaking, settings(dimensions=declaring("renewed", "flag")), "default", AS_OF)
     )
     assert found.decision.verdict == "INVALID"
     assert any("`renewed`" in reason for reason in found.decision.reasons)
@@ -255,7 +250,7 @@ def test_an_allowed_leak_is_learned_from_and_told() -> None:
     leaking = with_attribute(QUICK, "renewed", np.where(stayed, "1", None))
     stated = settings(dimensions=declaring("renewed", "flag"))
     found = run_round(
-        leaking, stated, "default", AS_OF, None, allowed_leaks={"renewed": "we ask before"}
+        Sight.of(leaking, stated, "default", AS_OF), allowed_leaks={"renewed": "we ask before"}
     )
     assert found.decision.verdict != "INVALID"
     assert found.allowed_leaks == {"renewed": "we ask before"}
@@ -264,7 +259,7 @@ def test_an_allowed_leak_is_learned_from_and_told() -> None:
 
 def test_only_a_declared_column_can_be_allowed() -> None:
     with pytest.raises(UsageError, match="`renewal` is to be allowed"):
-        run_round(QUICK, settings(), "default", AS_OF, None, allowed_leaks={"renewal": "why"})
+        run_round(Sight.of(QUICK, settings(), "default", AS_OF), allowed_leaks={"renewal": "why"})
 
 
 @pytest.mark.parametrize(
@@ -283,7 +278,7 @@ def test_an_attribute_that_teaches_nothing_is_left_out_with_a_note(
 ) -> None:
     known = with_attribute(QUICK, "extra", values, seen)
     stated = settings(dimensions=declaring("extra", "category"))
-    found = run_round(known, stated, "default", AS_OF, None)
+    found = run_round(Sight.of(known, stated, "default", AS_OF))
     assert [said.startswith(note) for said in found.notes] == [True]
     assert found.version.attributes == SETTINGS.attributes
     assert "extra" not in found.version.fit_model.encoding_.kinds
@@ -292,7 +287,7 @@ def test_an_attribute_that_teaches_nothing_is_left_out_with_a_note(
 def test_where_no_attribute_teaches_anything_the_round_says_so() -> None:
     known = with_attribute(QUICK, "extra", "same")
     alone = settings(dimensions={"pain_proof": {"extra": "category"}})
-    found = run_round(known, alone, "default", AS_OF, None)
+    found = run_round(Sight.of(known, alone, "default", AS_OF))
     assert found.decision.verdict == "INVALID"
     assert "`extra` is left out" in found.decision.reasons[0]
     assert (found.version, found.comparison) == (None, None)
@@ -302,32 +297,7 @@ def test_where_no_attribute_teaches_anything_the_round_says_so() -> None:
 def test_an_attribute_that_no_account_carries_stops_the_round() -> None:
     stated = settings(dimensions=declaring("absent", "flag"))
     with pytest.raises(DataError, match="declares `absent`"):
-        run_round(QUICK, stated, "default", AS_OF, None)
-
-
-def test_prospects_are_those_who_never_became_a_customer() -> None:
-    known = tables(
-        accounts=[{"account_id": a} for a in ("won", "billed", "lost", "plg", "new")],
-        deals=[
-            deal("won", "2023-01-01", "2023-01-02"),
-            deal("lost", "2023-01-01", "2023-01-02", outcome="lost"),
-            deal("plg", "2023-01-01", "2023-01-02", motion="plg"),
-        ],
-        revenue=[*bills("billed", "2023-01", 5), *bills("new", "2023-01", 0)],
-    )
-    assert prospects(known, "default").tolist() == ["lost", "plg", "new"]
-    assert prospects(known, "plg").tolist() == ["won", "lost", "new"]
-
-
-@pytest.mark.parametrize(
-    ("capacity", "share"),
-    [({"share": 0.1}, 0.1), ({"accounts": 1}, 0.25), ({"accounts": 9}, 0.99)],
-)
-def test_capacity_is_a_share_or_a_number_against_the_prospects(
-    capacity: dict[str, Any], share: float
-) -> None:
-    known = tables(accounts=[{"account_id": a} for a in "abcd"])
-    assert capacity_share(settings(capacity=capacity), known, "default") == share
+        run_round(Sight.of(QUICK, stated, "default", AS_OF))
 
 
 @pytest.mark.parametrize("name", ["accounts", "deals", "revenue", "signals"])
@@ -356,7 +326,7 @@ def test_customers_that_have_not_matured_are_learned_from_too() -> None:
     ("objective", "column"), [("grr", "expected_grr"), ("retention", "p_retained")]
 )
 def test_another_objective_ranks_and_judges_by_itself(objective: str, column: str) -> None:
-    found = run_round(QUICK, settings(objective=objective), "default", AS_OF, None)
+    found = run_round(Sight.of(QUICK, settings(objective=objective), "default", AS_OF))
     assert found.comparison.uplift == getattr(found.comparison, objective)
     assert found.version.lineage == f"default.{objective}"
     expected = found.evidence.expected[column]
@@ -371,7 +341,7 @@ VALUE = {"objective": "value", "value": {"gross_margin": 0.7, "cost_of_pursuit":
 
 
 def test_value_is_judged_on_won_and_lost_deals() -> None:
-    found = run_round(COMPANY, settings(**VALUE), "default", AS_OF, None)
+    found = run_round(Sight.of(COMPANY, settings(**VALUE), "default", AS_OF))
     judged_accounts = found.evidence.judged
     lost = judged_accounts[judged_accounts["won"] == 0]
     assert len(lost) >= 3
@@ -387,19 +357,19 @@ def test_value_is_judged_on_won_and_lost_deals() -> None:
 
 
 def test_the_average_customer_of_value_is_learned_from_the_customers() -> None:
-    found = run_round(COMPANY, settings(**VALUE), "default", AS_OF, None)
+    found = run_round(Sight.of(COMPANY, settings(**VALUE), "default", AS_OF))
     assert found.evidence.scores[AVERAGE].std() > 0
 
 
 def test_value_without_lost_deals_stops_the_round_with_the_remedy() -> None:
     without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
     with pytest.raises(DataError, match="needs lost deals"):
-        run_round(without, settings(**VALUE), "default", AS_OF, None)
+        run_round(Sight.of(without, settings(**VALUE), "default", AS_OF))
 
 
 def test_without_lost_deals_the_chance_to_win_is_unknown_and_the_rest_goes_on() -> None:
     without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
-    found = run_round(without, settings(), "default", AS_OF, None)
+    found = run_round(Sight.of(without, settings(), "default", AS_OF))
     assert any(note.startswith("P(win) is unknown") for note in found.notes)
     ids = pd.Series(found.evidence.features.index)
     features = found.evidence.features.reset_index(drop=True)
@@ -409,9 +379,9 @@ def test_without_lost_deals_the_chance_to_win_is_unknown_and_the_rest_goes_on() 
 
 
 def test_a_half_life_makes_old_customers_count_less() -> None:
-    plain = run_round(QUICK, settings(), "default", AS_OF, None).evidence.customers
+    plain = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).evidence.customers
     halved = settings(learning={"half_life_months": 6})
-    weight = run_round(QUICK, halved, "default", AS_OF, None).evidence.customers["weight"]
+    weight = run_round(Sight.of(QUICK, halved, "default", AS_OF)).evidence.customers["weight"]
     assert "weight" not in plain
     oldest, newest = plain["at"].idxmin(), plain["at"].idxmax()
     months = (plain.loc[newest, "at"] - plain.loc[oldest, "at"]).days / (365.25 / 12)
@@ -425,7 +395,7 @@ def test_the_stated_hypothesis_is_a_column_of_the_model() -> None:
     ]
     stated = settings(hypothesis=lines, dimensions=declaring("extra", "category"))
     known = with_attribute(QUICK, "extra", "same")
-    model = run_round(known, stated, "default", AS_OF, None).version.fit_model
+    model = run_round(Sight.of(known, stated, "default", AS_OF)).version.fit_model
     # The line of an attribute that teaches nothing is left out with it.
     assert [line.attribute for line in model.hypothesis] == ["industry"]
     assert "stated hypothesis" in model.get_feature_names_out()
@@ -434,10 +404,10 @@ def test_the_stated_hypothesis_is_a_column_of_the_model() -> None:
 def test_with_too_few_matured_customers_the_round_points_to_the_hypothesis() -> None:
     lines = [{"attribute": "industry", "any_of": ["retail"], "points": 2}]
     early = date(2023, 3, 31)
-    found = run_round(COMPANY, settings(hypothesis=lines), "default", early, None)
+    found = run_round(Sight.of(COMPANY, settings(hypothesis=lines), "default", early))
     assert found.decision.verdict == "INCONCLUSIVE"
     assert [note.split(":")[0] for note in found.notes] == ["Hypothesis mode"]
-    assert run_round(COMPANY, settings(), "default", early, None).notes == ()
+    assert run_round(Sight.of(COMPANY, settings(), "default", early)).notes == ()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -448,6 +418,6 @@ def test_where_attributes_say_nothing_the_run_says_no_better_than_the_average_cu
     names = ["employees", "industry", "tech", "funded_on", "has_sponsor"]
     dealt = np.random.default_rng(seed).permutation(len(rows))
     rows[names] = rows[names].to_numpy()[dealt]
-    found = run_round(replace(QUICK, accounts=rows), settings(), "default", AS_OF, None)
+    found = run_round(Sight.of(replace(QUICK, accounts=rows), settings(), "default", AS_OF))
     assert any("No better than the average customer" in note for note in found.notes)
     assert not any("No better" in note for note in judged().notes)

@@ -81,14 +81,21 @@ def test_an_attribute_that_nobody_has_or_all_share_is_no_line() -> None:
     assert {line.attribute.name for line in card.lines} <= {"industry", "funded_on"}
 
 
-def test_ranges_of_whole_numbers_do_not_overlap() -> None:
+@pytest.mark.parametrize("scale", [1, 10_000, 0.125], ids=["counts", "sums", "shares"])
+def test_ranges_do_not_overlap_and_leave_nobody_between_them(scale: float) -> None:
+    """Also for whoever has just the value in which two ranges meet."""
     size = Attribute(name="size", dimension="firmographic", kind="number", label="size")
-    sizes = pd.Series(np.random.default_rng(0).integers(1, 1000, 4000), dtype="float64")
-    said = np.sin(sizes / 160)
-    card = learn_scorecard(sizes.to_frame("size"), said, [size], 0.25)
-    held = np.column_stack([line.predicate.holds(sizes.to_frame("size")) for line in card.lines])
+    # Of two digits, as people state sums: many have just a value that makes an end.
+    drawn = pd.Series(np.random.default_rng(0).integers(1, 100, 4000), dtype="float64")
+    said = np.sin(drawn / 16)
+    frame = (drawn * scale).to_frame("size")
+    card = learn_scorecard(frame, said, [size], 0.25)
+    held = np.column_stack([line.predicate.holds(frame) for line in card.lines])
     assert len(card.lines) >= 3
     assert held.sum(axis=1).max() == 1
+    ends = [line.predicate.between for line in card.lines]
+    met = {low for low, _ in ends} & {high for _, high in ends} - {None}
+    assert scale == 1 or (met and frame["size"].isin(met).any())
 
 
 def test_of_a_market_that_is_known_by_name_only_the_model_is_not_asked() -> None:

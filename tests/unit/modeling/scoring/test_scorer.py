@@ -16,9 +16,13 @@ BELIEVED = (HypothesisLine(attribute="industry", any_of=("health",), points=2),)
 
 
 @cache
-def models(believed: bool = False, won: bool = True) -> tuple[FitModel, DealModel]:
+def models(
+    believed: bool = False, won: bool = True, priced: bool = True
+) -> tuple[FitModel, DealModel]:
     deals = TRAIN.outcomes.assign(won=TRAIN.features["tech"].eq("sso").astype(float), acv=1000.0)
     deals["acv"] *= 1 + TRAIN.features["has_sponsor"].fillna(0)
+    if not priced:
+        deals["acv"] = np.nan
     return (
         FitModel(KINDS, hypothesis=BELIEVED if believed else ()).fit(
             TRAIN.features, TRAIN.outcomes
@@ -75,6 +79,14 @@ def test_what_deals_cannot_tell_is_missing() -> None:
     said = Scorer(fit, deal).predict(coded()).columns
     assert np.isnan(said["p_win"]).all()
     assert np.isfinite(said["expected_acv"]).all()
+
+
+def test_deals_that_are_all_won_and_have_no_value_tell_nothing() -> None:
+    fit, deal = models(won=False, priced=False)
+    said = Scorer(fit, deal).predict(coded()).columns
+    assert np.isnan(said["p_win"]).all()
+    assert np.isnan(said["expected_acv"]).all()
+    assert np.isfinite(said["expected_nrr"]).all()
 
 
 def test_values_beyond_all_bounds_and_unheard_of_words_are_scored_alike() -> None:

@@ -1,0 +1,111 @@
+"""What an operator states in `conf/`, as validated and frozen values.
+
+Nothing here touches the disk: `parse_settings`, `parse_source` and `parse_crm` take the text of a
+file and the name to use in error messages. A key that does not exist is refused with the key that
+was probably meant, because a typo that is silently ignored changes results.
+"""
+
+from icploop.settings.addresses import OBJECT_STORES
+from icploop.settings.attributes import Attribute, Condition, Exclusion, HypothesisLine
+from icploop.settings.base import (
+    CRM_FIELDS,
+    DIMENSIONS,
+    TABLES,
+    CrmField,
+    Dimension,
+    Kind,
+    Objective,
+    TableName,
+    digest,
+)
+from icploop.settings.company import (
+    Capacity,
+    Identity,
+    Ingest,
+    Learning,
+    Notify,
+    Outcome,
+    Owners,
+    Privacy,
+    Settings,
+    Targets,
+    Tiers,
+    Trigger,
+    Value,
+    lineage_of,
+    parse_settings,
+)
+from icploop.settings.crm import (
+    CRM_KINDS,
+    CrmSettings,
+    HubspotCrm,
+    HubspotProperties,
+    SalesforceCrm,
+    SalesforceFields,
+    parse_crm,
+)
+from icploop.settings.policy import GatePolicy
+from icploop.settings.sources import (
+    SOURCE_KINDS,
+    CrmTable,
+    FilesSource,
+    HubSpotSource,
+    MappedTable,
+    SalesforceSource,
+    Source,
+    SqlSource,
+    StripeSource,
+    TableSource,
+    parse_source,
+)
+
+__all__ = [
+    "CRM_FIELDS",
+    "CRM_KINDS",
+    "DIMENSIONS",
+    "OBJECT_STORES",
+    "SOURCE_KINDS",
+    "TABLES",
+    "Attribute",
+    "Capacity",
+    "Condition",
+    "CrmField",
+    "CrmSettings",
+    "CrmTable",
+    "Dimension",
+    "Exclusion",
+    "FilesSource",
+    "GatePolicy",
+    "HubSpotSource",
+    "HubspotCrm",
+    "HubspotProperties",
+    "HypothesisLine",
+    "Identity",
+    "Ingest",
+    "Kind",
+    "Learning",
+    "MappedTable",
+    "Notify",
+    "Objective",
+    "Outcome",
+    "Owners",
+    "Privacy",
+    "SalesforceCrm",
+    "SalesforceFields",
+    "SalesforceSource",
+    "Settings",
+    "Source",
+    "SqlSource",
+    "StripeSource",
+    "TableName",
+    "TableSource",
+    "Targets",
+    "Tiers",
+    "Trigger",
+    "Value",
+    "digest",
+    "lineage_of",
+    "parse_crm",
+    "parse_settings",
+    "parse_source",
+]

@@ -1,0 +1,163 @@
+"""`conf/sources/*.yaml`: where tables come from, and how columns map onto the contract."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from icploop.errors import UsageError
+from icploop.settings.addresses import Address, Folder
+from icploop.settings.base import Frozen, TableName
+from icploop.settings.parsing import did_you_mean, mapping, validated
+
+
+class MappedTable(Frozen):
+    """How the columns of a source become those of one canonical table.
+
+    `columns` maps canonical names to source names; `values` maps source values to canonical ones,
+    by canonical column; `dates` is a strptime format for dates that are not ISO.
+    """
+
+    columns: dict[str, str] = Field(default={})
+    words: dict[str, dict[str, str]] = Field(default={}, alias="values")
+    dates: str | None = None
+
+
+class TableSource(MappedTable):
+    """How one canonical table is read: a file with renamed columns, or one SQL query."""
+
+    file: str | None = None
+    query: str | None = None
+
+    @model_validator(mode="after")
+    def _file_or_query(self) -> TableSource:
+        if (self.file is None) == (self.query is None):
+            raise ValueError("give exactly one of `file` and `query`")
+        return self
+
+
+class FilesSource(Frozen):
+    """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table.
+
+    `folder` is a path, or the address of a folder in an object store, such as `s3://bucket/exports`.
+    """
+
+    kind: Literal["files"]
+    folder: Folder
+    tables: dict[TableName, TableSource]
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the folder is one of an object store."""
+        return "://" in self.folder
+
+
+class SqlSource(Frozen):
+    """A SQL database; `url_env` names the environment variable that holds its SQLAlchemy URL."""
+
+    kind: Literal["sql"]
+    url_env: str
+    tables: dict[TableName, TableSource]
+
+    @model_validator(mode="after")
+    def _queries_only(self) -> SqlSource:
+        if plain := [name for name, table in self.tables.items() if table.query is None]:
+            raise ValueError(f"tables.{plain[0]}: a database is read by `query`, not by `file`")
+        return self
+
+
+Pace = Annotated[float, Field(gt=0, le=1000)]
+
+
+class CrmTable(MappedTable):
+    """How fields of a CRM become columns; their names are written into addresses and queries."""
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> CrmTable:
+        for canonical, own in self.columns.items():
+            if not re.fullmatch(r"\w+", own, re.ASCII):
+                raise ValueError(f"columns.{canonical}: {own!r} is not the API name of a field")
+        return self
+
+
+class HubSpotSource(Frozen):
+    """HubSpot's companies and deals; `token_env` names the variable with a private app's token.
+
+    In `columns` the source names are HubSpot's internal property names, and `id`; of a deal also
+    `company`, its primary one. They add to what is mapped by default. `calls_per_second` stays
+    below what HubSpot allows every portal.
+    """
+
+    kind: Literal["hubspot"]
+    token_env: str = "HUBSPOT_TOKEN"  # noqa: S105 - the name of a variable
+    base_url: Address = "https://api.hubapi.com"
+    calls_per_second: Pace = 9
+    tables: dict[Literal["accounts", "deals"], CrmTable]
+
+
+class SalesforceSource(Frozen):
+    """Salesforce's accounts and opportunities; `base_url` is the organisation's own address.
+
+    `token_env` names the variable with an access token. In `columns` the source names are API names
+    of fields. `tracked` are fields of Account whose history Salesforce keeps, since `tracked_since`
+    at the latest: the day on which tracking was switched on, or 18 months ago if that is later.
+    """
+
+    kind: Literal["salesforce"]
+    token_env: str = "SALESFORCE_TOKEN"  # noqa: S105 - the name of a variable
+    base_url: Address
+    calls_per_second: Pace = 10
+    tables: dict[Literal["accounts", "deals"], CrmTable]
+    tracked: tuple[str, ...] = ()
+    tracked_since: date | None = None
+
+    @model_validator(mode="after")
+    def _tracked_since_some_day(self) -> SalesforceSource:
+        if self.tracked and self.tracked_since is None:
+            raise ValueError(
+                "tracked_since: say since which day Salesforce keeps the history of `tracked`"
+            )
+        return self
+
+
+class StripeSource(Frozen):
+    """Stripe's invoices as MRR by month; `token_env` names the variable with a restricted key.
+
+    `currencies` says what one unit of a currency is worth in the company's currency (1 for that
+    itself); money in any other is refused. `account_id` says which account a customer is:
+    `customer` (its own id) or `metadata.<key>` of the customer.
+    """
+
+    kind: Literal["stripe"]
+    token_env: str = "STRIPE_API_KEY"  # noqa: S105 - the name of a variable
+    base_url: Address = "https://api.stripe.com"
+    calls_per_second: Pace = 20
+    account_id: Annotated[str, Field(pattern=r"^(customer|metadata\..+)$")] = "customer"
+    currencies: dict[Annotated[str, Field(pattern="^[a-z]{3}$")], Annotated[float, Field(gt=0)]] = (
+        Field(min_length=1)
+    )
+
+
+Source = FilesSource | SqlSource | HubSpotSource | SalesforceSource | StripeSource
+SOURCE_KINDS: dict[str, type[Source]] = {
+    "files": FilesSource,
+    "sql": SqlSource,
+    "hubspot": HubSpotSource,
+    "salesforce": SalesforceSource,
+    "stripe": StripeSource,
+}
+
+
+def parse_source(text: str, place: str) -> Source:
+    """One source's settings. Raises UsageError naming the key, `place` and the remedy."""
+    raw = mapping(text, place)
+    kind = raw.get("kind")
+    if kind not in list(SOURCE_KINDS):  # a list: what was given may have no hash
+        raise UsageError(
+            f"{place}: kind: {kind!r} is not a kind of source; use one of "
+            f"{', '.join(SOURCE_KINDS)}" + did_you_mean(str(kind), SOURCE_KINDS)
+        )
+    return validated(SOURCE_KINDS[kind], raw, place)
