@@ -261,10 +261,10 @@ class Stripe(Server):
         parts = path.removeprefix("/v1/").split("/")
         self.calls[parts[0]] += 1
         plain = {key: values[0] for key, values in query.items()}
-        if len(parts) == 3 and parts[2] == "lines":
-            return _newest(self.things["invoices"][parts[1]]["lines"]["data"], plain)
         if parts[0] == "credit_notes":
             return self._credit_notes(parts, plain)
+        if len(parts) == 3 and parts[2] == "lines":
+            return _newest(self.things["invoices"][parts[1]]["lines"]["data"], plain)
         if len(parts) == 2:
             return self._shown(self.things[parts[0]][parts[1]])
         if parts[0] == "events":

@@ -48,6 +48,7 @@ from icploop.settings.policy import GatePolicy
 from icploop.settings.sources import (
     SOURCE_KINDS,
     CrmTable,
+    Discounts,
     FilesSource,
     HubSpotSource,
     MappedTable,
@@ -73,6 +74,7 @@ __all__ = [
     "CrmSettings",
     "CrmTable",
     "Dimension",
+    "Discounts",
     "Exclusion",
     "FilesSource",
     "GatePolicy",

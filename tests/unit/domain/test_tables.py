@@ -441,3 +441,24 @@ def test_the_dates_format_of_a_source_holds_for_declared_dates_too() -> None:
     )
     assert found.rows["funded_on"].tolist() == [pd.Timestamp(2024, 12, 31), pd.NaT]
     assert found.emptied["rule"].tolist() == [NOT_A_DATE.format("funded_on")]
+
+
+@pytest.mark.parametrize(
+    ("created", "closed", "is_good"),
+    [
+        # The evening of 1 November in New York, beside the day there.
+        ("2018-11-02T01:00:00Z", "2018-11-01", True),
+        ("2018-11-02T23:59:00Z", "2018-11-01", True),
+        ("2018-11-03T00:01:00Z", "2018-11-01", False),
+        # Two days, or two moments, are of one clock.
+        ("2018-11-02", "2018-11-01", False),
+        ("2018-11-02T01:00:00Z", "2018-11-01T23:00:00Z", False),
+        ("2018-11-02T18:00:00Z", "2018-11-02T09:00:00Z", True),
+    ],
+)
+def test_a_day_beside_a_moment_may_be_that_of_another_zone(
+    created: str, closed: str, is_good: bool
+) -> None:
+    row = DEAL | {"created_at": created, "closed_at": closed}
+    checked = check_table("deals", pd.DataFrame([row]), max_money=1e9, place="x")
+    assert len(checked.rows) == is_good

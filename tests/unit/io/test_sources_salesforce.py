@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from icploop.domain.tables import read_moment
 from icploop.errors import DataError, UsageError
 from icploop.io.sources import Landing, RawTable, pull
 from icploop.io.warehouse import Warehouse
@@ -130,6 +131,19 @@ def test_deals_are_won_lost_or_open(salesforce: Salesforce, tmp_path: Path) -> N
     rows = read(salesforce, tmp_path)["deals"].rows
     assert rows["outcome"].value_counts().to_dict() == {"won": 150, "lost": 150, "open": 150}
     assert rows["closed_at"].isna().equals(rows["outcome"] == "open")
+
+
+def test_an_evening_is_of_its_day_by_the_clock_of_the_company(
+    salesforce: Salesforce, tmp_path: Path
+) -> None:
+    one = salesforce.records["Opportunity"][0]
+    one |= {"CreatedDate": "2018-11-02T01:00:00.000+0000", "CloseDate": "2018-11-01"}
+    deals = read(salesforce, tmp_path, timezone="America/New_York")["deals"].rows
+    found = read_moment(deals["created_at"])[deals["deal_id"] == one["Id"]]
+    assert found.tolist() == [pd.Timestamp(2018, 11, 1, 21)]
+    of_one = read(salesforce, tmp_path, timezone="America/New_York")["accounts"].rows
+    born = of_one[of_one["account_id"] == "001000000000301"]["observed_at"].dropna()
+    assert born.tolist() == [pd.Timestamp(2022, 12, 31, 19) + pd.Timedelta(days=301)]
 
 
 def test_a_second_run_moves_nothing_that_did_not_change(

@@ -18,7 +18,7 @@ from icploop.domain.history import CHANGE_COLUMNS, states
 from icploop.errors import DataError
 from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
-from icploop.io.sources.raw import RawTable, mapped
+from icploop.io.sources.raw import RawTable, mapped, on_the_clock
 from icploop.settings import HubSpotSource, MappedTable
 
 Thing = Literal["companies", "deals"]
@@ -62,7 +62,11 @@ def pull(source: HubSpotSource, api: Client, landing: Landing) -> list[RawTable]
         asked = names if name == "accounts" else sorted({*names, *_STAGE})
         pages = partial(_pages, api, thing, asked)
         records = landing.read(thing, [source.base_url, asked], pages)
-        rows = _accounts(records, names) if name == "accounts" else _deals(records, asked)
+        rows = (
+            _accounts(records, names, source.timezone)
+            if name == "accounts"
+            else _deals(records, asked)
+        )
         tables.append(_table(rows, name, own, api.place))
     return tables
 
@@ -75,7 +79,7 @@ def _table(
     return RawTable(name, thing, mapped(rows, name, table, place), table.dates)
 
 
-def _accounts(records: list[Json], names: list[str]) -> pd.DataFrame:
+def _accounts(records: list[Json], names: list[str], zone: str) -> pd.DataFrame:
     """A row for each moment; a value without history counts from the last change of its record."""
     changes = [
         (record["id"], moment, name, value)
@@ -84,7 +88,7 @@ def _accounts(records: list[Json], names: list[str]) -> pd.DataFrame:
         for moment, value in _versions(record, name)
     ]
     frame = pd.DataFrame(changes, columns=CHANGE_COLUMNS).astype({"id": "str", "field": "str"})
-    frame["at"] = pd.to_datetime(frame["at"], format="ISO8601", utc=True).dt.tz_localize(None)
+    frame["at"] = on_the_clock(pd.to_datetime(frame["at"], format="ISO8601", utc=True), zone)
     known = states(frame).reindex(columns=["id", "observed_at", *names])
     # A company about which nothing was ever written is still an account.
     silent = sorted({record["id"] for record in records} - set(known["id"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from icploop.domain.history import CHANGE_COLUMNS, states, undone
 from icploop.errors import DataError, UsageError
 from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
-from icploop.io.sources.raw import RawTable, mapped
+from icploop.io.sources.raw import RawTable, mapped, on_the_clock
 from icploop.settings import MappedTable, SalesforceSource
 
 _VERSION = "v61.0"
@@ -66,7 +66,7 @@ def pull(source: SalesforceSource, api: Client, landing: Landing) -> list[RawTab
             tracked = _tracked(source, fields, api.place)
             current = read(_current("Account", {*fields, "CreatedDate"}))
             changes = read(_HISTORY) if tracked else []
-            rows = _accounts(current, changes, fields, tracked, source.tracked_since)
+            rows = _accounts(current, changes, fields, tracked, source)
         else:
             rows = _deals(read(_current("Opportunity", {*fields, *_STAGE})), fields)
         tables.append(_table(rows, name, own, api.place))
@@ -104,11 +104,12 @@ def _accounts(
     changes: list[Json],
     fields: tuple[str, ...],
     tracked: list[str],
-    since: date | None,
+    source: SalesforceSource,
 ) -> pd.DataFrame:
     """What is not tracked in rows without a date, what is in a row for each of its changes."""
     now = pd.DataFrame(current, columns=list(dict.fromkeys([*fields, "CreatedDate"])))
     undated = now[[field for field in fields if field not in tracked]]
+    since = source.tracked_since
     if since is None:
         return undated.copy()
     history = pd.DataFrame(
@@ -124,8 +125,12 @@ def _accounts(
         ],
         columns=[*CHANGE_COLUMNS, "old"],
     )
-    history["at"] = _moments(history["at"])
-    begun = now[tracked].map(_text).assign(id=now["Id"], created_at=_moments(now["CreatedDate"]))
+    history["at"] = _moments(history["at"], source.timezone)
+    begun = (
+        now[tracked]
+        .map(_text)
+        .assign(id=now["Id"], created_at=_moments(now["CreatedDate"], source.timezone))
+    )
     known = states(undone(begun, history, tracked, pd.Timestamp(since))).rename(
         columns={"id": "Id"}
     )
@@ -194,8 +199,8 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _moments(texts: pd.Series) -> pd.Series:
-    return pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None)
+def _moments(texts: pd.Series, zone: str) -> pd.Series:
+    return on_the_clock(pd.to_datetime(texts, format="ISO8601", utc=True), zone)
 
 
 def _text(value: Any) -> str | None:
