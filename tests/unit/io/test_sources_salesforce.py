@@ -143,7 +143,7 @@ def test_an_evening_is_of_its_day_by_the_clock_of_the_company(
     assert found.tolist() == [pd.Timestamp(2018, 11, 1, 21)]
     of_one = read(salesforce, tmp_path, timezone="America/New_York")["accounts"].rows
     born = of_one[of_one["account_id"] == "001000000000301"]["observed_at"].dropna()
-    assert born.tolist() == [pd.Timestamp(2022, 12, 31, 19) + pd.Timedelta(days=301)]
+    assert born.tolist() == [pd.Timestamp(2023, 10, 28, 20)]
 
 
 def test_a_second_run_moves_nothing_that_did_not_change(
