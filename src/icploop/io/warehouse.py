@@ -21,6 +21,7 @@ import duckdb
 import pandas as pd
 
 from icploop.domain.calendar import last_moment
+from icploop.domain.identity import MERGED_INTO
 from icploop.domain.ledger import GENESIS, LedgerRow, Sealed, seal_of
 from icploop.domain.tables import CONTRACTS, Tables, read_text
 from icploop.errors import DataError, RefusedError, UnavailableError
@@ -188,12 +189,13 @@ class Warehouse:
             return db.execute("SELECT DISTINCT account_id FROM accounts").df()["account_id"]
 
     def account_names(self) -> pd.DataFrame:
-        """Parent, domain and name of every stored account row, oldest first."""
+        """What says who every stored account row is, oldest first."""
         columns = ["account_id", "parent_id", "domain", "name"]
         if not self.path.exists():
             return pd.DataFrame(columns=columns, dtype="str")
         with self._connection() as db:
             _create(db)
+            columns += [MERGED_INTO] if MERGED_INTO in _columns_of(db, "accounts") else []
             found = db.execute(
                 f"SELECT {', '.join(columns)} FROM accounts "
                 "ORDER BY account_id, observed_at NULLS FIRST"
