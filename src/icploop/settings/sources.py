@@ -13,19 +13,24 @@ from icploop.settings.addresses import Address, Folder, TimeZone, Variable
 from icploop.settings.base import Frozen, TableName
 from icploop.settings.parsing import did_you_mean, mapping, validated
 
+SameMonth = Literal["refuse", "sum", "first"]
+
 
 class MappedTable(Frozen):
     """How the columns of a source become those of one canonical table.
 
     `columns` maps canonical names to source names; `values` maps source values to canonical ones,
     by canonical column; `dates` is a strptime format for dates that are not ISO. By `timezone`
-    moments become days; it is that of the source where it is not stated.
+    moments become days; it is that of the source where it is not stated. `same_month` says of
+    revenue what several rows of one account and month are: a reason to stop (`refuse`), such as
+    subscriptions, which add up (`sum`), or repetitions of the `first`.
     """
 
     columns: dict[str, str] = Field(default={})
     words: dict[str, dict[str, str]] = Field(default={}, alias="values")
     dates: str | None = None
     timezone: TimeZone | None = None
+    same_month: SameMonth = "refuse"
 
 
 class TableSource(MappedTable):
