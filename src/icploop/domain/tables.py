@@ -17,8 +17,12 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from icploop.errors import DataError
-from icploop.settings import Attribute, Kind, TableName
+from icploop.settings import Attribute, Kind, SameMonth, TableName
 
+SEVERAL_ROWS = "an account has one row a month"
+REPEATED = "the key is unique (the first row was kept)"
+# What billing called the account, kept beside each row that came under another id.
+BILLED_AS = "billed_as"
 FAULT_COLUMNS = ["row", "column", "rule", "value"]
 
 _TRUE = {"true", "t", "yes", "y", "1", "1.0"}
@@ -134,6 +138,8 @@ def check_table(
     max_money: float,
     dates: str | None = None,
     attributes: Iterable[Attribute] = (),
+    same_month: SameMonth = "refuse",
+    known: Collection[str] | None = None,
     place: str,
 ) -> CheckedTable:
     """Type `raw` and hold it against the contract of table `name`.
@@ -141,13 +147,17 @@ def check_table(
     `dates` is a strptime format for moments that are not ISO 8601. `max_money` bounds acv,
     acquisition cost and MRR (company currency). `place` names the source in errors. Unknown
     columns are kept as they are; declared `attributes` are typed by their kind. Rows that repeat
-    an earlier row in every column are dropped without a fault. Raises DataError for a missing
+    an earlier row in every column are dropped without a fault. `same_month` says what several rows
+    of one customer and month are: faults all of them, parts that add up, or the first of them.
+    Customers that are one account (`billed_as`) add up. Rows of accounts that are not `known`,
+    where that is stated, are faults before keys are looked at. Raises DataError for a missing
     required column.
     """
     contract = CONTRACTS[name]
     _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
-    frame = _without_repeats(raw, contract)
+    adds_up = name == "revenue" and same_month == "sum"
+    frame = raw.copy() if adds_up else _without_repeats(raw, contract)
     for column in contract.columns:
         frame[column], faults = _read_cells(contract, column, _column(frame, column), dates)
         unread.append(faults)
@@ -161,12 +171,20 @@ def check_table(
     broken = _broken_rules(_schema(name, max_money), frame)
     # A cell that could not be read is empty by now: say why it is, not that it is.
     unreadable = _faults(unread)
-    known = set(zip(unreadable["row"], unreadable["column"], strict=True))
-    fresh = [(r, c) not in known for r, c in zip(broken["row"], broken["column"], strict=True)]
+    told = set(zip(unreadable["row"], unreadable["column"], strict=True))
+    fresh = [(r, c) not in told for r, c in zip(broken["row"], broken["column"], strict=True)]
     faults = _faults([unreadable, broken[fresh]])
     good = frame[~frame.index.isin(faults["row"])]
-    repeated = _repeated_keys(good, contract)
+    if known is not None:
+        strangers = unknown_accounts(good, known)
+        faults, good = _faults([faults, strangers]), good[~good.index.isin(strangers["row"])]
+    if name == "revenue":
+        repeated = _repeated_months(good, same_month)
+    else:
+        repeated = _repeated_keys(good, contract)
     kept = good[~good.index.isin(repeated["row"])]
+    if name == "revenue":
+        kept = _added_up(kept)
     return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
 
 
@@ -363,9 +381,11 @@ def _row_rules() -> list[pa.Check]:
         return deals["closed_at"].notna() | ~deals["outcome"].isin(["won", "lost"])
 
     def closed_after_creation(deals: pd.DataFrame) -> pd.Series:
-        # By day: sources often know the close to the day and the creation to the second.
+        # By day: sources often know the close to the day and the creation to the second. A day
+        # that stands beside a moment may be that of another time zone.
         closed, created = deals["closed_at"].dt.normalize(), deals["created_at"].dt.normalize()
-        return ~(closed < created)
+        is_a_day = (closed == deals["closed_at"]) & (created != deals["created_at"])
+        return ~(closed < created - pd.to_timedelta(is_a_day.astype("int64"), unit="D"))
 
     return [
         pa.Check(closed_when_decided, error="closed_at is given unless the deal is open"),
@@ -401,7 +421,37 @@ def _repeated_keys(good: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
     """Among good rows, so that no good row gives way to a bad one with the same key."""
     again = good[good.duplicated(list(contract.key))] if contract.key else good[:0]
     nothing = pd.Series(None, index=again.index, dtype="object")
-    return _fault_lines(nothing, "key", "the key is unique (the first row was kept)")
+    return _fault_lines(nothing, "key", REPEATED)
+
+
+def _added_up(good: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each account and month, with the MRR of all of them.
+
+    Several are several customers of billing that are one account, or parts that add up.
+    """
+    if not good.duplicated(["account_id", "month"]).any():
+        return good
+    whole = good.groupby(["account_id", "month"])["mrr"].transform("sum")
+    return good.assign(mrr=whole).drop_duplicates(["account_id", "month"])
+
+
+def _repeated_months(good: pd.DataFrame, same_month: SameMonth) -> pd.DataFrame:
+    """Rows of a customer's month that has several: all but the first, or all, or none of them."""
+    if same_month == "sum":
+        return _fault_lines(pd.Series(dtype="object"), "key", SEVERAL_ROWS)
+    customer = [c for c in ("account_id", "month", BILLED_AS) if c in good]
+    if same_month == "first":
+        again = good[good.duplicated(customer)]
+        nothing = pd.Series(None, index=again.index, dtype="object")
+        return _fault_lines(nothing, "key", REPEATED)
+    again = good[good.duplicated(customer, keep=False)]
+    told = [
+        f"{account} {month:%Y-%m}: {mrr:.10g}"
+        for account, month, mrr in zip(
+            again["account_id"], again["month"], again["mrr"], strict=True
+        )
+    ]
+    return _fault_lines(pd.Series(told, again.index, dtype="object"), "key", SEVERAL_ROWS)
 
 
 def _fault_lines(values: pd.Series, column: str, rule: str) -> pd.DataFrame:

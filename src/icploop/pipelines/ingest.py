@@ -22,6 +22,7 @@ from icploop.domain.outcomes import LeftOut, left_out
 from icploop.domain.tables import (
     CONTRACTS,
     FAULT_COLUMNS,
+    SEVERAL_ROWS,
     CheckedTable,
     Tables,
     check_cells,
@@ -29,7 +30,6 @@ from icploop.domain.tables import (
     is_one_of,
     read_moment,
     read_text,
-    unknown_accounts,
 )
 from icploop.domain.understood import Sums, finding, many_left_out, understood, unmatched_money
 from icploop.errors import DataError, UsageError
@@ -48,7 +48,17 @@ from icploop.io.warehouse import (
 from icploop.io.warehouse.staging import Judged, PartSizes, Staging
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
-from icploop.settings import Mode, Settings, Source, TableName, mode_of, reading_digest
+from icploop.settings import (
+    FilesSource,
+    Mode,
+    SameMonth,
+    Settings,
+    Source,
+    SqlSource,
+    TableName,
+    mode_of,
+    reading_digest,
+)
 
 # Fewer than so many rows that leave are never too many: a small company changes by shares.
 _FEW: dict[TableName, int] = {"accounts": 10, "deals": 10, "revenue": 50, "signals": 50}
@@ -229,12 +239,13 @@ def _ingest(
         if table.table == "revenue":
             matches = matches or matches_of(raw, warehouse, batches, settings)
             table = under_its_accounts(table, matches)
-        check = _Check(settings, f"{name} ({table.origin})", known)
+        check = _Check(settings, f"{name} ({table.origin})", known, _same_month(sources[name]))
         batch: AnyBatch
         if isinstance(table, RawTable):
             batch, faults = _at_once(check, table, name)
         else:
             batch, faults = _in_parts(check, table, name, staging)
+        _stop_if_months_repeat(check.place, table, faults)
         found.append(Found(check.place, table, faults))
         if table.table == "accounts" and isinstance(batch, Batch):
             _stop_if_too_bad(found[-1], settings.ingest.max_bad_share)
@@ -289,6 +300,13 @@ class Found:
     def read(self) -> int:
         """How many rows and lines there were."""
         return len(self.given) + len(self.given.unreadable)
+
+
+def _same_month(source: Source) -> SameMonth:
+    """What several rows of an account and month are in billing's files and queries."""
+    if isinstance(source, FilesSource | SqlSource) and "revenue" in source.tables:
+        return source.tables["revenue"].same_month
+    return "refuse"
 
 
 def _reading(source: Source, table: TableName, folder: Path | None) -> str:
@@ -474,22 +492,20 @@ class _Check:
     settings: Settings
     place: str
     known: set[str]
+    same_month: SameMonth
 
     def table(self, table: TableName, raw: pd.DataFrame, dates: str | None) -> CheckedTable:
         """All rows that could be alike, together."""
-        checked = check_table(
+        return check_table(
             table,
             raw,
             max_money=self.settings.ingest.max_money,
             dates=dates,
             attributes=self.settings.attributes if table == "accounts" else (),
+            same_month=self.same_month,
+            known=None if table == "accounts" else self.known,
             place=self.place,
         )
-        if table == "accounts":
-            return checked
-        strangers = unknown_accounts(checked.rows, self.known)
-        rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
-        return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
 
     def column(self, table: TableInParts, column: str) -> Judged:
         """Each distinct cell of a column, where no rule looks at several columns."""
@@ -536,9 +552,26 @@ def _in_parts(
         raw = table.at(positions)
         checked = check.table(table.table, raw, table.dates)
         lines = _quarantine_lines(raw, checked, table.unreadable[:0])
-        sifted.refuse(positions[~raw.index.isin(checked.rows.index)], lines.assign(**place))
+        is_kept = raw.index.isin(checked.rows.index)
+        sifted.refuse(positions[~is_kept], lines.assign(**place))
+        if table.table == "revenue":
+            sifted.add_up(positions[is_kept], checked.rows["mrr"])
         faults += Faults.of(raw, checked, table.unreadable[:0])
     return staging.batch(sifted), faults
+
+
+def _stop_if_months_repeat(place: str, table: GivenTable, faults: Faults) -> None:
+    """A month that is left out is lost revenue: here no row may wait in quarantine."""
+    rows = faults.refused[SEVERAL_ROWS]
+    if not rows:
+        return
+    value, row = faults.examples[SEVERAL_ROWS]
+    raise DataError(
+        f"{place}: {rows} of {len(table)} rows of `{table.table}` are of an account and month that "
+        f"has several rows, such as {value} in row {row}. Nothing was changed. Say what they are "
+        "under tables.revenue of the source: `same_month: sum` where they add up, as subscriptions "
+        "do, or `same_month: first` where they are one"
+    )
 
 
 def _stop_if_too_bad(found: Found, max_bad_share: float) -> None:

@@ -116,7 +116,7 @@ class Warehouse:
         return self._answer(lambda db: StoredTables(db).sources(), {})
 
     def account_names(self, but_of: Collection[str] = ()) -> pd.DataFrame:
-        """Parent, domain and name of every stored account row, oldest first.
+        """What says who every stored account row is, oldest first.
 
         Rows of the sources `but_of` are left out: what these bring now is all that they have.
         """

@@ -9,11 +9,12 @@ from datetime import date
 import duckdb
 import pandas as pd
 
+from icploop.domain.identity import MERGED_INTO
 from icploop.domain.tables import CONTRACTS, Known, Tables
 from icploop.io.warehouse.batches import AnyBatch, BatchInParts, Changes
 from icploop.io.warehouse.file import transaction
 from icploop.io.warehouse.merging import merge, same_key
-from icploop.io.warehouse.schema import former
+from icploop.io.warehouse.schema import columns_of, former
 from icploop.settings import TABLES, Mode, TableName
 
 # What says where a line of the quarantine comes from and which rule it broke.
@@ -54,9 +55,14 @@ class StoredTables:
         return {(source, table): mode for source, table, mode in found.fetchall()}
 
     def account_names(self, but_of: Collection[str]) -> pd.DataFrame:
-        """NAMES of every stored account row, oldest first, but of some sources."""
+        """NAMES of every stored account row, oldest first, and MERGED_INTO where it is known.
+
+        Rows of the sources `but_of` are left out.
+        """
+        known = MERGED_INTO in columns_of(self.db, "accounts")
+        columns = [*NAMES, MERGED_INTO] if known else NAMES
         found = self.db.execute(
-            f"SELECT {', '.join(NAMES)} FROM accounts "
+            f"SELECT {', '.join(columns)} FROM accounts "
             "WHERE coalesce(_source, '') NOT IN (SELECT unnest(?)) "
             "ORDER BY account_id, observed_at NULLS FIRST",
             [list(but_of)],
