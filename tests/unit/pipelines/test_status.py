@@ -37,7 +37,11 @@ def test_it_tells_what_is_in_force_and_how_fresh_the_data_are(trained: Trained):
         "last_complete_month": "2025-01-01",
         "data_age_days": (DAY - deals["closed_at"].max().date()).days,
         "quarantined_rows": 0,
-        "left_out": {"customers": 120, "counted": 120, "reasons": {}},
+        "left_out": {
+            "customers": 180,
+            "counted": 180,
+            "reasons": {"already_customer": 0, "other_motion": 0, "no_won_deal": 0},
+        },
         "findings": [],
     }
 
