@@ -315,12 +315,18 @@ def _reading(source: Source, table: TableName, folder: Path | None) -> str:
 
 
 def _retired(warehouse: Warehouse, batches: Sequence[AnyBatch]) -> list[tuple[str, TableName]]:
-    """Tables that the settings named once and name no more; an increment's rows stay."""
+    """Tables that the settings named once and name no more; an increment's rows stay.
+
+    What a folder brought that was given by hand is over where a source has the whole table.
+    """
     given = {(batch.source, batch.table) for batch in batches}
+    whole = {batch.table for batch in batches if batch.mode != "increment"}
     return [
-        key
-        for key, mode in warehouse.sources().items()
-        if key not in given and key[0] != FOLDER and mode != "increment"
+        (source, table)
+        for (source, table), mode in warehouse.sources().items()
+        if (source, table) not in given
+        and mode != "increment"
+        and (source != FOLDER or table in whole)
     ]
 
 

@@ -277,6 +277,14 @@ def test_a_folder_given_by_hand_may_be_an_increment(home: Home, tmp_path: Path):
         ingest(home, mode="increment")
 
 
+def test_what_a_folder_brought_is_over_once_a_source_has_the_table(home: Home, tmp_path: Path):
+    write_csv(tmp_path / "by-hand", {"accounts": pd.DataFrame(accounts("A1", "old"))})
+    ingest(home, folder=tmp_path / "by-hand", as_of=FIRST)
+    ingest(home, as_of=SECOND)
+    assert seen(home, SECOND).accounts["account_id"].tolist() == ["A1", "B1", "C1"]
+    assert "old" in seen(home, FIRST).accounts["account_id"].tolist()
+
+
 def test_a_finding_can_refuse(home: Home):
     stated_in(home, ingest={"refuse_on": ["rows_left"]})
     ingest(home, as_of=FIRST)

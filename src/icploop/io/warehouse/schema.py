@@ -84,6 +84,8 @@ def create(db: duckdb.DuckDBPyConnection) -> None:
         db.execute(f"CREATE TABLE IF NOT EXISTS {beside} ({declared})")
     for later in _LATER_IN_LISTINGS:
         db.execute(f"ALTER TABLE listings ADD COLUMN IF NOT EXISTS {later}")
+    # What an earlier release kept in their place.
+    db.execute("DROP TABLE IF EXISTS baselines")
     db.execute("CREATE TABLE IF NOT EXISTS complete (yes BOOLEAN)")
 
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -180,3 +181,20 @@ class TestAllOrNothing:
         warehouse.store([refused("a", 3)])
         found = warehouse.quarantine()
         assert found[["source", "row"]].to_numpy().tolist() == [["a", 3], ["b", 2]]
+
+
+class TestAWarehouseOfAnEarlierRelease:
+    def test_belongs_to_the_source_that_brings_the_table(self, warehouse: Warehouse):
+        warehouse.path.parent.mkdir(parents=True)
+        with duckdb.connect(str(warehouse.path)) as db:
+            db.execute(
+                "CREATE TABLE accounts (account_id VARCHAR, parent_id VARCHAR, name VARCHAR, "
+                "domain VARCHAR, observed_at TIMESTAMP)"
+            )
+            db.execute("INSERT INTO accounts (account_id) VALUES ('a1'), ('a2')")
+            db.execute("CREATE TABLE baselines (source VARCHAR PRIMARY KEY, day DATE)")
+        assert len(warehouse.tables().accounts) == 2
+        whole = replace(batch("accounts", [account(1)]), mode="full")
+        (left,) = warehouse.store([whole]).left
+        assert (left.gone, left.stored) == (1, 2)
+        assert warehouse.tables().accounts["account_id"].tolist() == ["a1"]
