@@ -126,8 +126,8 @@ class Client:
         if client is None:
             names = ", ".join(PROXIES)
             raise UsageError(
-                f"{self.place}: a proxy that the environment names cannot be used ({names}); give it "
-                "as http://host:port, or unset it"
+                f"{self.place}: a proxy that the environment names cannot be used ({names}); "
+                "give it as http://host:port, or unset it"
             )
         self._client = client
         self._next_at = 0.0
