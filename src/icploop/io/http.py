@@ -25,7 +25,7 @@ import httpx
 
 from icploop.errors import IcpError, UnavailableError, UsageError
 from icploop.io.limits import LONGEST_WAIT, UNTOLD, Limits
-from icploop.io.secrets import Secret
+from icploop.io.secrets import PROXIES, Secret, proxies
 
 # They note every address, and that of a webhook is a secret.
 for _talkative in ("httpx", "httpcore"):
@@ -109,14 +109,27 @@ class Client:
                 f"{self.place}: {self.name}: the address is none, or a secret would travel in the "
                 "clear; it must begin with https://, unless it is on this machine"
             )
+        is_afar = self.base_url.startswith("https:")
+        # A proxy of the environment must not see a token that is meant for this machine.
+        self._hidden = [hidden for hidden in (self.token, *self.also_secret) if hidden]
+        self._hidden += proxies(self.place) if is_afar else []
         bearer = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
-        self._client = httpx.Client(
-            headers={"Accept": "application/json", **bearer, **self.headers},
-            timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
-            follow_redirects=False,
-            # A proxy of the environment must not see a token that is meant for this machine.
-            trust_env=self.base_url.startswith("https:"),
-        )
+        try:
+            client = httpx.Client(
+                headers={"Accept": "application/json", **bearer, **self.headers},
+                timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
+                follow_redirects=False,
+                trust_env=is_afar,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):
+            client = None
+        if client is None:
+            names = ", ".join(PROXIES)
+            raise UsageError(
+                f"{self.place}: a proxy that the environment names cannot be used ({names}); "
+                "give it as http://host:port, or unset it"
+            )
+        self._client = client
         self._next_at = 0.0
         self._reserve_reached = ""
 
@@ -163,8 +176,8 @@ class Client:
 
     def clean(self, text: str) -> str:
         """What somebody else said, as one short line without a secret."""
-        for hidden in (self.token, *self.also_secret):
-            text = hidden.hidden_in(text) if hidden else text
+        for hidden in self._hidden:
+            text = hidden.hidden_in(text)
         return "".join(c for c in " ".join(text.split()) if c.isprintable())[:300]
 
     def _whole(self, method: str, path: str, must_have: str, **what: Any) -> Json:

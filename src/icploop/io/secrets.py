@@ -19,6 +19,7 @@ from urllib.parse import quote, quote_plus, unquote
 from icploop.errors import UsageError
 
 _HIDDEN = "***"
+PROXIES = ("HTTPS_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def stated(names: Iterable[str], place: str) -> list[Secret]:
     """
     use = "what the server asks for, or unset it"
     return [found for name in names if (found := optional(name, place, use))]
+
+
+def proxies(place: str) -> list[Secret]:
+    """The proxies that the environment names for calls to other machines. Raises as `address`."""
+    names = [name for upper in PROXIES for name in (upper, upper.lower())]
+    use = "the proxy's address, or unset it"
+    return [address(name, place, use) for name in names if os.environ.get(name)]
 
 
 def _check(name: str, text: str, place: str, use: str) -> None:

@@ -242,6 +242,27 @@ class TestNowhereElse:
             assert api(parrot.url).get("/", must_have="data") == {"data": 1}
             assert proxy.got == []
 
+    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
+    @pytest.mark.parametrize(
+        ("proxy", "said"),
+        [
+            ("http://ada:ge\nheim@proxy", "has a line break"),
+            ("http://ada:géheim@proxy", "has a character that is not ASCII"),
+            (
+                "http://ada:geheim@proxy:port",
+                "a proxy that the environment names cannot be used",
+            ),
+            ("gopher://ada:geheim@proxy", "a proxy that the environment names cannot be used"),
+        ],
+    )
+    def test_a_proxy_that_cannot_be_one_is_told_without_its_password(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, proxy: str, said: str
+    ) -> None:
+        monkeypatch.setenv(name, proxy)
+        with pytest.raises(UsageError, match=f"conf/x.yaml: .*{said}") as told:
+            api("https://127.0.0.1:9")
+        assert not [text for text in chain_of(told.value) if "heim" in text]
+
     @pytest.mark.parametrize(
         "url",
         [
