@@ -1,138 +1,126 @@
-"""What a round costs beside its statistics, and what `icp up` needs: seconds and megabytes.
+"""What a round costs, and `icp list` and `icp backtest`: CPU seconds and megabytes.
 
-    python -m benchmarks.round [WINS ...]
+    python -m benchmarks.round [--against CHECKOUT] [--repeat N] [WINS ...]
 
-For each size a simulated company is ingested, then `icp retrain --force` runs as a process of its
-own on the embedded store. Start-up is from the start of the process to the start of the act, with
-all imports, also those that happen later; learning is fitting, judging and measuring what goes on
-the page; health is measuring how the data are; plotting is figures and pages; what is left is the
-round's own overhead. Results: benchmarks/results/round.csv.
+For each size a simulated company is founded, and a first round makes its store, as `icp up` does.
+Then `icp retrain --force` runs as a process of its own on the embedded store, without a server; on
+the smallest company `icp list` and `icp backtest` too. With `--against` the code of another
+checkout does the same on a company of its own, turn and turn about, so that both meet the same
+machine. A process's CPU seconds are those of user and system, with its children's: what other
+processes do at the time hardly changes them. Results: benchmarks/results/round.csv, with the median
+of `--repeat` runs (3).
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib import _bootstrap
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 RESULTS = Path(__file__).parent / "results" / "round.csv"
 SIZES = (400, 3_000, 20_000)
+HERE = Path(__file__).parents[1]
+FIRST, SECOND, BACKTEST_FROM = "2025-11-30", "2025-12-31", "2024-01-31"
+_FOUND = """
+import sys
+from pathlib import Path
+from icploop.pipelines.demo import found_company
+found_company(Path(sys.argv[1]), seed=7, wins=int(sys.argv[2]))
+"""
+_ICP = "import sys; from icploop.cli import main; sys.argv[0] = 'icp'; main()"
 
 
-def main(sizes: tuple[int, ...]) -> None:
+class Cost(NamedTuple):
+    """What a process has used: CPU seconds, seconds on the clock, megabytes at its peak."""
+
+    cpu_seconds: float
+    seconds: float
+    peak_megabytes: float
+
+
+def main() -> None:
+    """Measure this checkout, beside another one where there is one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("wins", nargs="*", type=int)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--repeat", type=int, default=3)
+    given = parser.parse_args()
+    trees = {"before": given.against.resolve()} if given.against else {}
+    trees["now"] = HERE
+    sizes = given.wins or SIZES
     rows = []
     for wins in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            home = Path(folder) / "company"
-            _run("found", home, wins)
-            _run("retrain", home, "2025-11-30")  # makes the store, as `icp up` does
-            rows.append({"wins": wins, **_run("retrain", home, "2025-12-31")})
-            print(rows[-1], flush=True)
+            homes = {tree: Path(folder) / name for name, tree in trees.items()}
+            for tree, home in homes.items():
+                _python(tree, _FOUND, home, wins)
+                _icp(tree, home, "ingest")
+                _icp(tree, home, "retrain", "--force", "--as-of", FIRST)
+            for act, words in _acts(wins == min(sizes), Path(folder)).items():
+                found = _in_turn(homes, words, given.repeat)
+                rows += [
+                    {"act": act, "wins": wins, "tree": name, **_median(found[tree])}
+                    for name, tree in trees.items()
+                ]
+                print(pd.DataFrame(rows[-len(trees) :]).to_string(index=False), flush=True)
     pd.DataFrame(rows).to_csv(RESULTS, index=False, float_format="%.2f")
 
 
-def _run(what: str, *words: object) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.round", "--child", what, *map(str, words)]
-    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
-    environment["STARTED"] = repr(time.time())
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+def _acts(on_smallest: bool, folder: Path) -> dict[str, tuple[object, ...]]:
+    """The commands that are measured, by name."""
+    acts: dict[str, tuple[object, ...]] = {"retrain": ("retrain", "--force", "--as-of", SECOND)}
+    if on_smallest:
+        out = folder / "list.csv"
+        acts["list"] = ("list", "--version", "1", "--out", out, "--as-of", SECOND)
+        acts["backtest"] = ("backtest", "--from", BACKTEST_FROM, "--to", SECOND)
+    return acts
 
 
-def _child(what: str, *words: str) -> None:
-    if what == "found":
-        from icploop.pipelines.demo import found_company
-        from icploop.pipelines.ingest import ingest
-
-        ingest(found_company(Path(words[0]), seed=7, wins=int(words[1])).home)
-        print("{}")
-        return
-    print(json.dumps(_timed_round(Path(words[0]), words[1])))
-
-
-def _timed_round(root: Path, day: str) -> dict[str, float]:
-    from datetime import date
-
-    from icploop.io.home import Home
-    from icploop.pipelines import retrain
-    from icploop.pipelines.as_of import AsOf
-
-    started = time.time() - float(os.environ["STARTED"])
-    spent = {"learning": 0.0, "health": 0.0, "plotting": 0.0}
-
-    def timed(act: Callable[..., Any], part: str) -> Callable[..., Any]:
-        def timing(*args: Any, **kwargs: Any) -> Any:
-            before = time.perf_counter()
-            try:
-                return act(*args, **kwargs)
-            finally:
-                spent[part] += time.perf_counter() - before
-
-        return timing
-
-    for owner, name, part in (
-        (retrain, "run_round", "learning"),
-        (retrain, "importances", "learning"),
-        (retrain, "insights_of", "learning"),
-        (retrain, "with_health", "health"),
-        (retrain, "page", "plotting"),
-        (retrain, "html_page", "plotting"),
-        (retrain, "pictures", "plotting"),
-        (retrain, "kpi_card_page", "plotting"),
-        (retrain.plots, "importance_figure", "plotting"),
-        (retrain.plots, "decile_figure", "plotting"),
-        (retrain.plots, "calibration_figure", "plotting"),
-    ):
-        setattr(owner, name, timed(getattr(owner, name), part))
-    # Figures are drawn when they are saved, inside MLflow.
-    import mlflow
-
-    mlflow.log_figure = timed(mlflow.log_figure, "plotting")
-    # Libraries import parts of themselves when they are first used.
-    spent["late_imports"] = 0.0
-    _bootstrap._find_and_load = _outermost(_bootstrap._find_and_load, timed)
-    before = time.perf_counter()
-    at = AsOf.of(Home(root), "new-business", date.fromisoformat(day))
-    retrain.retrain(at, force=True)
-    whole = time.perf_counter() - before
-    overhead = whole - sum(spent.values())
-    late = spent.pop("late_imports")
-    return {
-        "start_up": started + late,
-        "whole": whole,
-        **spent,
-        "overhead": overhead,
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+def _in_turn(
+    homes: dict[Path, Path], words: tuple[object, ...], repeat: int
+) -> dict[Path, list[Cost]]:
+    """What a command costs in each checkout, one run after the other of each."""
+    found: dict[Path, list[Cost]] = {tree: [] for tree in homes}
+    for turn in range(repeat):
+        # Who goes first changes, lest one always finds the caches warm.
+        for tree in sorted(homes, reverse=bool(turn % 2)):
+            found[tree].append(_icp(tree, homes[tree], *words))
+    return found
 
 
-def _outermost(act: Any, timed: Any) -> Any:
-    """Time imports once, not once more for each that an import makes."""
-    depth = 0
+def _median(costs: list[Cost]) -> dict[str, float]:
+    return {name: statistics.median(getattr(cost, name) for cost in costs) for name in Cost._fields}
 
-    def loading(*args: Any) -> Any:
-        nonlocal depth
-        depth += 1
-        try:
-            return timed(act, "late_imports")(*args) if depth == 1 else act(*args)
-        finally:
-            depth -= 1
 
-    return loading
+def _icp(tree: Path, home: Path, *words: object) -> Cost:
+    return _python(tree, _ICP, *words, "--json", "--home", home)
+
+
+def _python(tree: Path, code: str, *words: object) -> Cost:
+    """Run Python with the package of a checkout, and say what it cost."""
+    drop = ("PREFECT_API_URL", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if name not in drop}
+    environment["PYTHONPATH"] = str(tree / "src")
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)], env=environment, stdout=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, words))}: status {process.returncode}")
+    # Linux counts kilobytes, macOS bytes.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return Cost(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / unit)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        _child(*sys.argv[2:])
-    else:
-        main(tuple(map(int, sys.argv[1:])) or SIZES)
+    main()

@@ -135,6 +135,22 @@ def stripe_line(id_: str, cents: int, start: str, end: str, **more: Any) -> Json
     } | more
 
 
+def stripe_credit_note(id_: str, invoice: str, at: int, *parts: Json) -> Json:
+    """A credit note of an invoice, with what the real one names besides."""
+    data = [
+        {"id": f"{id_}_{n:03}", "description": "for Ada"} | part for n, part in enumerate(parts)
+    ]
+    return {
+        "id": id_,
+        "object": "credit_note",
+        "created": at,
+        "invoice": invoice,
+        "status": "issued",
+        "memo": "sorry, ada@example.com",
+        "lines": {"data": data},
+    }
+
+
 def _month(number: int) -> str:
     return f"{2023 + (number + 2) // 12}-{(number + 2) % 12 + 1:02}-01"
 

@@ -12,7 +12,7 @@ import pandas as pd
 from icploop.domain.calendar import seen_by
 from icploop.domain.outcomes import decided_deals, outcomes
 from icploop.domain.tables import Tables
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.trust.leaks import Sales
 from icploop.settings import Kind, Settings
 
@@ -25,12 +25,13 @@ def sales_of(known: Tables, settings: Settings, motion: str, day: date) -> Sales
     sold = outcomes(seen, motion, settings.outcome).set_index("account_id", drop=False)
     matured = sold.rename_axis(None)[sold["matured"].to_numpy(dtype=bool)]
     deals = decided_deals(seen, motion)
+    history = AttributeHistory.of(seen.accounts)
     return Sales(
-        attributes_at(seen.accounts, matured, settings.attributes),
+        history.at(matured, settings.attributes),
         matured,
-        attributes_at(seen.accounts, deals, settings.attributes),
+        history.at(deals, settings.attributes),
         deals,
-        seen.accounts,
+        history,
     )
 
 

@@ -161,7 +161,25 @@ class HubSpot(Server):
 
     records: dict[str, dict[str, Json]] = field(default_factory=dict)
     company_of: dict[str, str] = field(default_factory=dict)
+    deleted: dict[str, list[Json]] = field(default_factory=dict)
     search_gives: int = 10_000
+
+    def delete(self, thing: str, id_: str, at: str) -> None:
+        """As a user of HubSpot does; for 90 days it is listed as archived."""
+        record = self.records[thing].pop(id_)
+        self.deleted.setdefault(thing, []).append(record | {"archived": True, "archivedAt": at})
+
+    def merge(self, thing: str, id_: str, into: str, at: str) -> None:
+        """As a user of HubSpot does: the other record goes, and its deals move."""
+        del self.records[thing][id_]
+        record = self.records[thing][into]
+        before = record["properties"].get("hs_merged_object_ids")
+        ids = f"{before};{id_}" if before else id_
+        record["properties"]["hs_merged_object_ids"] = ids
+        history = record.setdefault("propertiesWithHistory", {})
+        history.setdefault("hs_merged_object_ids", []).insert(0, {"value": ids, "timestamp": at})
+        record["updatedAt"] = at
+        self.company_of |= {d: into for d, company in self.company_of.items() if company == id_}
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Json) -> Json:
         if path == "/crm/v4/associations/deals/companies/batch/read":
@@ -170,7 +188,8 @@ class HubSpot(Server):
         if found is None:
             raise RefusedError(404, f"no {path}")
         thing, act = found[1], found[2]
-        self.calls[f"{thing}{act or ''}"] += 1
+        if query.get("archived") != ["true"]:
+            self.calls[f"{thing}{act or ''}"] += 1
         if act is None:
             return self._list(thing, {key: values[0] for key, values in query.items()})
         return self._search(thing, body) if act == "/search" else self._read(thing, body)
@@ -180,6 +199,9 @@ class HubSpot(Server):
         limit = int(query.get("limit", 10))
         if limit > (50 if history else 100):
             raise RefusedError(400, f"limit {limit} is too large")
+        if query.get("archived") == "true":
+            self.calls[f"{thing}, deleted"] += 1
+            return self._list_deleted(thing, query, limit)
         records, places = self.ordered(thing, self.records[thing], lambda r: int(r["id"]))
         start = places[query["after"]] if "after" in query else 0
         shown = [
@@ -188,6 +210,12 @@ class HubSpot(Server):
         ]
         more = len(records) > start + limit
         return {"results": shown} | _paging(records[start + limit]["id"] if more else None)
+
+    def _list_deleted(self, thing: str, query: dict[str, str], limit: int) -> Json:
+        found = sorted(self.deleted.get(thing, []), key=lambda r: int(r["id"]))
+        start = int(query.get("after", 0))
+        more = str(start + limit) if len(found) > start + limit else None
+        return {"results": found[start : start + limit]} | _paging(more)
 
     def _search(self, thing: str, body: Json) -> Json:
         start, limit = int(body.get("after", 0)), body["limit"]
@@ -213,7 +241,7 @@ class HubSpot(Server):
         history = body.get("propertiesWithHistory", [])
         if len(body["inputs"]) > (50 if history else 100):
             raise RefusedError(400, "too many inputs")
-        ids = [given["id"] for given in body["inputs"]]
+        ids = [given["id"] for given in body["inputs"] if given["id"] in self.records[thing]]
         return {"results": [self._shown(thing, id_, body["properties"], history) for id_ in ids]}
 
     def _shown(self, thing: str, id_: str, names: list[str], history: list[str]) -> Json:
@@ -261,6 +289,8 @@ class Stripe(Server):
         parts = path.removeprefix("/v1/").split("/")
         self.calls[parts[0]] += 1
         plain = {key: values[0] for key, values in query.items()}
+        if parts[0] == "credit_notes":
+            return self._credit_notes(parts, plain)
         if len(parts) == 3 and parts[2] == "lines":
             return _newest(self.things["invoices"][parts[1]]["lines"]["data"], plain)
         if len(parts) == 2:
@@ -278,6 +308,24 @@ class Stripe(Server):
         )
         page = _newest(newest, plain, places)
         return page | {"data": [self._shown(thing) for thing in page["data"]]}
+
+    def _credit_notes(self, parts: list[str], query: dict[str, str]) -> Json:
+        notes = self.things.get("credit_notes", {})
+        if len(parts) == 3:
+            return _newest(notes[parts[1]]["lines"]["data"], query)
+        found = [note for note in notes.values() if note["invoice"] == query["invoice"]]
+        page = _newest(found, query)
+        shown = [
+            note
+            | {
+                "lines": {
+                    "data": note["lines"]["data"][:10],
+                    "has_more": len(note["lines"]["data"]) > 10,
+                }
+            }
+            for note in page["data"]
+        ]
+        return page | {"data": shown}
 
     def _shown(self, thing: Json) -> Json:
         self.served[thing["object"]] += 1
@@ -313,11 +361,14 @@ class Salesforce(Server):
         self.waiting = [[] for _ in self.waiting]
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Json) -> Json:
-        found = re.fullmatch(r"/services/data/v61\.0/query(?:/01g(\d+)-(\d+))?", path)
+        found = re.fullmatch(r"/services/data/v61\.0/query(?:All)?(?:/01g(\d+)-(\d+))?", path)
         if found is None:
             raise RefusedError(404, f"no {path}")
         if found[1] is None:
-            self.waiting.append(self._queried(query["q"][0]))
+            rows = self._queried(query["q"][0])
+            if not path.endswith("queryAll"):
+                rows = [row for row in rows if not row.get("IsDeleted")]
+            self.waiting.append(rows)
             number, start = len(self.waiting) - 1, 0
         else:
             number, start = int(found[1]), int(found[2])

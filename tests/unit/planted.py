@@ -40,7 +40,9 @@ def at(home: Home, day: date = LAST_DAY, motion: str = MOTION) -> AsOf:
     return AsOf.of(home, motion, day)
 
 
-def company(seed: int = 0) -> dict[str, pd.DataFrame]:
+def company(
+    seed: int = 0, won: int = _WON, lost: int = _LOST, prospects: int = _PROSPECTS
+) -> dict[str, pd.DataFrame]:
     """The four tables. Accounts are w<n> (won), l<n> (lost), o<n> (open) and p<n> (prospects).
 
     Of the prospects p1 and p2 have the same parent, p3's parent is the customer w1, of p4 nothing
@@ -49,10 +51,10 @@ def company(seed: int = 0) -> dict[str, pd.DataFrame]:
     """
     rng = np.random.default_rng(seed)
     ids = [
-        *(f"w{i}" for i in range(1, _WON + 1)),
-        *(f"l{i}" for i in range(1, _LOST + 1)),
+        *(f"w{i}" for i in range(1, won + 1)),
+        *(f"l{i}" for i in range(1, lost + 1)),
         *(f"o{i}" for i in range(1, 6)),
-        *(f"p{i}" for i in range(1, _PROSPECTS + 1)),
+        *(f"p{i}" for i in range(1, prospects + 1)),
     ]
     accounts = _accounts(ids, rng)
     industry = accounts.drop_duplicates("account_id").set_index("account_id")["industry"]

@@ -120,9 +120,8 @@ def icp_text(shown: ShownVersion, changes: Sequence[str]) -> str:
         *wrapped(shown.tags.get("reasons", ""), "  "),
         "",
         *wrapped(
-            f"PURSUE: {profile.cutoff} points or more. A point is worth about "
-            f"{100 * profile.unit:.1f} points of NRR; the points keep {profile.fidelity:.0%} of "
-            "what the full model expects to gain."
+            f"PURSUE: {profile.cutoff} points or more. A point is worth about {shown.worth}; the "
+            f"points keep {profile.fidelity:.0%} of what the full model expects to gain."
         ),
     ]
     for line in _by_dimension(profile.lines):

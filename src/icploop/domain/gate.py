@@ -110,10 +110,13 @@ class Decision:
     needed_matured: int = 0
 
 
-def too_few(matured: int, policy: GatePolicy, enough_by: date | None = None) -> Decision | None:
+def too_few(
+    matured: int, policy: GatePolicy, enough_by: date | None = None, as_of: date | None = None
+) -> Decision | None:
     """INCONCLUSIVE when there are fewer matured accounts than the policy asks for.
 
-    `enough_by` is the month in which enough of those won so far will have matured, if known.
+    `enough_by` is the month in which enough of those won so far will have matured, if known. Where
+    it has ended by `as_of`, what they paid then has not been seen.
     """
     missing = policy.min_matured - matured
     if missing <= 0:
@@ -121,12 +124,16 @@ def too_few(matured: int, policy: GatePolicy, enough_by: date | None = None) -> 
     reason = (
         f"Only {matured} won accounts have matured; the policy asks for {policy.min_matured}, "
         f"{missing} more are needed"
-        + (
-            f", which those won so far give by {enough_by:%Y-%m} at the earliest."
-            if enough_by
-            else "."
-        )
     )
+    if enough_by is None:
+        reason += "."
+    elif as_of and (enough_by.year, enough_by.month) < (as_of.year, as_of.month):
+        reason += (
+            f". Those won so far would do, but revenue of {enough_by:%Y-%m} has not been seen yet: "
+            "ingest newer revenue."
+        )
+    else:
+        reason += f", which those won so far give by {enough_by:%Y-%m} at the earliest."
     return Decision("INCONCLUSIVE", (reason,), missing)
 
 

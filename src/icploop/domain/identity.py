@@ -24,6 +24,7 @@ from icploop.settings import Identity, TableName
 
 # A name this short is an abbreviation that others have too.
 _SHORTEST_NAME = 4
+_GUESSED = "domain and name"
 # What so many accounts share is a platform's domain, and no family's.
 _MOST_OF_A_FAMILY = 20
 _FREE_DOMAINS = """
@@ -38,6 +39,8 @@ ab ag aps as asa bv co company corp corporation eood gmbh gmbhcokg inc incorpora
 limited llc llp lp ltd ltda nv oy oyj plc pte pty pvt sa sarl sas se sl sp spa srl sro ug zoo
 """
 _LEGAL = frozenset(_LEGAL_FORMS.split())
+# A column that accounts may have: into which account the CRM merged one, from that row's day on.
+MERGED_INTO = "merged_into"
 
 
 def domain_key(text: str) -> str:
@@ -224,26 +227,38 @@ def under_one_account(listings: pd.DataFrame, same_as: Mapping[str, str]) -> pd.
 def one_account_of(twice: pd.DataFrame, identity: Identity) -> dict[str, str]:
     """The account that each duplicate counts as; empty where duplicates are not to be merged."""
     if not identity.merge_duplicates:
-        twice = twice[twice["rule"] == "alias"]
+        twice = twice[twice["rule"] != _GUESSED]
     return dict(zip(twice["account_id"], twice["same_as"], strict=True))
 
 
 def duplicates(accounts: pd.DataFrame, identity: Identity) -> pd.DataFrame:
     """Accounts that are another one: account_id, same_as, rule, in the order of ids.
 
-    `rule` is "alias" where that was said by hand, else "domain and name"; then `same_as` is the
-    first of them by id.
+    `rule` is "alias" where that was said by hand, "merged" where the CRM says so (`merged_into`),
+    else "domain and name"; then `same_as` is the first of them by id. What is said by hand of an
+    account counts before all else.
     """
     last = _last_known(accounts)
-    said = {a: b for a, b in identity.aliases.items() if a != b and {a, b} <= set(last.index)}
-    by_hand = pd.DataFrame({"account_id": list(said), "same_as": list(said.values())}, dtype="str")
-    others = _same_domain_and_name(last[~last.index.isin(list(identity.aliases))])
-    found = pd.concat([by_hand.assign(rule="alias"), others.assign(rule="domain and name")])
+    merged = last[MERGED_INTO].drop(list(identity.aliases), errors="ignore").dropna()
+    by_hand = _pairs(identity.aliases.items(), last)
+    in_crm = _pairs(merged[merged != ""].items(), last)
+    known = [*identity.aliases, *in_crm["account_id"]]
+    others = _same_domain_and_name(last[~last.index.isin(known)])
+    found = pd.concat(
+        [by_hand.assign(rule="alias"), in_crm.assign(rule="merged"), others.assign(rule=_GUESSED)]
+    )
     first = one_account_of(found, identity)
     found["same_as"] = found["same_as"].map(lambda name: _end_of(name, first))
     # Aliases that lead back to themselves say nothing.
     found = found[~found["same_as"].isin(list(first))]
     return found.sort_values("account_id", ignore_index=True)
+
+
+def _pairs(said: Iterable[tuple[Any, str]], last: pd.DataFrame) -> pd.DataFrame:
+    """Who is said to be whom, of accounts that are there: account_id, same_as."""
+    there = set(last.index)
+    known = [(str(a), b) for a, b in said if a != b and {a, b} <= there]
+    return pd.DataFrame(known, columns=["account_id", "same_as"], dtype="str")
 
 
 def _end_of(name: str, first: Mapping[str, str]) -> str:
@@ -378,7 +393,7 @@ def _keys(values: pd.Series, key: Callable[[str], str]) -> pd.Series:
 
 
 def _last_known(accounts: pd.DataFrame) -> pd.DataFrame:
-    """The last value given of each account's parent, domain and name, in the order of ids."""
-    columns = ["account_id", "parent_id", "domain", "name"]
+    """The last value given of what says who an account is, in the order of ids."""
+    columns = ["account_id", "parent_id", "domain", "name", MERGED_INTO]
     plain = accounts.reindex(columns=columns).astype("str")
     return plain.groupby("account_id", sort=True).last()

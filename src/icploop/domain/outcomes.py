@@ -63,7 +63,9 @@ def decided_deals(tables: Tables, motion: str) -> pd.DataFrame:
     deals = tables.deals[of_motion(tables.deals, motion)]
     fresh = _of_strangers(deals[deals["outcome"].isin(["won", "lost"])], tables)
     fresh["won"] = (fresh["outcome"] == "won").astype("float64")
-    fresh["cycle_days"] = (fresh["closed_at"] - fresh["at"]).dt.total_seconds() / 86_400
+    days = (fresh["closed_at"] - fresh["at"]).dt.total_seconds() / 86_400
+    # A close that is known to the day counts from its midnight, which may be before the creation.
+    fresh["cycle_days"] = days.clip(lower=0)
     columns = ["account_id", "deal_id", "parent", "at", "won", "cycle_days"]
     ordered = fresh.sort_values(["at", "deal_id"], kind="stable")
     money = ["acv", "gross_margin", "acquisition_cost"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,10 +112,15 @@ def levels_of(values: pd.Series, kind: Kind, fewest: int) -> list[str]:
     account. A category that holds a bar of its own also fulfils conditions on its parts
     (`Predicate.holds`), so both are counted, and a level that has not enough may still be named.
     """
-    given = values.dropna()
-    members = given.str.split("|").explode()
-    often = pd.concat([given, members]).value_counts()
-    return sorted(set(members if kind == "set" else given) & set(often.index[often >= fewest]))
+    codes, distinct = pd.factorize(values)
+    named: set[str] = set()
+    often: Counter[str] = Counter()
+    for text, count in zip(distinct, np.bincount(codes[codes >= 0]).tolist(), strict=True):
+        members = text.split("|")
+        named.update(members if kind == "set" else [text])
+        for level in (text, *members):
+            often[level] += count
+    return sorted(level for level in named if often[level] >= fewest)
 
 
 def in_words(value: float, digits: int = 6) -> str:

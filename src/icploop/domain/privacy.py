@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from icploop.domain.identity import MERGED_INTO
+
 # From this share of distinct values on a column counts as holding what its values look like.
 ENOUGH = 0.5
 # Addresses hide in notes, so fewer will do.
@@ -122,7 +124,8 @@ class PersonalColumn:
 
 def personal_columns(frame: pd.DataFrame, allowed: Iterable[str] = ()) -> list[PersonalColumn]:
     """The columns that look like a person's; columns that are empty, or `allowed`, do not."""
-    known = set(allowed)
+    # The id of an account is a company's, however its digits look.
+    known = {MERGED_INTO, *allowed}
     found = []
     for column in frame.columns:
         values = frame[column].iloc[:: every(len(frame))].dropna()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from icploop.domain.predicate import Predicate
-from icploop.settings import Attribute, Kind
+from icploop.settings import Attribute, Kind, Objective
 
 Weight = Literal["non-negotiable", "strong", "nice to have"]
 Support = Literal["supported", "hypothesis", "contradicted"]
@@ -188,6 +188,14 @@ class Profile:
             "average": tuple(_predicate(predicate) for predicate in raw["average"]),
         }
         return cls(**{**raw, **parts})
+
+
+def worth_of_a_point(unit: float, objective: Objective, currency: str) -> str:
+    """What a point is worth in words: points of what accounts are ranked by, or money."""
+    if objective == "value":
+        return f"{unit:,.0f} {currency} a deal"
+    ranked_by = {"nrr": "NRR", "grr": "GRR", "retention": "retention"}[objective]
+    return f"{100 * unit:.1f} points of {ranked_by}"
 
 
 def kinds_of(attributes: Sequence[Attribute]) -> dict[str, Kind]:

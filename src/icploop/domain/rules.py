@@ -77,9 +77,11 @@ def _row_rules() -> list[pa.Check]:
         return deals["closed_at"].notna() | ~deals["outcome"].isin(["won", "lost"])
 
     def closed_after_creation(deals: pd.DataFrame) -> pd.Series:
-        # By day: sources often know the close to the day and the creation to the second.
+        # By day: sources often know the close to the day and the creation to the second. A day
+        # that stands beside a moment may be that of another time zone.
         closed, created = deals["closed_at"].dt.normalize(), deals["created_at"].dt.normalize()
-        return ~(closed < created)
+        is_a_day = (closed == deals["closed_at"]) & (created != deals["created_at"])
+        return ~(closed < created - pd.to_timedelta(is_a_day.astype("int64"), unit="D"))
 
     return [
         pa.Check(closed_when_decided, error="closed_at is given unless the deal is open"),

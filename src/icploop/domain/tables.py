@@ -15,8 +15,12 @@ import numpy as np
 import pandas as pd
 
 from icploop.errors import DataError
-from icploop.settings import Attribute, Kind, TableName
+from icploop.settings import Attribute, Kind, SameMonth, TableName
 
+SEVERAL_ROWS = "an account has one row a month"
+REPEATED = "the key is unique (the first row was kept)"
+# What billing called the account, kept beside each row that came under another id.
+BILLED_AS = "billed_as"
 FAULT_COLUMNS = ["row", "column", "rule", "value"]
 
 _TRUE = {"true", "t", "yes", "y", "1", "1.0"}
@@ -113,6 +117,8 @@ def check_table(
     max_money: float,
     dates: str | None = None,
     attributes: Iterable[Attribute] = (),
+    same_month: SameMonth = "refuse",
+    known: Collection[str] | None = None,
     place: str,
 ) -> CheckedTable:
     """Type `raw` and hold it against the contract of table `name`.
@@ -120,7 +126,10 @@ def check_table(
     `dates` is a strptime format for moments that are not ISO 8601. `max_money` bounds acv,
     acquisition cost and MRR (company currency). `place` names the source in errors. Unknown
     columns are kept as they are; declared `attributes` are typed by their kind. Rows that repeat
-    an earlier row in every column are dropped without a fault. Raises DataError for a missing
+    an earlier row in every column are dropped without a fault. `same_month` says what several rows
+    of one customer and month are: faults all of them, parts that add up, or the first of them.
+    Customers that are one account (`billed_as`) add up. Rows of accounts that are not `known`,
+    where that is stated, are faults before keys are looked at. Raises DataError for a missing
     required column.
     """
     from icploop.domain.rules import broken_rules  # noqa: PLC0415 - pandera is for who ingests
@@ -128,7 +137,8 @@ def check_table(
     contract = CONTRACTS[name]
     _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
-    frame = _without_repeats(raw, contract)
+    adds_up = name == "revenue" and same_month == "sum"
+    frame = raw.copy() if adds_up else _without_repeats(raw, contract)
     for column in contract.columns:
         frame[column], faults = _read_cells(contract, column, _column(frame, column), dates)
         unread.append(faults)
@@ -142,12 +152,20 @@ def check_table(
     broken = _faults([broken_rules(name, frame, max_money)])
     # A cell that could not be read is empty by now: say why it is, not that it is.
     unreadable = _faults(unread)
-    known = set(zip(unreadable["row"], unreadable["column"], strict=True))
-    fresh = [(r, c) not in known for r, c in zip(broken["row"], broken["column"], strict=True)]
+    told = set(zip(unreadable["row"], unreadable["column"], strict=True))
+    fresh = [(r, c) not in told for r, c in zip(broken["row"], broken["column"], strict=True)]
     faults = _faults([unreadable, broken[fresh]])
     good = frame[~frame.index.isin(faults["row"])]
-    repeated = _repeated_keys(good, contract)
+    if known is not None:
+        strangers = unknown_accounts(good, known)
+        faults, good = _faults([faults, strangers]), good[~good.index.isin(strangers["row"])]
+    if name == "revenue":
+        repeated = _repeated_months(good, same_month)
+    else:
+        repeated = _repeated_keys(good, contract)
     kept = good[~good.index.isin(repeated["row"])]
+    if name == "revenue":
+        kept = _added_up(kept)
     return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
 
 
@@ -300,7 +318,37 @@ def _repeated_keys(good: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
     """Among good rows, so that no good row gives way to a bad one with the same key."""
     again = good[good.duplicated(list(contract.key))] if contract.key else good[:0]
     nothing = pd.Series(None, index=again.index, dtype="object")
-    return _fault_lines(nothing, "key", "the key is unique (the first row was kept)")
+    return _fault_lines(nothing, "key", REPEATED)
+
+
+def _added_up(good: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each account and month, with the MRR of all of them.
+
+    Several are several customers of billing that are one account, or parts that add up.
+    """
+    if not good.duplicated(["account_id", "month"]).any():
+        return good
+    whole = good.groupby(["account_id", "month"])["mrr"].transform("sum")
+    return good.assign(mrr=whole).drop_duplicates(["account_id", "month"])
+
+
+def _repeated_months(good: pd.DataFrame, same_month: SameMonth) -> pd.DataFrame:
+    """Rows of a customer's month that has several: all but the first, or all, or none of them."""
+    if same_month == "sum":
+        return _fault_lines(pd.Series(dtype="object"), "key", SEVERAL_ROWS)
+    customer = [c for c in ("account_id", "month", BILLED_AS) if c in good]
+    if same_month == "first":
+        again = good[good.duplicated(customer)]
+        nothing = pd.Series(None, index=again.index, dtype="object")
+        return _fault_lines(nothing, "key", REPEATED)
+    again = good[good.duplicated(customer, keep=False)]
+    told = [
+        f"{account} {month:%Y-%m}: {mrr:.10g}"
+        for account, month, mrr in zip(
+            again["account_id"], again["month"], again["mrr"], strict=True
+        )
+    ]
+    return _fault_lines(pd.Series(told, again.index, dtype="object"), "key", SEVERAL_ROWS)
 
 
 def _fault_lines(values: pd.Series, column: str, rule: str) -> pd.DataFrame:

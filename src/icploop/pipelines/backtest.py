@@ -22,7 +22,6 @@ from icploop.domain.tables import Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import LastRound, due
 from icploop.errors import DataError, UsageError
-from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.comparison import compare
 from icploop.modeling.judging.round import Before, Round, run_round
@@ -192,7 +191,7 @@ def _prospective(sight: Sight, in_force: list[InForce]) -> tuple[Comparison | No
         if members.empty:
             continue
         version = version_in_force.version
-        features = attributes_at(sight.seen.accounts, members, version.attributes)
+        features = sight.history.at(members, version.attributes)
         expected = version.ranked(features)
         likeness = version_in_force.average.predict(features)
         icp.append(_percentiles(version.reference, expected))

@@ -56,8 +56,14 @@ def check_lists(at: AsOf) -> CheckReport:
     listings = at.listings[at.listings["as_of"] <= pd.Timestamp(at.day)]
     listings = under_one_account(listings, at.seen.same_as)
     if listings.empty:
+        nobody = at.sight.prospects.empty
         raise DataError(
-            f"No target list of `{at.motion}` was drawn up by {at.day}; write one with `icp list`"
+            f"No target list of `{at.motion}` with anybody on it was drawn up by {at.day}; "
+            + (
+                "every account is a customer, so ingest accounts that are not"
+                if nobody
+                else "write one with `icp list`"
+            )
         )
     newest = listings["as_of"].max()
     last = listings[(listings["as_of"] == newest) & listings["listed"]]

@@ -14,7 +14,6 @@ from icploop.domain.outcomes import outcomes
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
 from icploop.io.versions import CHAMPION
-from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.insight.explanation import (
     EmptyField,
     FieldWorth,
@@ -101,7 +100,7 @@ def _neighbours(
     sold = sold[sold.index != one.index[0]].rename_axis(None)
     if sold.empty:
         return []
-    features = attributes_at(at.seen.accounts, sold, version.attributes)
+    features = at.sight.history.at(sold, version.attributes)
     alike = likeness(version.fit_model, one, features)
     order = alike.to_frame("alike").assign(id=alike.index.astype("str"))
     nearest = order.sort_values(["alike", "id"], ascending=[False, True]).head(_NEIGHBOURS)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from icploop.errors import UsageError
 from icploop.io.versions import CHAMPION
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.features import Altered
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.scoring.version import IcpVersion
-from icploop.modeling.trust.health import Health, health
+from icploop.modeling.trust.health import Expect, Health, health
 from icploop.pipelines.as_of import AsOf
 from icploop.report.health_page import health_page
 from icploop.report.html_page import html_page
@@ -76,10 +77,11 @@ def _measured(at: AsOf, version: IcpVersion | None) -> Health:
     sight = _with_every_attribute(at.sight)
     return health(
         sight.seen,
+        sight.history,
         settings.attributes,
         at.motion,
         at.day,
-        customers=attributes_at(sight.seen.accounts, sight.sold, settings.attributes),
+        customers=sight.history.at(sight.sold, settings.attributes),
         market=sight.market(settings.attributes),
         quarantine={str(rule): int(count) for rule, count in rules.items()},
         expect=_expecting(version) if version else None,
@@ -98,14 +100,11 @@ def _with_every_attribute(sight: Sight) -> Sight:
     return replace(sight, seen=replace(sight.seen, accounts=accounts))
 
 
-def _expecting(version: IcpVersion) -> Callable[[pd.DataFrame], pd.Series]:
-    names = [a.name for a in version.attributes]
+def _expecting(version: IcpVersion) -> Expect:
+    model, names = version.fit_model, [a.name for a in version.attributes]
 
-    def expected(features: pd.DataFrame) -> pd.Series:
-        known: pd.Series = version.fit_model.predict(features.reindex(columns=names))[
-            "expected_nrr"
-        ]
-        return known
+    def expected(market: pd.DataFrame, altered: Sequence[Altered | None]) -> list[np.ndarray]:
+        return model.expected_if(model.encoded(market.reindex(columns=names)), altered)
 
     return expected
 

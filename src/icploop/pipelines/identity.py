@@ -15,13 +15,10 @@ from icploop.domain.identity import (
     match,
     one_account_of,
 )
-from icploop.domain.tables import read_number, read_text
+from icploop.domain.tables import BILLED_AS, read_number, read_text
 from icploop.io.sources import GivenTable, RawTable, TableInParts
 from icploop.io.warehouse import Batch, BatchInParts, Warehouse
 from icploop.settings import Identity, Settings
-
-# What billing called the account, kept beside each row that came under another id.
-BILLED_AS = "billed_as"
 
 
 def matches_of(

@@ -19,11 +19,11 @@ from icploop.domain.identity import Matches
 from icploop.domain.tables import (
     CONTRACTS,
     FAULT_COLUMNS,
+    SEVERAL_ROWS,
     CheckedTable,
     check_cells,
     check_table,
     is_one_of,
-    unknown_accounts,
 )
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
@@ -40,7 +40,7 @@ from icploop.io.warehouse import (
 from icploop.io.warehouse.staging import Judged, PartSizes, Staging
 from icploop.pipelines.identity import matches_of, under_its_accounts, who_is_who
 from icploop.pipelines.privacy import company_data_only
-from icploop.settings import Settings, TableName, digest
+from icploop.settings import FilesSource, SameMonth, Settings, SqlSource, TableName, digest
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Stagin
     warehouse = Warehouse(home.warehouse_file)
     raw: list[tuple[str, GivenTable]] = []
     mappings = {"folder": ""}
+    same_month: dict[str, SameMonth] = {}
     if folder is not None:
         landing = Landing(warehouse, "folder")
         tables = pull(of_folder(folder), home.root, str(folder), landing, staging)
@@ -146,6 +147,8 @@ def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Stagin
         for name, source in home.sources().items():
             place = f"conf/sources/{name}.yaml"
             mappings[name] = digest(source.model_dump(mode="json"))
+            if isinstance(source, FilesSource | SqlSource) and "revenue" in source.tables:
+                same_month[name] = source.tables["revenue"].same_month
             tables = pull(source, home.root, place, Landing(warehouse, name), staging)
             raw += [(name, table) for table in tables]
     if not raw:
@@ -162,13 +165,15 @@ def _ingest(home: Home, folder: Path | None, as_of: date | None, staging: Stagin
         if table.table == "revenue":
             matches = matches or matches_of(raw, warehouse, batches, settings)
             table = under_its_accounts(table, matches)
-        check = _Check(settings, f"{name} ({table.origin})", known)
+        rule = same_month.get(name, "refuse")
+        check = _Check(settings, f"{name} ({table.origin})", known, rule)
         origin = f"{name}:{table.origin}"
         batch: Batch | BatchInParts
         if isinstance(table, RawTable):
             batch, faults = _at_once(check, table, origin)
         else:
             batch, faults = _in_parts(check, table, origin, staging)
+        _stop_if_months_repeat(check.place, table, faults)
         _stop_if_too_bad(check.place, table, faults, settings.ingest.max_bad_share)
         if table.table == "accounts" and isinstance(batch, Batch):
             known |= set(batch.rows["account_id"])
@@ -200,22 +205,20 @@ class _Check:
     settings: Settings
     place: str
     known: set[str]
+    same_month: SameMonth
 
     def table(self, table: TableName, raw: pd.DataFrame, dates: str | None) -> CheckedTable:
         """All rows that could be alike, together."""
-        checked = check_table(
+        return check_table(
             table,
             raw,
             max_money=self.settings.ingest.max_money,
             dates=dates,
             attributes=self.settings.attributes if table == "accounts" else (),
+            same_month=self.same_month,
+            known=None if table == "accounts" else self.known,
             place=self.place,
         )
-        if table == "accounts":
-            return checked
-        strangers = unknown_accounts(checked.rows, self.known)
-        rows = checked.rows[~checked.rows.index.isin(strangers["row"])]
-        return CheckedTable(rows, pd.concat([checked.faults, strangers]), checked.emptied)
 
     def column(self, table: TableInParts, column: str) -> Judged:
         """Each distinct cell of a column, where no rule looks at several columns."""
@@ -262,9 +265,26 @@ def _in_parts(
         checked = check.table(table.table, raw, table.dates)
         lines = _quarantine_lines(raw, checked, table.unreadable[:0])
         lines = lines.assign(table_name=table.table, source=source)
-        sifted.refuse(positions[~raw.index.isin(checked.rows.index)], lines)
+        is_kept = raw.index.isin(checked.rows.index)
+        sifted.refuse(positions[~is_kept], lines)
+        if table.table == "revenue":
+            sifted.add_up(positions[is_kept], checked.rows["mrr"])
         faults += Faults.of(checked, table.unreadable[:0])
     return staging.batch(sifted), faults
+
+
+def _stop_if_months_repeat(place: str, table: GivenTable, faults: Faults) -> None:
+    """A month that is left out is lost revenue: here no row may wait in quarantine."""
+    rows = faults.refused[SEVERAL_ROWS]
+    if not rows:
+        return
+    value, row = faults.examples[SEVERAL_ROWS]
+    raise DataError(
+        f"{place}: {rows} of {len(table)} rows of `{table.table}` are of an account and month that "
+        f"has several rows, such as {value} in row {row}. Nothing was changed. Say what they are "
+        "under tables.revenue of the source: `same_month: sum` where they add up, as subscriptions "
+        "do, or `same_month: first` where they are one"
+    )
 
 
 def _stop_if_too_bad(place: str, table: GivenTable, faults: Faults, max_bad_share: float) -> None:

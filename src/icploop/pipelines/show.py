@@ -12,12 +12,11 @@ import pandas as pd
 from icploop.domain.lint import lint_lines, lint_profile
 from icploop.domain.outcomes import outcomes, recurring_revenue
 from icploop.domain.predicate import Predicate
-from icploop.domain.profile import Profile, Rules
+from icploop.domain.profile import Profile, Rules, worth_of_a_point
 from icploop.domain.prose import Finding, lint_text
 from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
 from icploop.io.frames import text_to
-from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.page.what_if import Consequences, consequences, with_line
 from icploop.modeling.scoring.version import IcpVersion
@@ -31,8 +30,9 @@ _FORMATS = {".md": "icp.md", ".json": "icp.json", ".html": "icp.html"}
 class ShownVersion:
     """A version's page as text, its profile as a value, its tags, what the lint says of it.
 
-    `today` is what pursuing the accounts that it selects means, `changed` what it would mean with
-    the lines that were asked for instead (None where none were).
+    `worth` is what a point is worth in words, `today` what pursuing the accounts that it selects
+    means, `changed` what it would mean with the lines that were asked for instead (None where none
+    were).
     """
 
     number: str
@@ -40,6 +40,7 @@ class ShownVersion:
     profile: Profile
     attributes: tuple[Attribute, ...]
     tags: dict[str, str]
+    worth: str
     findings: tuple[Finding, ...]
     today: Consequences
     changed: Consequences | None
@@ -77,6 +78,7 @@ def show(at: AsOf, which: str, changes: Sequence[str] = ()) -> ShownVersion:
         version.profile,
         version.attributes,
         dict(found.tags),
+        worth_of_a_point(version.profile.unit, version.objective, at.settings.currency),
         tuple(_lint(at, version, today)),
         today,
         meaning.of_rules(changed) if changes else None,
@@ -135,7 +137,7 @@ class _Meaning:
         matured = sold[sold["matured"]].rename_axis(None)
         return cls(
             sight.market(version.attributes),
-            attributes_at(sight.seen.accounts, matured, version.attributes),
+            sight.history.at(matured, version.attributes),
             matured,
             recurring_revenue(sight.seen, sight.motion, sight.as_of, version.outcome),
             sight.settings,

@@ -11,13 +11,20 @@ from collections.abc import Sequence
 
 from icploop.domain.gate import Comparison
 from icploop.domain.predicate import parse
-from icploop.domain.profile import Line, Profile, Refusal, Rules, StatedLine
+from icploop.domain.profile import (
+    Line,
+    Profile,
+    Refusal,
+    Rules,
+    StatedLine,
+    worth_of_a_point,
+)
 from icploop.errors import DataError
 from icploop.modeling.insight.insights import Insights
 from icploop.modeling.judging.round import Round
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.report.insights_page import insights_page
-from icploop.settings import DIMENSIONS, Attribute, Settings
+from icploop.settings import DIMENSIONS, Attribute, Objective, Settings
 
 TITLES = {
     "firmographic": "Who they are",
@@ -39,18 +46,22 @@ def page(version: IcpVersion, settings: Settings, judged: Round, insights: Insig
     return "\n".join(
         [
             *_heading(version, settings),
-            *profile_page(version.profile, version.attributes),
+            *profile_page(
+                version.profile, version.attributes, version.objective, settings.currency
+            ),
             *_judged(judged, settings.policy.interval),
             insights_page(insights, version.attributes),
         ]
     )
 
 
-def profile_page(profile: Profile, attributes: Sequence[Attribute]) -> list[str]:
+def profile_page(
+    profile: Profile, attributes: Sequence[Attribute], objective: Objective, currency: str
+) -> list[str]:
     """The part of the page that executes, with its evidence, as lines of markdown."""
     labels = {a.name: a for a in attributes}
     return [
-        *_pursue(profile, labels),
+        *_pursue(profile, labels, worth_of_a_point(profile.unit, objective, currency)),
         *_refuse(profile, labels),
         *_stated(profile, labels),
         *_beside_the_average(profile, labels),
@@ -113,7 +124,7 @@ def _heading(version: IcpVersion, settings: Settings) -> list[str]:
     ]
 
 
-def _pursue(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
+def _pursue(profile: Profile, labels: dict[str, Attribute], worth: str) -> list[str]:
     if not profile.lines:
         return [PURSUE, "", "The data do not tell one kind of account from another yet.", ""]
     ordered = sorted(
@@ -133,7 +144,7 @@ def _pursue(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
         "",
         f"**{profile.cutoff} {fit}.** Add up the lines that hold. A `must` is non-negotiable: no "
         "points outvote it. Two or three points are a strong line, one is nice to have; a "
-        f"point is worth about {100 * profile.unit:.1f} points of NRR. Choosing by these points "
+        f"point is worth about {worth}. Choosing by these points "
         f"keeps {profile.fidelity:.0%} of what the full model expects to gain; the full model does "
         "the scoring.",
         "",

@@ -1,9 +1,11 @@
-"""Which addresses settings may name: no secret in them, and no token in the clear."""
+"""What settings may name: addresses without a secret, variables that hold one, time zones."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator
 
@@ -52,5 +54,27 @@ def safe_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def variable(name: str) -> str:
+    """The name of an environment variable; a secret that was written there by mistake is none."""
+    is_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+    if not is_name or re.match(r"(sk|rk|pk|whsec|xox[a-z]|ghp)_", name):
+        raise ValueError(
+            "give the name of an environment variable, such as CRM_TOKEN; what it holds stands in "
+            "no file"
+        )
+    return name
+
+
+def time_zone(name: str) -> str:
+    """A time zone by its IANA name."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("give a time zone by its IANA name, such as Europe/Berlin") from None
+    return name
+
+
 Address = Annotated[str, AfterValidator(safe_address)]
 Folder = Annotated[str, AfterValidator(safe_folder)]
+Variable = Annotated[str, AfterValidator(variable)]
+TimeZone = Annotated[str, AfterValidator(time_zone)]

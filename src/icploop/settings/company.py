@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from icploop.settings.addresses import Variable
 from icploop.settings.attributes import (
     Attribute,
     Condition,
@@ -140,8 +141,8 @@ class Notify(Frozen):
     that signs the body.
     """
 
-    url_env: str = "ICP_WEBHOOK_URL"
-    secret_env: str = "ICP_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+    url_env: Variable = "ICP_WEBHOOK_URL"
+    secret_env: Variable = "ICP_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 
 
 class Owners(Frozen):

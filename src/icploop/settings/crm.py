@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from icploop.errors import UsageError
-from icploop.settings.addresses import Address
+from icploop.settings.addresses import Address, Variable
 from icploop.settings.base import CRM_FIELDS, CrmField, Frozen
 from icploop.settings.parsing import did_you_mean, mapping, validated
 
@@ -76,7 +76,7 @@ class _AnyCrm(Frozen):
     share) of the day's calls is left to others.
     """
 
-    token_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    token_env: Variable
     base_url: Address
     calls_per_second: float = Field(default=5, gt=0, le=1000)
     reserve: float = Field(default=0.1, ge=0, lt=1)

@@ -47,7 +47,8 @@ def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:
     if not where:
         return message
     # What stands there by mistake may be the secret itself.
-    is_unspoken = fault["type"] == "missing" or fault["loc"][-1] in ("token_env", "base_url")
+    name = str(fault["loc"][-1])
+    is_unspoken = fault["type"] == "missing" or name.endswith("_env") or name == "base_url"
     given = "" if is_unspoken else f" (given: {fault['input']!r})"
     return f"`{where}`: {message}{given}"
 

@@ -6,24 +6,31 @@ import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from icploop.errors import UsageError
-from icploop.settings.addresses import Address, Folder
+from icploop.settings.addresses import Address, Folder, TimeZone, Variable
 from icploop.settings.base import Frozen, TableName
 from icploop.settings.parsing import did_you_mean, mapping, validated
+
+SameMonth = Literal["refuse", "sum", "first"]
 
 
 class MappedTable(Frozen):
     """How the columns of a source become those of one canonical table.
 
     `columns` maps canonical names to source names; `values` maps source values to canonical ones,
-    by canonical column; `dates` is a strptime format for dates that are not ISO.
+    by canonical column; `dates` is a strptime format for dates that are not ISO. By `timezone`
+    moments become days; it is that of the source where it is not stated. `same_month` says of
+    revenue what several rows of one account and month are: a reason to stop (`refuse`), such as
+    subscriptions, which add up (`sum`), or repetitions of the `first`.
     """
 
     columns: dict[str, str] = Field(default={})
     words: dict[str, dict[str, str]] = Field(default={}, alias="values")
     dates: str | None = None
+    timezone: TimeZone | None = None
+    same_month: SameMonth = "refuse"
 
 
 class TableSource(MappedTable):
@@ -39,7 +46,28 @@ class TableSource(MappedTable):
         return self
 
 
-class FilesSource(Frozen):
+class _Clock(Frozen):
+    """What holds for each source: by the clock of `timezone` its moments become days and months.
+
+    A moment that says how far it is from UTC is read on that clock; a day, or a moment that does
+    not say so, stays what it is.
+    """
+
+    timezone: TimeZone = "UTC"
+
+    @field_validator("tables", check_fields=False)
+    @classmethod
+    def _on_its_clock(
+        cls, tables: dict[str, MappedTable], info: ValidationInfo
+    ) -> dict[str, MappedTable]:
+        zone = info.data.get("timezone")
+        return {
+            name: table if table.timezone else table.model_copy(update={"timezone": zone})
+            for name, table in tables.items()
+        }
+
+
+class FilesSource(_Clock):
     """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table.
 
     `folder` is a path, or the address of a folder in an object store, such as `s3://bucket/exports`.
@@ -55,11 +83,11 @@ class FilesSource(Frozen):
         return "://" in self.folder
 
 
-class SqlSource(Frozen):
+class SqlSource(_Clock):
     """A SQL database; `url_env` names the environment variable that holds its SQLAlchemy URL."""
 
     kind: Literal["sql"]
-    url_env: str
+    url_env: Variable
     tables: dict[TableName, TableSource]
 
     @model_validator(mode="after")
@@ -69,6 +97,7 @@ class SqlSource(Frozen):
         return self
 
 
+Discounts = Literal["recurring", "all", "none"]
 Pace = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -83,7 +112,7 @@ class CrmTable(MappedTable):
         return self
 
 
-class HubSpotSource(Frozen):
+class HubSpotSource(_Clock):
     """HubSpot's companies and deals; `token_env` names the variable with a private app's token.
 
     In `columns` the source names are HubSpot's internal property names, and `id`; of a deal also
@@ -92,13 +121,13 @@ class HubSpotSource(Frozen):
     """
 
     kind: Literal["hubspot"]
-    token_env: str = "HUBSPOT_TOKEN"  # noqa: S105 - the name of a variable
+    token_env: Variable = "HUBSPOT_TOKEN"  # noqa: S105 - the name of a variable
     base_url: Address = "https://api.hubapi.com"
     calls_per_second: Pace = 9
     tables: dict[Literal["accounts", "deals"], CrmTable]
 
 
-class SalesforceSource(Frozen):
+class SalesforceSource(_Clock):
     """Salesforce's accounts and opportunities; `base_url` is the organisation's own address.
 
     `token_env` names the variable with an access token. In `columns` the source names are API names
@@ -107,7 +136,7 @@ class SalesforceSource(Frozen):
     """
 
     kind: Literal["salesforce"]
-    token_env: str = "SALESFORCE_TOKEN"  # noqa: S105 - the name of a variable
+    token_env: Variable = "SALESFORCE_TOKEN"  # noqa: S105 - the name of a variable
     base_url: Address
     calls_per_second: Pace = 10
     tables: dict[Literal["accounts", "deals"], CrmTable]
@@ -123,18 +152,21 @@ class SalesforceSource(Frozen):
         return self
 
 
-class StripeSource(Frozen):
+class StripeSource(_Clock):
     """Stripe's invoices as MRR by month; `token_env` names the variable with a restricted key.
 
     `currencies` says what one unit of a currency is worth in the company's currency (1 for that
     itself); money in any other is refused. `account_id` says which account a customer is:
-    `customer` (its own id) or `metadata.<key>` of the customer.
+    `customer` (its own id) or `metadata.<key>` of the customer. `timezone` is the account's. Of
+    `discounts`, the `recurring` ones make MRR lower, or `all`, with coupons that hold once, or
+    `none`.
     """
 
     kind: Literal["stripe"]
-    token_env: str = "STRIPE_API_KEY"  # noqa: S105 - the name of a variable
+    token_env: Variable = "STRIPE_API_KEY"  # noqa: S105 - the name of a variable
     base_url: Address = "https://api.stripe.com"
     calls_per_second: Pace = 20
+    discounts: Discounts = "recurring"
     account_id: Annotated[str, Field(pattern=r"^(customer|metadata\..+)$")] = "customer"
     currencies: dict[Annotated[str, Field(pattern="^[a-z]{3}$")], Annotated[float, Field(gt=0)]] = (
         Field(min_length=1)

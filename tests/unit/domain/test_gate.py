@@ -171,6 +171,15 @@ def test_too_few_matured_accounts_name_the_month_in_which_there_will_be_enough()
     assert "by 2025-03 at the earliest." in found.reasons[0]
 
 
+def test_a_month_that_is_over_lacks_its_revenue() -> None:
+    late = too_few(0, POLICY, date(2024, 3, 1), as_of=date(2025, 1, 31))
+    assert late.reasons[0].endswith(
+        "revenue of 2024-03 has not been seen yet: ingest newer revenue."
+    )
+    now = too_few(0, POLICY, date(2025, 1, 1), as_of=date(2025, 1, 31))
+    assert "by 2025-01 at the earliest" in now.reasons[0]
+
+
 def test_the_accounts_needed_are_those_at_which_the_uplift_would_reach_the_probability() -> None:
     # z(.8) = .842 and z(.69) = .496: errors must fall to .589, so n must grow by 2.88 times.
     seen = comparison(0.03, 0.69)

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -410,3 +411,38 @@ def test_earlier_lists_have_a_company_once_a_day_as_it_was_listed() -> None:
     assert found["account_id"].tolist() == ["a", "c", "a"]
     assert found["propensity"].tolist() == [0.9, 0.5, 0.0]
     assert under_one_account(lists, {}) is lists
+
+
+class TestMergedByTheCrm:
+    """`merged_into` says since when an account is another one."""
+
+    def accounts(self, **more: Any) -> pd.DataFrame:
+        rows = [
+            {"account_id": "a", "observed_at": "2024-01-01"},
+            {"account_id": "b", "observed_at": "2024-01-01"},
+            {"account_id": "b", "observed_at": "2024-06-01", "merged_into": "a"} | more,
+        ]
+        frame = pd.DataFrame(rows).reindex(
+            columns=["account_id", "observed_at", "parent_id", "name", "domain", "merged_into"]
+        )
+        texts = dict.fromkeys(frame.columns.drop("observed_at"), "str")
+        return frame.astype({"observed_at": "datetime64[us]"} | texts)
+
+    def test_they_are_one_and_what_is_said_by_hand_counts_more(self) -> None:
+        found = duplicates(self.accounts(), Identity())
+        assert found.to_numpy().tolist() == [["b", "a", "merged"]]
+        assert one_account_of(found, Identity(merge_duplicates=False)) == {"b": "a"}
+        assert duplicates(self.accounts(), Identity(aliases={"b": "b"})).empty
+
+    @pytest.mark.parametrize("into", ["", "nobody", "b"])
+    def test_into_nobody_is_not_merged(self, into: str) -> None:
+        assert duplicates(self.accounts(merged_into=into), Identity()).empty
+
+    def test_before_that_day_they_were_two(self) -> None:
+        billed = [*bills("a", "2024-01", 100, 100), *bills("b", "2024-01", 50, 50)]
+        told = replace(tables(revenue=billed), accounts=self.accounts())
+        before = companies_seen_by(told, date(2024, 5, 31), Identity())
+        after = companies_seen_by(told, date(2024, 6, 1), Identity())
+        assert sorted(set(before.accounts["account_id"])) == ["a", "b"]
+        assert sorted(set(after.accounts["account_id"])) == ["a"]
+        assert after.revenue["mrr"].tolist() == [150, 150]

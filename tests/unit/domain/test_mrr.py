@@ -15,11 +15,12 @@ days = st.integers(0, 700).map(lambda n: FIRST + pd.Timedelta(days=n))
 def line(amount: float, start: Any, end: Any, months: float | None = 1, **more: Any) -> dict:
     fixed = {"line_id": "il", "account_id": "a", "currency": "usd"}
     period = {"start": pd.Timestamp(start), "end": pd.Timestamp(end)}
-    return fixed | {"amount": amount, "interval_months": months} | period | more
+    interval = {"interval": "month" if months else None, "interval_count": months}
+    return fixed | {"amount": amount, "credits": ()} | interval | period | more
 
 
 def frame(*lines: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(lines, columns=LINE_COLUMNS).astype({"interval_months": "float64"})
+    return pd.DataFrame(lines, columns=LINE_COLUMNS).astype({"interval_count": "float64"})
 
 
 def mrr(*lines: dict[str, Any]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from icploop.domain.tables import (
     unknown_accounts,
 )
 from icploop.errors import DataError
-from icploop.settings import TABLES, Attribute, TableName
+from icploop.settings import TABLES, Attribute, SameMonth, TableName
 from tests.companies import KINDS, SETTINGS
 
 Row = dict[str, Any]
@@ -97,13 +97,21 @@ BAD: list[tuple[TableName, Row, str, str]] = [
 ]
 
 
-def checked(name: TableName, *rows: Row, dates: str | None = None) -> CheckedTable:
+def checked(
+    name: TableName,
+    *rows: Row,
+    dates: str | None = None,
+    same_month: SameMonth = "first",
+    known: list[str] | None = None,
+) -> CheckedTable:
     return check_table(
         name,
         pd.DataFrame(list(rows)),
         max_money=1e9,
         dates=dates,
         attributes=SETTINGS.attributes if name == "accounts" else (),
+        same_month=same_month,
+        known=known,
         place="files (deals.csv)",
     )
 
@@ -441,3 +449,56 @@ def test_the_dates_format_of_a_source_holds_for_declared_dates_too() -> None:
     )
     assert found.rows["funded_on"].tolist() == [pd.Timestamp(2024, 12, 31), pd.NaT]
     assert found.emptied["rule"].tolist() == [NOT_A_DATE.format("funded_on")]
+
+
+@pytest.mark.parametrize(
+    ("created", "closed", "is_good"),
+    [
+        # The evening of 1 November in New York, beside the day there.
+        ("2018-11-02T01:00:00Z", "2018-11-01", True),
+        ("2018-11-02T23:59:00Z", "2018-11-01", True),
+        ("2018-11-03T00:01:00Z", "2018-11-01", False),
+        # Two days, or two moments, are of one clock.
+        ("2018-11-02", "2018-11-01", False),
+        ("2018-11-02T01:00:00Z", "2018-11-01T23:00:00Z", False),
+        ("2018-11-02T18:00:00Z", "2018-11-02T09:00:00Z", True),
+    ],
+)
+def test_a_day_beside_a_moment_may_be_that_of_another_zone(
+    created: str, closed: str, is_good: bool
+) -> None:
+    row = DEAL | {"created_at": created, "closed_at": closed}
+    checked = check_table("deals", pd.DataFrame([row]), max_money=1e9, place="x")
+    assert len(checked.rows) == is_good
+
+
+class TestSeveralRowsOfOneMonth:
+    """Two subscriptions of one customer, say: 100 and 150 in one month."""
+
+    ROWS = (BILL, BILL | {"mrr": "150"}, BILL | {"month": "2024-03-01"})
+
+    def test_nobody_knows_which_of_them_counts(self) -> None:
+        found = checked("revenue", *self.ROWS, same_month="refuse")
+        assert found.rows.index.tolist() == [2]
+        assert found.faults["value"].tolist() == ["a1 2024-02: 100", "a1 2024-02: 150"]
+
+    @pytest.mark.parametrize("second", ["150", "100"])
+    def test_they_add_up_where_that_is_said(self, second: str) -> None:
+        rows = (BILL, BILL | {"mrr": second}, BILL | {"month": "2024-03-01"})
+        found = checked("revenue", *rows, same_month="sum")
+        assert found.rows["mrr"].tolist() == [100 + float(second), 100]
+        assert found.faults.empty
+
+    def test_a_bad_part_does_not_hide_a_good_one(self) -> None:
+        found = checked("revenue", BILL | {"mrr": "?"}, *self.ROWS, same_month="sum")
+        assert found.rows["mrr"].tolist() == [250, 100]
+        assert found.faults["rule"].tolist() == ["mrr is a number"]
+
+    def test_customers_that_are_one_account_add_up_whatever_is_said(self) -> None:
+        rows = (BILL, BILL | {"mrr": "50", "billed_as": "x"}, BILL | {"mrr": "7", "billed_as": "y"})
+        found = checked("revenue", *rows, same_month="refuse")
+        assert found.rows["mrr"].tolist() == [157]
+
+    def test_strangers_stop_nobody(self) -> None:
+        found = checked("revenue", *self.ROWS, same_month="refuse", known=["b"])
+        assert set(found.faults["rule"]) == {"account_id is in accounts"}

@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ def test_a_second_run_asks_for_nothing_that_did_not_change(
     hubspot.calls.clear()
     hubspot.served.clear()
     again = read(hubspot, tmp_path)
-    assert hubspot.calls["all"] == 2
+    deleted = {"companies, deleted": 1, "deals, deleted": 1}
+    assert hubspot.calls == {"all": 4, "companies/search": 1, "deals/search": 1} | deleted
     assert not hubspot.served
     for name, table in first.items():
         pd.testing.assert_frame_equal(again[name].rows, table.rows)
@@ -151,6 +152,99 @@ def test_a_new_column_reads_companies_anew_and_leaves_deals(
     assert hubspot.calls["companies"] == 3
     assert hubspot.calls["deals"] == 0
     assert rows["city"].isna().all()
+
+
+def _iso(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat().replace("+00:00", "Z")
+
+
+class TestWhatIsThereNoMore:
+    @pytest.mark.parametrize("is_read_before", [True, False])
+    def test_what_was_deleted_is_left_out(
+        self, hubspot: HubSpot, tmp_path: Path, is_read_before: bool
+    ) -> None:
+        if is_read_before:
+            read(hubspot, tmp_path)
+        hubspot.delete("companies", "1007", _iso(0))
+        hubspot.delete("deals", "5007", _iso(0))
+        for _ in range(2):
+            found = read(hubspot, tmp_path)
+            assert "1007" not in set(found["accounts"].rows["account_id"])
+            assert len(set(found["accounts"].rows["account_id"])) == 119
+            assert "5007" not in set(found["deals"].rows["deal_id"])
+
+    def test_it_stays_out_when_hubspot_lists_it_no_more(
+        self, hubspot: HubSpot, tmp_path: Path
+    ) -> None:
+        read(hubspot, tmp_path)
+        hubspot.delete("companies", "1007", _iso(0))
+        read(hubspot, tmp_path)
+        hubspot.deleted.clear()
+        assert "1007" not in set(read(hubspot, tmp_path)["accounts"].rows["account_id"])
+
+    def test_what_was_restored_is_back(self, hubspot: HubSpot, tmp_path: Path) -> None:
+        before = read(hubspot, tmp_path)["accounts"].rows
+        record = hubspot.records["companies"]["1007"]
+        hubspot.delete("companies", "1007", _iso(-1))
+        read(hubspot, tmp_path)
+        hubspot.deleted.clear()
+        hubspot.records["companies"]["1007"] = record | {"updatedAt": _iso(0)}
+        after = read(hubspot, tmp_path)["accounts"].rows
+        assert set(after["account_id"]) == set(before["account_id"])
+
+    def test_many_are_read_page_by_page(self, hubspot: HubSpot, tmp_path: Path) -> None:
+        for n in range(110):
+            hubspot.delete("companies", str(1000 + n), _iso(0))
+        assert set(read(hubspot, tmp_path)["accounts"].rows["account_id"]) == {
+            str(1000 + n) for n in range(110, 120)
+        }
+
+    def test_after_a_long_pause_everything_is_read_again(
+        self, hubspot: HubSpot, tmp_path: Path
+    ) -> None:
+        read(hubspot, tmp_path)
+        warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+        position = warehouse.position("hubspot", "companies")
+        assert position is not None
+        assert position.where is not None
+        old = position.where | {"read_at": _iso(-90)}
+        warehouse.land("hubspot", "companies", {}, type(position)(position.asked, old))
+        # Deleted so long ago that HubSpot has forgotten it.
+        del hubspot.records["companies"]["1007"]
+        found = read(hubspot, tmp_path)["accounts"].rows
+        assert "1007" not in set(found["account_id"])
+
+    def test_a_merged_company_says_into_which_and_since_when(
+        self, hubspot: HubSpot, tmp_path: Path
+    ) -> None:
+        read(hubspot, tmp_path)
+        hubspot.merge("companies", "1007", "1001", "2024-03-01T12:00:00.000Z")
+        hubspot.merge("companies", "1008", "1001", "2024-03-02T12:00:00.000Z")
+        hubspot.records["companies"]["1001"]["updatedAt"] = _iso(0)
+        rows = read(hubspot, tmp_path)["accounts"].rows
+        told = rows.dropna(subset=["merged_into"])[["account_id", "observed_at", "merged_into"]]
+        assert told.to_numpy().tolist() == [
+            ["1007", pd.Timestamp(2024, 3, 1, 12), "1001"],
+            ["1008", pd.Timestamp(2024, 3, 2, 12), "1001"],
+        ]
+        # What it was before, it stays: nobody knew then.
+        assert (rows["account_id"] == "1007").sum() == 3
+
+    def test_a_merged_deal_counts_once(self, hubspot: HubSpot, tmp_path: Path) -> None:
+        read(hubspot, tmp_path)
+        hubspot.merge("deals", "5007", "5001", _iso(0))
+        deals = read(hubspot, tmp_path)["deals"].rows
+        assert len(deals) == 119
+        assert "5007" not in set(deals["deal_id"])
+
+    def test_a_reopened_deal_is_open(self, hubspot: HubSpot, tmp_path: Path) -> None:
+        read(hubspot, tmp_path)
+        deal = hubspot.records["deals"]["5001"]
+        changed(deal, "hs_is_closed", "false", datetime.now(UTC))
+        changed(deal, "hs_is_closed_won", "false", datetime.now(UTC))
+        again = read(hubspot, tmp_path)["deals"].rows.set_index("deal_id").loc["5001"]
+        assert again["outcome"] == "open"
+        assert pd.isna(again["closed_at"])
 
 
 def test_who_made_a_change_is_not_kept(hubspot: HubSpot, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from icploop.domain.tables import read_moment
 from icploop.errors import DataError, UsageError
 from icploop.io.sources import Landing, RawTable, pull
 from icploop.io.warehouse import Warehouse
@@ -41,6 +42,8 @@ def account(n: int, **more: Any) -> dict[str, Any]:
         "ParentId": None,
         "NumberOfEmployees": 10 + n,
         "Industry": "Retail",
+        "IsDeleted": False,
+        "MasterRecordId": None,
         "CreatedDate": _iso(born),
         # A mass edit: many records share a moment.
         "SystemModstamp": _iso(_BEGUN + timedelta(days=n // 100)),
@@ -56,6 +59,7 @@ def opportunity(n: int, won: bool | None) -> dict[str, Any]:
         "Amount": 1200.0,
         "IsClosed": won is not None,
         "IsWon": won is True,
+        "IsDeleted": False,
         "SystemModstamp": _iso(_BEGUN + timedelta(days=n)),
     }
 
@@ -132,6 +136,19 @@ def test_deals_are_won_lost_or_open(salesforce: Salesforce, tmp_path: Path) -> N
     assert rows["closed_at"].isna().equals(rows["outcome"] == "open")
 
 
+def test_an_evening_is_of_its_day_by_the_clock_of_the_company(
+    salesforce: Salesforce, tmp_path: Path
+) -> None:
+    one = salesforce.records["Opportunity"][0]
+    one |= {"CreatedDate": "2018-11-02T01:00:00.000+0000", "CloseDate": "2018-11-01"}
+    deals = read(salesforce, tmp_path, timezone="America/New_York")["deals"].rows
+    found = read_moment(deals["created_at"])[deals["deal_id"] == one["Id"]]
+    assert found.tolist() == [pd.Timestamp(2018, 11, 1, 21)]
+    of_one = read(salesforce, tmp_path, timezone="America/New_York")["accounts"].rows
+    born = of_one[of_one["account_id"] == "001000000000301"]["observed_at"].dropna()
+    assert born.tolist() == [pd.Timestamp(2023, 10, 28, 20)]
+
+
 def test_a_second_run_moves_nothing_that_did_not_change(
     salesforce: Salesforce, tmp_path: Path
 ) -> None:
@@ -169,6 +186,71 @@ def test_what_is_saved_slowly_is_read_by_the_next_run(
     salesforce.records["Account"].append(late)
     rows = read(salesforce, tmp_path)["accounts"].rows
     assert late["Id"] in set(rows["account_id"])
+
+
+class TestWhatIsThereNoMore:
+    def deleted(self, fake: Salesforce, thing: str, n: int, **more: Any) -> None:
+        fake.records[thing][n] |= {"IsDeleted": True, "SystemModstamp": _iso(datetime.now(UTC))}
+        fake.records[thing][n] |= more
+
+    @pytest.mark.parametrize("is_read_before", [True, False])
+    def test_what_was_deleted_is_left_out(
+        self, salesforce: Salesforce, tmp_path: Path, is_read_before: bool
+    ) -> None:
+        if is_read_before:
+            read(salesforce, tmp_path)
+        self.deleted(salesforce, "Account", 7)
+        self.deleted(salesforce, "Opportunity", 8)
+        found = read(salesforce, tmp_path)
+        assert "001000000000007" not in set(found["accounts"].rows["account_id"])
+        assert "006000000000008" not in set(found["deals"].rows["deal_id"])
+        assert found["deals"].rows["deal_id"].nunique() == 449
+
+    def test_what_was_restored_is_back(self, salesforce: Salesforce, tmp_path: Path) -> None:
+        self.deleted(salesforce, "Account", 7)
+        read(salesforce, tmp_path)
+        salesforce.records["Account"][7] |= {
+            "IsDeleted": False,
+            "SystemModstamp": _iso(datetime.now(UTC)),
+        }
+        found = read(salesforce, tmp_path)["accounts"].rows
+        assert "001000000000007" in set(found["account_id"])
+
+    @pytest.mark.parametrize("tracked", [["NumberOfEmployees"], []])
+    def test_a_merged_account_says_into_which_and_since_when(
+        self, salesforce: Salesforce, tmp_path: Path, tracked: list[str]
+    ) -> None:
+        before = read(salesforce, tmp_path, tracked=tracked)["accounts"].rows
+        self.deleted(
+            salesforce,
+            "Account",
+            7,
+            MasterRecordId="001000000000001",
+            SystemModstamp="2024-03-01T12:00:00.000+0000",
+        )
+        # It came late into what is read.
+        found = read(salesforce, tmp_path / "anew", tracked=tracked)["accounts"].rows
+        told = found.dropna(subset=["merged_into"])[["account_id", "observed_at", "merged_into"]]
+        assert told.to_numpy().tolist() == [
+            ["001000000000007", pd.Timestamp(2024, 3, 1, 12), "001000000000001"]
+        ]
+        assert len(found) == len(before) + 1
+        assert "merged_into" not in before
+
+    def test_after_a_long_pause_everything_is_read_again(
+        self, salesforce: Salesforce, tmp_path: Path
+    ) -> None:
+        read(salesforce, tmp_path)
+        warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+        position = warehouse.position("salesforce", "Account")
+        assert position is not None
+        assert position.where is not None
+        old = position.where | {"read_at": "2024-01-01T00:00:00+00:00"}
+        warehouse.land("salesforce", "Account", {}, type(position)(position.asked, old))
+        # Deleted so long ago that the recycle bin is empty.
+        del salesforce.records["Account"][7]
+        found = read(salesforce, tmp_path)["accounts"].rows
+        assert "001000000000007" not in set(found["account_id"])
 
 
 def test_reading_goes_on_after_the_server_forgot_its_locators(

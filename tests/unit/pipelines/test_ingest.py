@@ -232,7 +232,10 @@ BAD_ROWS = {
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home that has ingested the tiny company with all bad rows of all tables at its ends."""
     lenient = SETTINGS | {"ingest": {"max_bad_share": 1}}
-    home = new_home(tmp_path_factory.mktemp("refused"), lenient)
+    named = {name: {"file": f"{name}.csv"} for name in TABLES}
+    named["revenue"]["same_month"] = "first"
+    files = files_source(**named)
+    home = new_home(tmp_path_factory.mktemp("refused"), lenient, files=files)
     frames = tiny()
     for bad in BAD_ROWS.values():
         row = with_row(bad.table, **bad.cells).tail(1)

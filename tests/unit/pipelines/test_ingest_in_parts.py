@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,11 +72,14 @@ ROWS = st.tuples(st.lists(BILLED, max_size=14), st.lists(TOLD, max_size=10))
 RAGGED = st.lists(st.integers(0, 20), max_size=2)
 
 
-def hold(suffix: str, first: Any, then: Any, ragged: list[int], rows: int) -> None:
+def hold(
+    suffix: str, first: Any, then: Any, ragged: list[int], rows: int, same_month: str = "first"
+) -> None:
     """Two tables, and later two others, ingested at once and in parts: no difference."""
     with tempfile.TemporaryDirectory() as temporary:
         names = {name: {"file": f"{name}.{suffix}"} for name in HEADERS}
         names["accounts"] = {"file": "accounts.csv"}
+        names["revenue"]["same_month"] = same_month
         homes = [lenient(Path(temporary) / n, files=files_source(**names)) for n in ("one", "many")]
         for tables in (first, then):
             told = []
@@ -112,20 +116,31 @@ BILLS = [
 SIGNALS = [("a1", "2024-01-01", "ticket", "1", ""), ("ghost", "2024-01-01", "ticket", "", "")] * 3
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_parts_give_the_tables_the_quarantine_and_the_report_of_the_whole(suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "same_month"), [("csv", "first"), ("csv", "sum"), ("parquet", "first")]
+)
+def test_parts_give_the_tables_the_quarantine_and_the_report_of_the_whole(
+    suffix: str, same_month: str
+) -> None:
     later = BILLS[::-1]
-    hold(suffix, (BILLS, SIGNALS), (later, SIGNALS[:1] * 9), [0, 3, 3, 16], rows=4)
+    ragged = [0, 3, 3, 16]
+    hold(suffix, (BILLS, SIGNALS), (later, SIGNALS[:1] * 9), ragged, rows=4, same_month=same_month)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @settings(max_examples=4, deadline=None)
-@given(first=ROWS, then=ROWS, ragged=RAGGED, rows=st.integers(1, 9))
+@given(
+    first=ROWS,
+    then=ROWS,
+    ragged=RAGGED,
+    rows=st.integers(1, 9),
+    same_month=st.sampled_from(["first", "sum"]),
+)
 def test_parts_of_any_rows_and_any_size_give_what_the_whole_gives(
-    suffix: str, first: Any, then: Any, ragged: list[int], rows: int
+    suffix: str, first: Any, then: Any, ragged: list[int], rows: int, same_month: str
 ) -> None:
-    hold(suffix, first, then, ragged, rows)
+    hold(suffix, first, then, ragged, rows, same_month)
 
 
 def as_parquet(folder: Path) -> None:
@@ -147,6 +162,13 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
+def says(home: Home, **more: str) -> None:
+    """State more of the revenue in the source's settings."""
+    files = files_source()
+    files["tables"]["revenue"] |= more
+    (home.root / "conf" / "sources" / "files.yaml").write_text(yaml.safe_dump(files))
+
+
 def news(**last: str) -> pd.DataFrame:
     """Months that are not stored yet; cells of the last one may be changed."""
     months = [f"2023-{month:02}-01" for month in range(1, 13)]
@@ -157,12 +179,29 @@ def news(**last: str) -> pd.DataFrame:
 
 def test_a_key_that_comes_again_in_another_part_is_refused_there(home: Home):
     write_csv(inbox(home), {"revenue": news(month="2023-01-01", mrr="11")})
+    says(home, same_month="first")
     assert in_parts(home).rules == {"revenue: the key is unique (the first row was kept)": 1}
     (line,) = Warehouse(home.warehouse_file).quarantine().to_dict("records")
     assert line["row"] == 12
     assert json.loads(line["record"]) == {"account_id": "a1", "month": "2023-01-01", "mrr": "11"}
     revenue = Warehouse(home.warehouse_file).tables().revenue
     assert revenue.loc[revenue["month"] == "2023-01-01", "mrr"].tolist() == [10.0]
+
+
+def test_rows_of_one_month_in_several_parts_add_up_where_that_is_said(home: Home):
+    write_csv(inbox(home), {"revenue": news(month="2023-01-01", mrr="11")})
+    says(home, same_month="sum")
+    assert in_parts(home).rules == {}
+    revenue = Warehouse(home.warehouse_file).tables().revenue
+    assert revenue.loc[revenue["month"] == "2023-01-01", "mrr"].tolist() == [21.0]
+
+
+def test_rows_of_one_month_in_several_parts_stop_it_where_nothing_is_said(home: Home):
+    write_csv(inbox(home), {"revenue": news(month="2023-01-01", mrr="11")})
+    before = contents(home)
+    with pytest.raises(DataError, match=r"a1 2023-01: 10 in row 1\. .*`same_month: sum`"):
+        in_parts(home)
+    assert contents(home) == before
 
 
 def test_a_row_that_comes_again_in_another_part_is_no_fault(home: Home):
@@ -228,7 +267,7 @@ def test_columns_of_persons_stay_outside(home: Home):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from icploop.io import staging
+from icploop.io.warehouse import staging
 from icploop.io.home import Home
 from icploop.pipelines.ingest import ingest
 

@@ -5,15 +5,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from icploop.domain.identity import companies_seen_by
 from icploop.errors import IcpError
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
+from icploop.settings import Identity
 from tests.crm import HUBSPOT, STRIPE, changed, company
 from tests.servers import TOKEN, Faults, HubSpot, Stripe
 from tests.unit.io_fixtures import contents, icp, new_home
@@ -106,7 +108,8 @@ def test_a_second_run_moves_only_what_changed(servers: Company, tmp_path: Path) 
         fake.calls.clear()
     ingest(home)
     assert data(home) == before
-    assert hubspot.calls["all"] == stripe.calls["all"] == 2
+    # HubSpot is asked what was changed and what was deleted, of companies and of deals.
+    assert (hubspot.calls["all"], stripe.calls["all"]) == (4, 2)
     assert not hubspot.served
     assert not stripe.served
 
@@ -156,3 +159,27 @@ def test_a_token_that_cannot_be_one_is_never_sent_and_never_told(
     assert f"token_env: the environment variable {name} " in answer.err
     assert not any(part in answer.out + answer.err for part in ("s3c", "r3t", "cr3"))
     assert servers[("HUBSPOT_TOKEN", "STRIPE_API_KEY").index(name)].calls["all"] == 0
+
+
+def test_a_merged_company_is_one_with_its_bills_and_was_two_before(
+    servers: Company, tmp_path: Path
+) -> None:
+    hubspot, _ = servers
+    home = home_of(servers, tmp_path / "home")
+    ingest(home)
+    hubspot.merge("companies", "1002", "1001", "2023-06-15T12:00:00.000Z")
+    hubspot.records["companies"]["1001"]["updatedAt"] = datetime.now(UTC).isoformat()
+    report = ingest(home)
+    assert report.identity is not None
+    assert report.identity["duplicates"] == [
+        {"account_id": "1002", "same_as": "1001", "rule": "merged", "merged": True}
+    ]
+    tables = Warehouse(home.warehouse_file).tables()
+    billed = {}
+    for day in (date(2023, 6, 14), date(2023, 12, 31)):
+        seen = companies_seen_by(tables, day, Identity())
+        march = seen.revenue[seen.revenue["month"] == "2023-03-01"].astype({"account_id": "str"})
+        billed[day] = march.set_index("account_id")["mrr"]
+    before, after = billed.values()
+    assert after["1001"] == before["1001"] + before["1002"]
+    assert "1002" not in after.index

@@ -78,7 +78,9 @@ PROFILE = Profile(
 
 def markdown(profile: Profile = PROFILE, attributes: tuple[Attribute, ...] = ()) -> str:
     head = ["# ICP of Tiny", "", "As of today.", ""]
-    return "\n".join([*head, *profile_page(profile, attributes or SETTINGS.attributes)])
+    return "\n".join(
+        [*head, *profile_page(profile, attributes or SETTINGS.attributes, "nrr", "USD")]
+    )
 
 
 class Seen(HTMLParser):

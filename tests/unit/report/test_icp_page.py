@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal
 from icploop.errors import DataError
 from icploop.report.icp_page import profile_page, rules_of
-from icploop.settings import DIMENSIONS, Attribute
+from icploop.settings import DIMENSIONS, Attribute, Objective
 from tests.companies import SETTINGS, market
 from tests.unit.domain.test_predicate import PREDICATES
 from tests.unit.modeling.page.test_profile import PAGE, learned, stating
@@ -77,7 +78,7 @@ def text_of(profile: Profile) -> str:
         Attribute(name=name, dimension="firmographic", kind="category", label=f"{name} | `x` ")
         for name in names
     ]
-    return "\n".join(profile_page(profile, labels))
+    return "\n".join(profile_page(profile, labels, "nrr", "USD"))
 
 
 @given(profiles(PREDICATES))
@@ -96,7 +97,7 @@ def test_the_page_selects_the_same_accounts(profile: Profile) -> None:
 
 
 def test_the_planted_page_is_readable_and_marks_what_is_not_shown() -> None:
-    text = "\n".join(profile_page(PAGE, SETTINGS.attributes))
+    text = "\n".join(profile_page(PAGE, SETTINGS.attributes, "nrr", "USD"))
     assert "## Pursue" in text
     assert "industry is health `industry has any of health`" in text
     assert "a point is worth about" in text
@@ -111,7 +112,7 @@ def test_a_contradicted_hypothesis_is_told() -> None:
         market(300, seed=4),
         stating(hypothesis=[{"attribute": "industry", "any_of": ["gaming"], "points": 1}]),
     )
-    text = "\n".join(profile_page(stated, SETTINGS.attributes))
+    text = "\n".join(profile_page(stated, SETTINGS.attributes, "nrr", "USD"))
     assert "| industry is gaming | +1 | **contradicted by customers** |" in text
 
 
@@ -120,22 +121,39 @@ def test_a_must_is_marked_and_executes() -> None:
         market(300, seed=4),
         stating(required=[{"attribute": "has_sponsor", "is_true": True}]),
     )
-    text = "\n".join(profile_page(page, SETTINGS.attributes))
+    text = "\n".join(profile_page(page, SETTINGS.attributes, "nrr", "USD"))
     assert "| must " in text
     met = rules_of(text).meets(FEATURES)
     assert met.tolist() == FEATURES["has_sponsor"].eq(1.0).tolist()
 
 
 def test_a_line_that_cannot_be_run_is_refused() -> None:
-    text = "\n".join(profile_page(PAGE, SETTINGS.attributes))
+    text = "\n".join(profile_page(PAGE, SETTINGS.attributes, "nrr", "USD"))
     with pytest.raises(DataError, match="has a line that cannot be run"):
         rules_of(text.replace("industry has any of health", "industry like health"))
 
 
 def test_a_page_without_lines_says_so() -> None:
-    text = "\n".join(profile_page(Profile((), (), 12), SETTINGS.attributes))
+    text = "\n".join(profile_page(Profile((), (), 12), SETTINGS.attributes, "nrr", "USD"))
     assert "do not tell one kind of account from another" in text
     assert "No group of customers is clearly bad enough" in text
     assert not rules_of(text).lines
     assert rules_of(text).selects(pd.DataFrame(index=["a"])).tolist() == [True]
     assert np.isfinite(rules_of(text).cutoff)
+
+
+@pytest.mark.parametrize(
+    ("objective", "worth"),
+    [
+        ("nrr", "3.0 points of NRR"),
+        ("grr", "3.0 points of GRR"),
+        ("retention", "3.0 points of retention"),
+        ("value", "2,400 EUR a deal"),
+    ],
+)
+def test_a_point_is_worth_something_in_what_accounts_are_ranked_by(
+    objective: Objective, worth: str
+) -> None:
+    page = replace(PAGE, unit=2400.0 if objective == "value" else 0.03)
+    text = "\n".join(profile_page(page, SETTINGS.attributes, objective, "EUR"))
+    assert f"a point is worth about {worth}." in text

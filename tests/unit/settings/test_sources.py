@@ -94,3 +94,42 @@ def test_a_source_maps_columns_words_and_dates() -> None:
 )
 def test_a_source_that_makes_no_sense_is_refused(source: dict[str, Any], said: str) -> None:
     assert said in source_refusal(**source)
+
+
+SECRETS = ["pat-na1-geheim", "sk_live_geheim", "postgresql://ada:geheim@host/db", "ge heim", ""]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"kind": "sql", "tables": {"deals": {"query": "SELECT 1"}}}, "url_env"),
+        ({"kind": "hubspot", "tables": {}}, "token_env"),
+        ({"kind": "salesforce", "base_url": "https://x.example", "tables": {}}, "token_env"),
+        ({"kind": "stripe", "currencies": {"usd": 1}}, "token_env"),
+    ],
+)
+def test_a_secret_in_the_place_of_a_variable_is_not_repeated(
+    source: dict[str, Any], key: str, secret: str
+) -> None:
+    said = source_refusal(**source, **{key: secret})
+    assert f"`{key}`: give the name of an environment variable" in said
+    assert "heim" not in said
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "GMT+25", "../../etc/passwd", "", "+01:00"])
+def test_a_time_zone_has_an_iana_name(zone: str) -> None:
+    said = source_refusal(**FILES, tables={}, timezone=zone)
+    assert "`timezone`: give a time zone by its IANA name, such as Europe/Berlin" in said
+
+
+def test_tables_go_by_the_clock_of_their_source_unless_they_have_their_own() -> None:
+    tables = {
+        "deals": {"file": "d.csv"},
+        "revenue": {"file": "r.csv", "timezone": "Asia/Tokyo"},
+    }
+    text = yaml.safe_dump({**FILES, "timezone": "Europe/Berlin", "tables": tables})
+    source = parse_source(text, "x.yaml")
+    assert isinstance(source, FilesSource)
+    assert source.tables["deals"].timezone == "Europe/Berlin"
+    assert source.tables["revenue"].timezone == "Asia/Tokyo"

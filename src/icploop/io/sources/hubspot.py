@@ -3,6 +3,9 @@
 The first run lists all records, and of companies each mapped property's history. Later ones search
 for what was modified since, in the order of ids, each search from the last id on: HubSpot's search
 never gives more than 10,000 results by paging, and many records may share one moment.
+
+What was deleted is in no search; HubSpot lists it for 90 days. A company that was merged into
+another one stays an account, which says into which and since when.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from typing import Any, Literal
 import pandas as pd
 
 from icploop.domain.history import CHANGE_COLUMNS, states
+from icploop.domain.identity import MERGED_INTO
 from icploop.errors import DataError
 from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
-from icploop.io.sources.raw import RawTable, mapped
+from icploop.io.sources.raw import RawTable, mapped, on_the_clock
 from icploop.settings import HubSpotSource, MappedTable
 
 Thing = Literal["companies", "deals"]
@@ -41,6 +45,9 @@ _COLUMNS: dict[str, dict[str, str]] = {
 _STAGE = ("hs_is_closed", "hs_is_closed_won")
 # Made here, and not to be asked for.
 _OURS = {"id", "company", "outcome"}
+_MERGED = "hs_merged_object_ids"
+# For so long HubSpot lists what was deleted; after a longer pause everything is read again.
+_REMEMBERED = timedelta(days=85)
 _MODIFIED = "hs_lastmodifieddate"
 # HubSpot gives at most so many records a call where their history is asked for.
 _WITH_HISTORY = 50
@@ -52,19 +59,47 @@ _PRIMARY_COMPANY = 5
 def pull(source: HubSpotSource, api: Client, landing: Landing) -> list[RawTable]:
     """Accounts with a row for each moment at which a mapped property changed, and deals.
 
-    Raises DataError for a server that does not answer as documented.
+    What was deleted in HubSpot, and deals that were merged into another one, are left out. Raises
+    DataError for a server that does not answer as documented.
     """
     tables = []
     for name, table in source.tables.items():
         own = table.model_copy(update={"columns": _COLUMNS[name] | table.columns})
         names = sorted(set(own.columns.values()) - _OURS)
         thing: Thing = "companies" if name == "accounts" else "deals"
-        asked = names if name == "accounts" else sorted({*names, *_STAGE})
+        asked = sorted({*names, _MERGED} if name == "accounts" else {*names, *_STAGE, _MERGED})
         pages = partial(_pages, api, thing, asked)
-        records = landing.read(thing, [source.base_url, asked], pages)
-        rows = _accounts(records, names) if name == "accounts" else _deals(records, asked)
+        landed = landing.read(thing, [source.base_url, asked], pages, _REMEMBERED)
+        deleted = landing.read(f"{thing}, deleted", source.base_url, partial(_deleted, api, thing))
+        records = _without_deleted(landed, deleted)
+        rows = (
+            _accounts(records, names, source.timezone)
+            if name == "accounts"
+            else _deals(records, asked)
+        )
         tables.append(_table(rows, name, own, api.place))
     return tables
+
+
+def _without_deleted(records: list[Json], deleted: list[Json]) -> list[Json]:
+    """Those that are there; what was changed after its deletion was restored."""
+    gone = {one["id"]: datetime.fromisoformat(one["at"]) for one in deleted}
+    return [
+        record
+        for record in records
+        if record["id"] not in gone
+        or datetime.fromisoformat(record["updatedAt"]) > gone[record["id"]]
+    ]
+
+
+def _merges(records: list[Json]) -> dict[str, tuple[str, str]]:
+    """Of each record that was merged into another one: into which, and when first said so."""
+    into: dict[str, tuple[str, str]] = {}
+    for record in records:
+        for moment, ids in _versions(record, _MERGED):
+            for id_ in filter(None, (ids or "").split(";")):
+                into.setdefault(id_.strip(), (record["id"], moment))
+    return {id_: found for id_, found in into.items() if id_ != found[0]}
 
 
 def _table(
@@ -75,7 +110,7 @@ def _table(
     return RawTable(name, thing, mapped(rows, name, table, place), table.dates)
 
 
-def _accounts(records: list[Json], names: list[str]) -> pd.DataFrame:
+def _accounts(records: list[Json], names: list[str], zone: str) -> pd.DataFrame:
     """A row for each moment; a value without history counts from the last change of its record."""
     changes = [
         (record["id"], moment, name, value)
@@ -84,11 +119,17 @@ def _accounts(records: list[Json], names: list[str]) -> pd.DataFrame:
         for moment, value in _versions(record, name)
     ]
     frame = pd.DataFrame(changes, columns=CHANGE_COLUMNS).astype({"id": "str", "field": "str"})
-    frame["at"] = pd.to_datetime(frame["at"], format="ISO8601", utc=True).dt.tz_localize(None)
+    frame["at"] = on_the_clock(pd.to_datetime(frame["at"], format="ISO8601", utc=True), zone)
     known = states(frame).reindex(columns=["id", "observed_at", *names])
     # A company about which nothing was ever written is still an account.
     silent = sorted({record["id"] for record in records} - set(known["id"]))
-    return pd.concat([known, pd.DataFrame({"id": silent}, dtype="str")], ignore_index=True)
+    rows = [known, pd.DataFrame({"id": silent}, dtype="str")]
+    if merges := _merges(records):
+        into = [(id_, moment, other) for id_, (other, moment) in sorted(merges.items())]
+        told = pd.DataFrame(into, columns=["id", "observed_at", MERGED_INTO])
+        moments = pd.to_datetime(told["observed_at"], format="ISO8601", utc=True)
+        rows.append(told.assign(observed_at=on_the_clock(moments, zone)))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _versions(record: Json, name: str) -> list[tuple[str, str | None]]:
@@ -101,6 +142,8 @@ def _versions(record: Json, name: str) -> list[tuple[str, str | None]]:
 
 
 def _deals(records: list[Json], names: list[str]) -> pd.DataFrame:
+    merges = _merges(records)
+    records = [record for record in records if record["id"] not in merges]
     rows = pd.DataFrame(
         [
             {"id": r["id"], "company": r["company"]} | {n: r["properties"].get(n) for n in names}
@@ -116,7 +159,7 @@ def _deals(records: list[Json], names: list[str]) -> pd.DataFrame:
     rows.loc[won, "outcome"] = "won"
     # Of an open deal it is the day on which someone hopes to close it.
     rows.loc[~closed & ~won, "closedate"] = None
-    return rows.drop(columns=list(_STAGE))
+    return rows.drop(columns=[*_STAGE, _MERGED])
 
 
 def _pages(api: Client, thing: Thing, names: list[str], where: Where | None) -> Iterator[Page]:
@@ -138,9 +181,26 @@ def _listed(api: Client, thing: Thing, names: list[str], where: Where) -> Iterat
         records = _records(api, thing, page["results"], names)
         after = _next(page)
         if after is None:
-            yield Page(records, {"since": started})
+            yield Page(records, {"since": started, "read_at": started})
             return
         yield Page(records, {"after": after, "started": started})
+
+
+def _deleted(api: Client, thing: Thing, where: Where | None) -> Iterator[Page]:
+    """What HubSpot still lists as deleted, all of it each time; earlier ones stay landed."""
+    after = (where or {}).get("after")
+    while True:
+        params = [("archived", "true"), ("limit", "100")] + ([("after", after)] if after else [])
+        page = api.get(f"/crm/v3/objects/{thing}", params, must_have="results")
+        records = {
+            one["id"]: {"id": one["id"], "at": one.get("archivedAt") or one["updatedAt"]}
+            for one in page["results"]
+            if one.get("archived")
+        }
+        after = _next(page)
+        yield Page(records, {"after": after} if after else {})
+        if after is None:
+            return
 
 
 def _modified(api: Client, thing: Thing, names: list[str], where: Where) -> Iterator[Page]:
@@ -170,10 +230,11 @@ def _modified(api: Client, thing: Thing, names: list[str], where: Where) -> Iter
             page = api.post(f"/crm/v3/objects/{thing}/batch/read", read, must_have="results")
             records |= _records(api, thing, page["results"], names)
         if _next(found) is None:
-            yield Page(records, {"since": started})
+            yield Page(records, {"since": started, "read_at": started})
             return
         last = ids[-1]
-        yield Page(records, {"since": since, "last": last, "started": started})
+        going = {"since": since, "last": last, "started": started}
+        yield Page(records, going | {"read_at": where.get("read_at")})
 
 
 def _records(api: Client, thing: Thing, found: list[Json], names: list[str]) -> dict[str, Json]:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from icploop.domain.tables import read_text
+from icploop.domain.tables import CONTRACTS, read_text
 from icploop.errors import DataError
 from icploop.io.warehouse.staging import CodedRows
 from icploop.settings import MappedTable, TableName
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+# The end of a moment that says how far it is from UTC.
+_OFFSET = r"\d[T ]\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
 def _none_unreadable() -> pd.DataFrame:
@@ -138,4 +142,26 @@ def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str
             )
         text = read_text(renamed[column])
         renamed[column] = text.map(lambda word, words=words: words.get(word, word), "ignore")
+    for column in {*CONTRACTS[table].moments, "observed_at"} & {*renamed.columns}:
+        zone = source.timezone or "UTC"
+        renamed[column] = on_the_clock(renamed[column], zone, source.dates)
     return renamed
+
+
+def on_the_clock(moments: pd.Series, zone: str, dates: str | None = None) -> pd.Series:
+    """Moments that say how far they are from UTC, as a clock in a time zone shows them.
+
+    What is a day, or does not say so, or is no moment, stays what it is. `dates` is the strptime
+    format where it is not ISO.
+    """
+    if isinstance(moments.dtype, pd.DatetimeTZDtype):
+        return moments.dt.tz_convert(zone).dt.tz_localize(None)
+    if zone == "UTC" or pd.api.types.is_datetime64_dtype(moments):
+        return moments
+    text = read_text(moments)
+    says_so = text.notna() if "%z" in (dates or "") else text.str.contains(_OFFSET, na=False)
+    read = pd.to_datetime(text[says_so], format=dates or "ISO8601", utc=True, errors="coerce")
+    # From here on the clock's time passes for UTC, which is what the contract reads.
+    clock = read.dropna().dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
+    shown = clock.dt.strftime(dates or "%Y-%m-%dT%H:%M:%S.%f")
+    return text.where(~text.index.isin(shown.index), shown.reindex(text.index))

@@ -2,23 +2,27 @@
 
 Every query asks for what comes after the last record read, by time and id: after a kill, and in the
 next run, reading goes on there, for Salesforce forgets an unfinished result within minutes.
+
+What was deleted is asked for too, as long as it lies in the recycle bin. An Account that was merged
+into another one stays an account, which says into which and since when.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
 
 from icploop.domain.history import CHANGE_COLUMNS, states, undone
+from icploop.domain.identity import MERGED_INTO
 from icploop.errors import DataError, UsageError
 from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
-from icploop.io.sources.raw import RawTable, mapped
+from icploop.io.sources.raw import RawTable, mapped, on_the_clock
 from icploop.settings import MappedTable, SalesforceSource
 
 _VERSION = "v61.0"
@@ -33,6 +37,9 @@ _COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 _STAGE = ("IsClosed", "IsWon")
+_DELETED, _MASTER = "IsDeleted", "MasterRecordId"
+# The recycle bin keeps for 15 days; after a longer pause everything is read again.
+_REMEMBERED = timedelta(days=14)
 _OURS = {"outcome"}
 # A change that is saved slowly is dated before changes that were read already.
 _OVERLAP = timedelta(minutes=10)
@@ -45,18 +52,20 @@ class _Query:
     thing: str
     fields: tuple[str, ...]
     moment: str
+    act: Literal["query", "queryAll"] = "query"
 
 
 def pull(source: SalesforceSource, api: Client, landing: Landing) -> list[RawTable]:
     """Accounts with their history, as far as Salesforce tracks it, and deals.
 
-    A field that is not tracked gives its present value in a row without a date. Raises
-    DataError for a server that does not answer as documented.
+    A field that is not tracked gives its present value in a row without a date. What was deleted in
+    Salesforce is left out. Raises DataError for a server that does not answer as documented.
     """
 
     def read(query: _Query) -> list[Json]:
         asked = [source.base_url, query.thing, sorted(query.fields)]
-        return landing.read(query.thing, asked, partial(_pages, api, query))
+        remembered = _REMEMBERED if query.act == "queryAll" else None
+        return landing.read(query.thing, asked, partial(_pages, api, query), remembered)
 
     tables = []
     for name, table in source.tables.items():
@@ -64,9 +73,9 @@ def pull(source: SalesforceSource, api: Client, landing: Landing) -> list[RawTab
         fields = tuple(sorted(set(own.columns.values()) - _OURS))
         if name == "accounts":
             tracked = _tracked(source, fields, api.place)
-            current = read(_current("Account", {*fields, "CreatedDate"}))
+            current = read(_current("Account", {*fields, "CreatedDate", _MASTER}))
             changes = read(_HISTORY) if tracked else []
-            rows = _accounts(current, changes, fields, tracked, source.tracked_since)
+            rows = _accounts(current, changes, fields, tracked, source)
         else:
             rows = _deals(read(_current("Opportunity", {*fields, *_STAGE})), fields)
         tables.append(_table(rows, name, own, api.place))
@@ -79,7 +88,7 @@ _HISTORY = _Query(
 
 
 def _current(thing: str, fields: set[str]) -> _Query:
-    return _Query(thing, tuple(sorted({*fields, "Id"})), "SystemModstamp")
+    return _Query(thing, tuple(sorted({*fields, "Id", _DELETED})), "SystemModstamp", "queryAll")
 
 
 def _tracked(source: SalesforceSource, fields: tuple[str, ...], place: str) -> list[str]:
@@ -104,13 +113,27 @@ def _accounts(
     changes: list[Json],
     fields: tuple[str, ...],
     tracked: list[str],
-    since: date | None,
+    source: SalesforceSource,
 ) -> pd.DataFrame:
     """What is not tracked in rows without a date, what is in a row for each of its changes."""
+    merged = [one for one in current if one[_DELETED] and one[_MASTER]]
+    current = [one for one in current if not one[_DELETED]] + merged
+    told = pd.DataFrame(
+        {
+            "Id": [one["Id"] for one in merged],
+            "observed_at": _moments(
+                pd.Series([one["SystemModstamp"] for one in merged], dtype="str"), source.timezone
+            ),
+            MERGED_INTO: [one[_MASTER] for one in merged],
+        }
+    )
+    # A column of its own only where there is something to say.
+    merges = [told] if merged else []
     now = pd.DataFrame(current, columns=list(dict.fromkeys([*fields, "CreatedDate"])))
     undated = now[[field for field in fields if field not in tracked]]
+    since = source.tracked_since
     if since is None:
-        return undated.copy()
+        return pd.concat([undated, *merges], ignore_index=True)
     history = pd.DataFrame(
         [
             (
@@ -124,16 +147,21 @@ def _accounts(
         ],
         columns=[*CHANGE_COLUMNS, "old"],
     )
-    history["at"] = _moments(history["at"])
-    begun = now[tracked].map(_text).assign(id=now["Id"], created_at=_moments(now["CreatedDate"]))
+    history["at"] = _moments(history["at"], source.timezone)
+    begun = (
+        now[tracked]
+        .map(_text)
+        .assign(id=now["Id"], created_at=_moments(now["CreatedDate"], source.timezone))
+    )
     known = states(undone(begun, history, tracked, pd.Timestamp(since))).rename(
         columns={"id": "Id"}
     )
     known = known[known["Id"].isin(now["Id"])]
-    return pd.concat([undated, known], ignore_index=True)
+    return pd.concat([undated, known, *merges], ignore_index=True)
 
 
 def _deals(current: list[Json], fields: tuple[str, ...]) -> pd.DataFrame:
+    current = [one for one in current if not one[_DELETED]]
     rows = pd.DataFrame(current, columns=list(dict.fromkeys([*fields, *_STAGE])))
     closed, won = rows["IsClosed"] == True, rows["IsWon"] == True  # noqa: E712
     rows["outcome"] = "open"
@@ -149,11 +177,14 @@ def _pages(api: Client, query: _Query, where: Where | None) -> Iterator[Page]:
     """Records after a moment and id, oldest first."""
     at, last = (where["at"], where["id"]) if where else (None, "")
     settled = where.get("settled") if where else None
-    path = f"/services/data/{_VERSION}/query"
+    path = f"/services/data/{_VERSION}/{query.act}"
+    read_at = where.get("read_at") if where else None
+    begun: str | None = None
     params = [("q", _soql(query, at, last))]
     while True:
         page = api.get(path, params, must_have="records")
         settled = settled or (api.last_answered - _OVERLAP).isoformat()
+        begun = begun or settled
         if "done" not in page or not (page["done"] or page.get("nextRecordsUrl")):
             raise DataError(f"{api.place}: {path} does not say where {query.thing} goes on")
         records = {
@@ -163,9 +194,9 @@ def _pages(api: Client, query: _Query, where: Where | None) -> Iterator[Page]:
             newest = page["records"][-1]
             at, last = newest[query.moment], newest["Id"]
         if page["done"]:
-            yield Page(records, _end(at, last, settled))
+            yield Page(records, _end(at, last, settled) | {"read_at": begun})
             return
-        yield Page(records, {"at": at, "id": last, "settled": settled})
+        yield Page(records, {"at": at, "id": last, "settled": settled, "read_at": read_at})
         path, params = page["nextRecordsUrl"], []
 
 
@@ -194,8 +225,8 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _moments(texts: pd.Series) -> pd.Series:
-    return pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None)
+def _moments(texts: pd.Series, zone: str) -> pd.Series:
+    return on_the_clock(pd.to_datetime(texts, format="ISO8601", utc=True), zone)
 
 
 def _text(value: Any) -> str | None:

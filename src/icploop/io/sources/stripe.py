@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.mrr import LINE_COLUMNS, by_month
+from icploop.domain.mrr import LINE_COLUMNS, Credit, by_month
 from icploop.errors import DataError
 from icploop.io.http import Client, Json
 from icploop.io.sources.landing import Landing, Page, Where
 from icploop.io.sources.raw import RawTable
-from icploop.settings import StripeSource
+from icploop.settings import Discounts, StripeSource
 
 # The shape of invoices that `_lines` understands; Stripe goes on answering in it.
 VERSION = "2024-06-20"
@@ -45,8 +45,9 @@ _OVERLAP = timedelta(minutes=5)
 # Stripe counts in the smallest unit of a currency, which is not always a hundredth.
 _NO_CENTS = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
 _THOUSANDTHS = "bhd jod kwd omr tnd"
-_MONTHS_OF = {"month": 1, "year": 12}
 _EARNED = ("open", "paid")
+# When this changes, what has landed is read again.
+_KEPT = "lines, credit notes, durations of discounts"
 
 
 def pull(source: StripeSource, api: Client, landing: Landing) -> list[RawTable]:
@@ -54,7 +55,7 @@ def pull(source: StripeSource, api: Client, landing: Landing) -> list[RawTable]:
 
     Raises DataError for a server that does not answer as documented.
     """
-    asked = [source.base_url, VERSION]
+    asked = [source.base_url, VERSION, _KEPT]
     invoices = landing.read("invoices", asked, partial(_pages, api, "invoices"))
     accounts: dict[str, str | None] | None = None
     if source.account_id != "customer":
@@ -62,7 +63,7 @@ def pull(source: StripeSource, api: Client, landing: Landing) -> list[RawTable]:
         key = source.account_id.removeprefix("metadata.")
         accounts = {c["id"]: (c.get("metadata") or {}).get(key) for c in customers}
     try:
-        lines = billed_lines(invoices, accounts)
+        lines = billed_lines(invoices, accounts, source.discounts, source.timezone)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{api.place}: an invoice is not as version {VERSION} of Stripe's API describes it "
@@ -74,40 +75,116 @@ def pull(source: StripeSource, api: Client, landing: Landing) -> list[RawTable]:
 
 
 def billed_lines(
-    invoices: Iterable[Json], accounts: dict[str, str | None] | None = None
+    invoices: Iterable[Json],
+    accounts: dict[str, str | None] | None = None,
+    discounts: Discounts = "recurring",
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """The recurring lines of invoices as `LINE_COLUMNS`; `accounts` by customer where ids differ.
 
-    Drafts are not billed yet. What was voided, or given up as uncollectible, is billed as 0.
-    Credit notes take their share from every line. Lines for one thing once are no MRR.
+    Drafts are not billed yet. What was voided, or given up as uncollectible, is billed as 0. Lines
+    for one thing once are no MRR. Of `discounts`, those are taken off that are said to be.
     """
     rows = chain.from_iterable(
-        _lines(invoice, accounts) for invoice in invoices if invoice["status"] != "draft"
+        _lines(invoice, accounts, discounts, timezone)
+        for invoice in invoices
+        if invoice["status"] != "draft"
     )
     lines = pd.DataFrame(rows, columns=LINE_COLUMNS)
     for column in ("start", "end"):
-        lines[column] = pd.to_datetime(lines[column].astype("int64"), unit="s")
-    return lines.astype({"account_id": "str", "currency": "str", "interval_months": "float64"})
+        seconds = pd.to_datetime(lines[column].astype("int64"), unit="s", utc=True)
+        lines[column] = seconds.dt.tz_convert(timezone).dt.tz_localize(None)
+    return lines.astype({"account_id": "str", "currency": "str", "interval_count": "float64"})
 
 
-def _lines(invoice: Json, accounts: dict[str, str | None] | None) -> Iterator[list[Any]]:
+def _lines(
+    invoice: Json, accounts: dict[str, str | None] | None, discounts: Discounts, timezone: str
+) -> Iterator[list[Any]]:
     customer = _id(invoice["customer"])
     account = customer if accounts is None else accounts.get(customer)
-    kept = _kept_share(invoice)
+    earned = invoice["status"] in _EARNED
+    credited = _credits(invoice, timezone)
     for line in invoice["lines"]["data"]:
         if not _recurs(line):
             continue
-        less = sum(d["amount"] for d in line.get("discount_amounts") or [])
+        less = sum(
+            discount["amount"]
+            for discount in line.get("discount_amounts") or []
+            if _is_taken_off(discount, invoice, discounts)
+        )
         less += sum(t["amount"] for t in line.get("tax_amounts") or [] if t.get("inclusive"))
         yield [
             line["id"],
             account,
-            (line["amount"] - less) / _units(line["currency"]) * kept,
+            (line["amount"] - less) / _units(line["currency"]) if earned else 0.0,
             line["currency"],
             line["period"]["start"],
             line["period"]["end"],
-            _interval_months(line),
+            *_interval(line),
+            tuple(credited.get(line["id"], ())),
         ]
+
+
+def _is_taken_off(discount: Json, invoice: Json, discounts: Discounts) -> bool:
+    """Whether a discount makes MRR lower; one whose coupon is unknown counts as lasting."""
+    if discounts != "recurring":
+        return discounts == "all"
+    durations = invoice.get("durations") or {}
+    return durations.get(_id(discount.get("discount") or "")) != "once"
+
+
+def _credits(invoice: Json, timezone: str) -> dict[str, list[Credit]]:
+    """What credit notes took of each line of an invoice.
+
+    What names a line is a share of that one. What names none is the tax or the one line that it
+    equals to the cent, or else a share of every line.
+    """
+    lines = invoice["lines"]["data"]
+    taken: dict[str, list[Credit]] = {line["id"]: [] for line in lines}
+    for note in _notes(invoice):
+        at = _local(note["at"], timezone) if note.get("at") else None
+        for part in note["lines"]:
+            if named := part.get("invoice_line_item"):
+                whole = next((line["amount"] for line in lines if line["id"] == named), 0)
+                if whole > 0 and part["amount"] > 0:
+                    taken[named].append(Credit(part["amount"] / whole, at))
+                continue
+            gross = part["amount"] + _tax_on_top(part)
+            if gross <= 0 or gross == sum(map(_tax_on_top, lines)):
+                continue
+            alike = [line for line in lines if gross in (_paid(line), _paid_with_tax(line))]
+            if len(alike) == 1:
+                taken[alike[0]["id"]].append(Credit(1.0, at))
+            elif (invoice.get("total") or 0) > 0:
+                for credits_ in taken.values():
+                    credits_.append(Credit(gross / invoice["total"], at))
+    return taken
+
+
+def _notes(invoice: Json) -> list[Json]:
+    """The credit notes of an invoice; of an invoice without them, its sum of them as one."""
+    if invoice.get("credit_notes") is not None:
+        return [note for note in invoice["credit_notes"] if note["status"] != "void"]
+    amounts = ("pre_payment_credit_notes_amount", "post_payment_credit_notes_amount")
+    credited = sum(invoice.get(name) or 0 for name in amounts)
+    return [{"at": None, "lines": [{"amount": credited}]}] if credited else []
+
+
+def _tax_on_top(part: Json) -> int:
+    return sum(t["amount"] for t in part.get("tax_amounts") or [] if not t.get("inclusive"))
+
+
+def _paid(line: Json) -> int:
+    amount: int = line["amount"]
+    return amount - sum(d["amount"] for d in line.get("discount_amounts") or [])
+
+
+def _paid_with_tax(line: Json) -> int:
+    return _paid(line) + _tax_on_top(line)
+
+
+def _local(seconds: int, timezone: str) -> pd.Timestamp:
+    return pd.Timestamp(seconds, unit="s", tz="UTC").tz_convert(timezone).tz_localize(None)
 
 
 def _units(currency: str) -> int:
@@ -122,21 +199,13 @@ def _recurs(line: Json) -> bool:
     return bool(line.get("proration") and line.get("subscription"))
 
 
-def _kept_share(invoice: Json) -> float:
-    """What is left of an invoice after credit notes; nothing of one that will never be paid."""
-    if invoice["status"] not in _EARNED:
-        return 0.0
-    credited = (invoice.get("pre_payment_credit_notes_amount") or 0) + (
-        invoice.get("post_payment_credit_notes_amount") or 0
-    )
-    total = invoice.get("total") or 0
-    return 1 - min(credited / total, 1) if total > 0 else 1.0
-
-
-def _interval_months(line: Json) -> float | None:
+def _interval(line: Json) -> tuple[str | None, float | None]:
+    """What a billing period is made of, and how many of it; years are twelve months each."""
     recurring = (line.get("price") or {}).get("recurring") or line.get("plan") or {}
-    months = _MONTHS_OF.get(recurring.get("interval", ""))
-    return months * recurring.get("interval_count", 1) if months else None
+    name, count = recurring.get("interval"), recurring.get("interval_count") or 1
+    if name == "year":
+        return "month", 12 * count
+    return (name, count) if name in ("month", "week", "day") else (None, None)
 
 
 def _pages(api: Client, thing: str, where: Where | None) -> Iterator[Page]:
@@ -152,7 +221,8 @@ def _listed(api: Client, thing: str, where: Where) -> Iterator[Page]:
     """Newest first: what is created meanwhile stands before the first page, and has its event."""
     after, started = where.get("after"), where.get("started")
     while True:
-        page = _list(api, thing, {"limit": "100"} | ({"starting_after": after} if after else {}))
+        params = {"limit": "100"} | ({"starting_after": after} if after else {})
+        page = _list(api, thing, params, _expanded(thing, "data."))
         started = started or _seconds(api.last_answered - _OVERLAP)
         records = {found["id"]: _whole(api, found) for found in page["data"]}
         if not page["has_more"]:
@@ -191,28 +261,72 @@ def _named(thing: str, event: Json) -> str:
 
 
 def _whole(api: Client, found: Json) -> Json:
-    """An invoice with all of its lines: a list shows the first ten only."""
+    """An invoice with all of its lines and credit notes: a list shows the first ten lines only."""
     if found.get("object") != "invoice":
         return {key: found.get(key) for key in ("id", "metadata")}
-    lines = found["lines"]
-    data = list(lines["data"])
-    while lines["has_more"]:
-        lines = _list(
-            api, f"invoices/{found['id']}/lines", {"limit": "100", "starting_after": data[-1]["id"]}
-        )
-        data += lines["data"]
-    kept = ("id", "customer", "status", "total", "pre_payment_credit_notes_amount")
-    return {key: found.get(key) for key in (*kept, "post_payment_credit_notes_amount")} | {
-        "lines": {"data": [_slim(line) for line in data]}
+    lines = _all(api, f"invoices/{found['id']}/lines", found["lines"], ["data.discounts"])
+    credited = any(found.get(f"{when}_payment_credit_notes_amount") for when in ("pre", "post"))
+    notes = _credit_notes(api, found["id"]) if credited else []
+    kept = {key: found.get(key) for key in ("id", "customer", "status", "total")}
+    given = [found.get("discount"), *(found.get("discounts") or [])]
+    given += [one for line in lines for one in line.get("discounts") or []]
+    return kept | {
+        "lines": {"data": [_slim(line) for line in lines]},
+        "credit_notes": [_slim_note(api, note) for note in notes],
+        "durations": {one["id"]: one["coupon"]["duration"] for one in given if _is_whole(one)},
     }
+
+
+def _all(api: Client, path: str, first: Json, expanded: Iterable[str] = ()) -> list[Json]:
+    """All of a list of which the first page is known."""
+    data, page = list(first["data"]), first
+    more = [("expand[]", what) for what in expanded]
+    while page.get("has_more"):
+        page = _list(api, path, {"limit": "100", "starting_after": data[-1]["id"]}, more)
+        data += page["data"]
+    return data
+
+
+def _credit_notes(api: Client, invoice: str) -> list[Json]:
+    page = _list(api, "credit_notes", {"limit": "100", "invoice": invoice})
+    data = list(page["data"])
+    while page["has_more"]:
+        page = _list(
+            api,
+            "credit_notes",
+            {"limit": "100", "invoice": invoice, "starting_after": data[-1]["id"]},
+        )
+        data += page["data"]
+    return data
+
+
+def _slim_note(api: Client, note: Json) -> Json:
+    """The part of a credit note that MRR is made of; the rest may name people."""
+    parts = _all(api, f"credit_notes/{note['id']}/lines", note["lines"])
+    kept = ("invoice_line_item", "amount", "tax_amounts")
+    return {
+        "at": note.get("effective_at") or note["created"],
+        "status": note["status"],
+        "lines": [{key: part.get(key) for key in kept} for part in parts],
+    }
+
+
+def _is_whole(discount: Any) -> bool:
+    """Whether a discount was given as such, and not by its id alone."""
+    return isinstance(discount, dict) and "coupon" in discount
 
 
 def _slim(line: Json) -> Json:
     """The part of a line that MRR is made of; the rest may name people."""
     recurring = (line.get("price") or {}).get("recurring") or line.get("plan") or {}
-    kept = ("id", "type", "amount", "currency", "period", "proration", "discount_amounts")
+    kept = ("id", "type", "amount", "currency", "period", "proration")
+    discounts = [
+        {"amount": given["amount"], "discount": _id(given.get("discount") or "")}
+        for given in line.get("discount_amounts") or []
+    ]
     return {key: line.get(key) for key in (*kept, "tax_amounts", "subscription")} | {
-        "plan": {key: recurring.get(key) for key in ("interval", "interval_count")}
+        "discount_amounts": discounts,
+        "plan": {key: recurring.get(key) for key in ("interval", "interval_count")},
     }
 
 
@@ -226,7 +340,13 @@ def _list(
 
 
 def _one(api: Client, thing: str, name: str) -> Json:
-    return api.get(f"/v1/{thing}/{name}", must_have="id")
+    return api.get(f"/v1/{thing}/{name}", _expanded(thing), must_have="id")
+
+
+def _expanded(thing: str, under: str = "") -> list[tuple[str, str]]:
+    """Discounts as such and not by their ids: only a coupon says for how long it holds."""
+    wanted = ("discounts", "lines.data.discounts") if thing == "invoices" else ()
+    return [("expand[]", under + what) for what in wanted]
 
 
 def _id(thing: Any) -> str:

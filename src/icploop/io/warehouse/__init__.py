@@ -105,7 +105,7 @@ class Warehouse:
         return self._answer(lambda db: StoredTables(db).account_ids(), nobody)
 
     def account_names(self) -> pd.DataFrame:
-        """Parent, domain and name of every stored account row, oldest first."""
+        """What says who every stored account row is, oldest first."""
         nobody = pd.DataFrame(columns=list(NAMES), dtype="str")
         return self._answer(lambda db: StoredTables(db).account_names(), nobody)
 

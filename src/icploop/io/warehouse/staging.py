@@ -275,11 +275,17 @@ class Staging:
                 continue
             with _registered(db, cells=one.cells.rename_axis("number").reset_index()):
                 db.execute(f"CREATE TABLE {name}_cells_{i} AS FROM cells")
-            values.append(f"c{i}.value AS {quoted(one.target)}")
+            value = f"c{i}.value"
+            if (table, one.target) == ("revenue", "mrr"):
+                value = f"coalesce(whole.mrr, {value})"
+            values.append(f"{value} AS {quoted(one.target)}")
             doubts.append(f"c{i}.doubt")
             joins.append(
                 f"JOIN {name}_cells_{i} c{i} ON c{i}.number = r.{coded.number(one.column)}"
             )
+        # What is added up is known once the rows were looked at together.
+        db.execute(f"CREATE TABLE {name}_whole (position BIGINT, mrr DOUBLE)")
+        joins.append(f"LEFT JOIN {name}_whole whole ON whole.position = r.position")
         by_target = {one.target: f"c{i}.value" for i, one in enumerate(judged)}
         key = ", ".join(by_target[c] for c in CONTRACTS[table].key) or "r.position"
         db.execute(
@@ -348,6 +354,12 @@ class Sifted:
             )
             if len(positions := found.df()["position"].to_numpy()):
                 yield positions
+
+    def add_up(self, positions: np.ndarray, mrr: pd.Series) -> None:
+        """Let these rows stand for others of their account and month, with the MRR of all."""
+        whole = pd.DataFrame({"position": positions, "mrr": mrr.to_numpy()})
+        with _registered(self.db, whole=whole):
+            self.db.execute(f"INSERT INTO {self.name}_whole FROM whole")
 
     def refuse(self, positions: np.ndarray, lines: pd.DataFrame) -> None:
         """Leave these rows out of what is stored, and keep lines for the quarantine."""

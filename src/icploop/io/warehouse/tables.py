@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from icploop.domain.identity import MERGED_INTO
 from icploop.domain.tables import CONTRACTS, Tables, read_text
 from icploop.io.warehouse.file import transaction
 from icploop.io.warehouse.history import AccountHistory, SourceReading
@@ -87,9 +88,12 @@ class StoredTables:
         return self.db.execute("SELECT DISTINCT account_id FROM accounts").df()["account_id"]
 
     def account_names(self) -> pd.DataFrame:
-        """NAMES of every stored account row, oldest first."""
+        """NAMES of every stored account row, oldest first, and MERGED_INTO where it is known."""
+        known = MERGED_INTO in columns_of(self.db, "accounts")
+        columns = [*NAMES, MERGED_INTO] if known else NAMES
         found = self.db.execute(
-            f"SELECT {', '.join(NAMES)} FROM accounts ORDER BY account_id, observed_at NULLS FIRST"
+            f"SELECT {', '.join(columns)} FROM accounts "
+            "ORDER BY account_id, observed_at NULLS FIRST"
         ).df()
         return found.astype("str")
 

@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from icploop.domain.tables import read_kind, set_in_order
+from icploop.modeling.accounts.features import TEXTS
 from icploop.settings import Attribute, Kind
-
-_TEXTS = ("category", "set")
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,43 @@ class Texts:
 
     codes: np.ndarray
     distinct: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: pd.Series) -> Texts:
+        """A column of an attribute frame; a text may stand for nobody of it."""
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            return cls(values.cat.codes.to_numpy(dtype="int64"), tuple(values.cat.categories))
+        return cls.as_they_come(values)
+
+    @classmethod
+    def as_they_come(cls, values: pd.Series) -> Texts:
+        """The same, with the texts in the order in which accounts have them, and no others."""
+        codes, distinct = pd.factorize(values)
+        return cls(codes, tuple(map(str, distinct)))
+
+    def members(self, kind: Kind) -> list[tuple[str, ...]]:
+        """The levels of each distinct text: the members of a set, else the text itself."""
+        return [tuple(t.split("|")) if kind == "set" else (t,) for t in self.distinct]
+
+    def having(self, levels: Sequence[str], kind: Kind) -> np.ndarray:
+        """Which distinct texts have each level, (levels, texts + 1); the last is for missing."""
+        place = {level: i for i, level in enumerate(levels)}
+        has = np.zeros((len(levels), len(self.distinct) + 1), dtype=bool)
+        for text, members in enumerate(self.members(kind)):
+            for member in members:
+                if member in place:
+                    has[place[member], text] = True
+        return has
+
+    def levels(self, kind: Kind) -> dict[str, int]:
+        """How many accounts have each level that any has, in the order of the texts."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.distinct))
+        found: dict[str, int] = {}
+        for members, count in zip(self.members(kind), counts.tolist(), strict=True):
+            if count:
+                for level in members:
+                    found[level] = found.get(level, 0) + count
+        return found
 
     def spread(self, of_distinct: np.ndarray, missing: Any) -> np.ndarray:
         """What holds of each distinct text (rows of an array), for each account."""
@@ -89,9 +125,8 @@ def coded_frame(features: pd.DataFrame, attributes: Sequence[Attribute]) -> Code
     numbers: dict[str, np.ndarray] = {}
     for attribute in attributes:
         values = features[attribute.name]
-        if attribute.kind in _TEXTS:
-            codes, distinct = pd.factorize(values)
-            texts[attribute.name] = Texts(codes, tuple(map(str, distinct)))
+        if attribute.kind in TEXTS:
+            texts[attribute.name] = Texts.of(values)
         else:
             numbers[attribute.name] = np.ascontiguousarray(values.to_numpy(dtype="float64"))
     return Coded(len(features), texts, numbers)
@@ -148,12 +183,12 @@ def _read(column: pa.Array, kind: Kind, at: pd.Timestamp) -> tuple[int, Texts | 
     if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
         words = pc.utf8_trim_whitespace(words)
         blank = np.asarray(pc.fill_null(pc.equal(words, ""), fill_value=True))
-        if kind in _TEXTS:
+        if kind in TEXTS:
             return _filled(blank, codes), _of_words(words.to_pylist(), kind, codes)
     else:
         blank = np.asarray(pc.is_null(words))
     read = read_kind(words.to_pandas(), kind)
-    if kind in _TEXTS:
+    if kind in TEXTS:
         texts = [text if isinstance(text, str) else None for text in read.tolist()]
         return _filled(blank, codes), _of_words(texts, "category", codes)
     if kind == "date":

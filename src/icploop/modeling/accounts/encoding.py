@@ -6,13 +6,15 @@ values; an unseen category is simply none of the known ones. Missing is a column
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from icploop.modeling.accounts.coding import Texts
+from icploop.modeling.accounts.features import TEXTS
 from icploop.settings import Kind
 
 # A level that fewer training accounts carry cannot be told from noise: it is none of the known.
@@ -62,7 +64,7 @@ class Encoding:
         levels = {
             name: _common_levels(features[name], kind)
             for name, kind in ordered.items()
-            if kind in ("category", "set")
+            if kind in TEXTS
         }
         scales = {
             name: _scale_of(features[name].to_numpy(dtype="float64"))
@@ -76,27 +78,20 @@ class Encoding:
 
         Columns are named `attribute=level`; rows keep the index of `features`. No cell is missing.
         """
-        columns: dict[str, np.ndarray] = {}
-        for name, kind in self.kinds.items():
-            columns |= self._linear_columns(name, kind, features[name])
-        return pd.DataFrame(columns, index=features.index, dtype="float64")
+        blocks = [self.linear_of(name, features[name]) for name in self.kinds]
+        return _frame(blocks, self.linear_columns(), features.index, "float64")
 
     def tree(self, features: pd.DataFrame) -> pd.DataFrame:
         """One-hot levels, raw numbers and flags; missing values stay missing for the trees."""
-        columns: dict[str, np.ndarray] = {}
-        for name, kind in self.kinds.items():
-            values = features[name]
-            if kind in ("category", "set"):
-                columns |= self._indicators(name, kind, values, missing=np.nan)
-            else:
-                columns[name] = values.to_numpy(dtype="float64")
-        columns = columns or {_NO_COLUMN: np.zeros(len(features))}
-        return pd.DataFrame(columns, index=features.index, dtype="float32")
+        blocks = [self.tree_of(name, features[name]) for name in self.kinds]
+        columns = self.tree_columns()
+        if columns == [_NO_COLUMN]:
+            blocks = [np.zeros((1, len(features)))]
+        return _frame(blocks, columns, features.index, "float32")
 
     def linear_columns(self) -> list[str]:
         """The names of the columns of `linear`."""
-        nobody = pd.DataFrame({name: pd.Series(dtype="object") for name in self.kinds})
-        return list(map(str, self.linear(nobody).columns))
+        return [f"{name}={part}" for name in self.kinds for part in self._parts(name)]
 
     def tree_columns(self) -> list[str]:
         """The names of the columns of `tree`."""
@@ -104,9 +99,7 @@ class Encoding:
             column
             for name, kind in self.kinds.items()
             for column in (
-                [f"{name}={level}" for level in self.levels[name]]
-                if kind in ("category", "set")
-                else [name]
+                [f"{name}={level}" for level in self.levels[name]] if kind in TEXTS else [name]
             )
         ]
         return columns or [_NO_COLUMN]
@@ -135,50 +128,57 @@ class Encoding:
             },
         )
 
-    def _linear_columns(self, name: str, kind: Kind, values: pd.Series) -> dict[str, np.ndarray]:
-        empty = values.isna().to_numpy(dtype="float64")
-        if kind in ("category", "set"):
-            encoded = self._indicators(name, kind, values, missing=0.0)
-        elif kind == "flag":
-            encoded = {f"{name}=yes": values.fillna(0).to_numpy(dtype="float64")}
-        else:
-            scale, raw = self.scales[name], values.to_numpy(dtype="float64")
-            scaled = np.nan_to_num(scale.apply(raw))
-            # The square lets a linear model see a sweet spot in the middle of a range, and steps
-            # let it see an edge.
-            encoded = {f"{name}=scale": scaled, f"{name}=square": scaled**2 * (1 - empty)}
-            for edge, above in scale.steps:
-                encoded[f"{name}=over {edge!r}"] = ((raw > edge) - above) * (1 - empty)
-        return encoded | {f"{name}=?": empty}
+    def _parts(self, name: str) -> list[str]:
+        """What the linear columns of an attribute stand for."""
+        kind = self.kinds[name]
+        if kind in TEXTS:
+            return [*self.levels[name], "?"]
+        if kind == "flag":
+            return ["yes", "?"]
+        return ["scale", "square", *(f"over {edge!r}" for edge, _ in self.scales[name].steps), "?"]
 
-    def _indicators(
-        self, name: str, kind: Kind, values: pd.Series, missing: float
-    ) -> dict[str, np.ndarray]:
-        empty = values.isna().to_numpy()
-        if kind == "set":
-            codes, distinct = pd.factorize(values)
-            members = [frozenset(str(text).split("|")) for text in distinct]
-            # The code of a missing value is -1, which takes the last entry: none of the levels.
-            hits = {
-                level: np.array([*(level in m for m in members), False])[codes]
-                for level in self.levels[name]
-            }
-        else:
-            codes, distinct = pd.factorize(values)
-            code_of = {text: code for code, text in enumerate(distinct)}
-            hits = {level: codes == code_of.get(level, -2) for level in self.levels[name]}
-        return {
-            f"{name}={level}": np.where(empty, missing, hit.astype("float64"))
-            for level, hit in hits.items()
-        }
+    def linear_of(self, name: str, values: pd.Series) -> np.ndarray:
+        """The linear columns of one attribute, (columns, accounts)."""
+        empty = values.isna().to_numpy(dtype="float64")
+        if self.kinds[name] in TEXTS:
+            return np.vstack([self._indicators(name, values, missing=0.0), empty])
+        if self.kinds[name] == "flag":
+            return np.vstack([values.fillna(0).to_numpy(dtype="float64"), empty])
+        scale, raw = self.scales[name], values.to_numpy(dtype="float64")
+        scaled = np.nan_to_num(scale.apply(raw))
+        # The square lets a linear model see a sweet spot in the middle of a range, and steps let
+        # it see an edge.
+        over = [((raw > edge) - above) * (1 - empty) for edge, above in scale.steps]
+        return np.vstack([scaled, scaled**2 * (1 - empty), *over, empty])
+
+    def tree_of(self, name: str, values: pd.Series) -> np.ndarray:
+        """The tree columns of one attribute, (columns, accounts)."""
+        if self.kinds[name] in TEXTS:
+            return self._indicators(name, values, missing=np.nan)
+        return values.to_numpy(dtype="float64")[None, :]
+
+    def _indicators(self, name: str, values: pd.Series, missing: float) -> np.ndarray:
+        """1 where an account has a level, else 0, (levels, accounts)."""
+        texts = Texts.of(values)
+        has = texts.having(self.levels[name], self.kinds[name]).astype("float64")
+        # The code of a missing value is -1, which takes the last entry.
+        has[:, -1] = missing
+        return has[:, texts.codes]
+
+
+def _frame(
+    blocks: Sequence[np.ndarray], columns: list[str], index: pd.Index, dtype: str
+) -> pd.DataFrame:
+    """Blocks of columns (columns, accounts) as one frame."""
+    matrix = np.empty((len(columns), len(index)), dtype=dtype)
+    if blocks:
+        np.concatenate(blocks, out=matrix, casting="same_kind")
+    return pd.DataFrame(matrix.T, index=index, columns=columns, copy=False)
 
 
 def _common_levels(values: pd.Series, kind: Kind) -> tuple[str, ...]:
-    given = values.dropna()
-    if kind == "set":
-        given = given.str.split("|").explode()
-    counts = given.value_counts()
-    return tuple(sorted(counts[counts >= RAREST_LEVEL].index))
+    counts = Texts.of(values).levels(kind)
+    return tuple(sorted(level for level, count in counts.items() if count >= RAREST_LEVEL))
 
 
 def _scale_of(values: np.ndarray) -> Scale:

@@ -13,7 +13,7 @@ from icploop.domain.calendar import last_moment
 from icploop.domain.identity import companies_seen_by
 from icploop.domain.outcomes import decided_deals, of_motion, outcomes
 from icploop.domain.tables import Tables
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.features import AttributeHistory
 from icploop.settings import Attribute, Settings
 
 
@@ -67,13 +67,18 @@ class Sight:
         """The closed deals with strangers (`decided_deals`)."""
         return decided_deals(self.seen, self.motion)
 
+    @cached_property
+    def history(self) -> AttributeHistory:
+        """What was recorded of the accounts, each attribute typed once."""
+        return AttributeHistory.of(self.seen.accounts)
+
     def everybody(self, attributes: Sequence[Attribute]) -> pd.DataFrame:
         """The attribute frame of every account at the day's end, by account_id."""
         wanted = tuple(attributes)
         if wanted not in self._frames:
             moments = pd.DataFrame({"account_id": self.accounts, "at": last_moment(self.as_of)})
             at_the_end = moments.set_index(self.accounts)
-            self._frames[wanted] = attributes_at(self.seen.accounts, at_the_end, wanted)
+            self._frames[wanted] = self.history.at(at_the_end, wanted)
         return self._frames[wanted]
 
     def market(self, attributes: Sequence[Attribute]) -> pd.DataFrame:

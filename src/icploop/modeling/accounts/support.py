@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from icploop.modeling.accounts.coding import Coded
+from icploop.modeling.accounts.coding import Coded, Texts
 from icploop.settings import Kind
 
 # With fewer customers that have a value, nothing is said of values that none of them has.
@@ -57,10 +57,10 @@ class Support:
             if len(given) < _FEWEST:
                 continue
             if kinds[name] == "category":
-                counts = given.value_counts()
+                counts = Texts.of(given).levels("category")
                 # The share that was seen once estimates that of values still unseen (Good 1953).
-                if (counts == 1).sum() <= _ORDINARY_NOVELTY * len(given):
-                    seen[name] = tuple(sorted(map(str, counts.index)))
+                if list(counts.values()).count(1) <= _ORDINARY_NOVELTY * len(given):
+                    seen[name] = tuple(sorted(counts))
             elif kinds[name] in ("number", "date"):
                 ranges[name] = _range_of(given.to_numpy(dtype="float64"))
         return cls(seen, ranges)

@@ -94,7 +94,7 @@ def likeness(model: FitModel, account: pd.DataFrame, customers: pd.DataFrame) ->
     So fields count as much as the model makes of them. Without any tree everybody is alike.
     """
     both = pd.concat([account, customers])
-    matrix = model.tree_columns(both)
+    matrix = model.encoded(both).tree
     boosters: Sequence[xgb.Booster] = [b for m in model.mixtures_.values() for b in m.boosters]
     same = [
         leaves[1:] == leaves[:1]

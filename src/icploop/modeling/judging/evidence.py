@@ -12,7 +12,6 @@ import pandas as pd
 from icploop.domain.outcomes import Kpis, kpis
 from icploop.domain.profile import kinds_of
 from icploop.errors import DataError
-from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.comparison import Skill, skill
 from icploop.modeling.learning.deal_model import DealModel
@@ -123,7 +122,7 @@ class ClosedDeals:
         Raises DataError when the objective needs lost deals and there are none.
         """
         rows, settings = sight.decided, sight.settings
-        features = attributes_at(sight.seen.accounts, rows, settings.attributes)
+        features = sight.history.at(rows, settings.attributes)
         if settings.objective != "value":
             return cls(rows, features, rows.head(0), None)
         newest = customers.loc[customers["matured"], "at"].max()

@@ -33,7 +33,6 @@ from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
 from icploop.errors import UsageError
-from icploop.modeling.accounts.features import attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.advantage import advantage
 from icploop.modeling.judging.comparison import Skill, compare, reading
@@ -141,11 +140,11 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         policy_hash=settings.policy.digest(),
         allowed_leaks=allowed,
     )
-    if decision := too_few(matured, settings.policy, _enough_by(sight)):
+    if decision := too_few(matured, settings.policy, _enough_by(sight), sight.as_of):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
         return opened(decision=decision, notes=notes)
     customers = _followed(sight)
-    features = attributes_at(sight.seen.accounts, customers, settings.attributes)
+    features = sight.history.at(customers, settings.attributes)
     usable, said = _usable(features[customers["matured"]], settings.attributes)
     if not usable:
         return opened(decision=Decision("INVALID", tuple(said)), notes=tuple(said))
@@ -204,7 +203,7 @@ def _leaking(
 ) -> tuple[list[str], list[str]]:
     """Why the comparison cannot be trusted as far as columns go, and what to mind besides."""
     sales = Sales(
-        evidence.matured_features, evidence.matured, deals.features, deals.rows, sight.seen.accounts
+        evidence.matured_features, evidence.matured, deals.features, deals.rows, sight.history
     )
     found = find_leaks(sales, usable, sight.settings.seed)
     refused, notes = found.but_for(allowed)

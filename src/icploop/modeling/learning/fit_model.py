@@ -22,11 +22,13 @@ from sklearn.base import BaseEstimator
 
 from icploop.errors import DataError
 from icploop.modeling.accounts.encoding import Encoding
+from icploop.modeling.accounts.features import Altered
 from icploop.modeling.accounts.support import Support
 from icploop.modeling.learning.mixture import Mixture, Quantity, mix
 from icploop.modeling.learning.partial_pooling import Line, Task, pooled_lines
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.learning.targets import MOST_LOG_GROWTH, churn_of, growth_of
+from icploop.modeling.learning.trees import Margins
 from icploop.modeling.statistics.folds import folds_by_parent
 from icploop.settings import HypothesisLine, Kind, Outcome
 
@@ -78,6 +80,19 @@ class Level:
         return self.p_retained(log_ratio) * kept
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Accounts as a fit model sees them, encoded once for all that is asked of them.
+
+    `features` is their attribute frame, `linear` what its line sees and `tree` its boosters
+    (accounts x columns).
+    """
+
+    features: pd.DataFrame
+    linear: np.ndarray
+    tree: np.ndarray
+
+
 class FitModel(BaseEstimator):
     """Expected NRR, GRR and probability of retention of accounts, as one fitted object.
 
@@ -119,14 +134,14 @@ class FitModel(BaseEstimator):
         ordered = features.loc[known.index]
         self.encoding_ = Encoding.learn(ordered, self.kinds)
         self.support_ = Support.learn(ordered, self.kinds)
-        linear, tree = self._columns(ordered)
-        self.center_ = linear.mean()
+        accounts = self.encoded(ordered)
+        self.center_ = pd.DataFrame(accounts.linear, columns=self._linear_names, copy=False).mean()
         weight = known.get("weight", pd.Series(1.0, known.index)).to_numpy(dtype="float64")
         outcome = self.outcome or Outcome()
         churn = churn_of(known, weight, outcome.retained_by)
         growth = growth_of(known, weight, outcome.horizon_months)
         tasks = {HAZARD: churn.task} | ({GROWTH: growth.task} if growth else {})
-        self.mixtures_, unseen = self._mixed(linear, tree, tasks, known["parent"])
+        self.mixtures_, unseen = self._mixed(accounts, tasks, known["parent"])
         variance = growth.variance if growth else 0.0
         level = Level(churn.at_horizon, outcome.horizon_months / 12, variance)
         self.level_ = _levelled(level, unseen[HAZARD], unseen[GROWTH], known)
@@ -134,9 +149,11 @@ class FitModel(BaseEstimator):
 
     def predict(self, features: pd.DataFrame) -> pd.DataFrame:
         """expected_nrr, expected_grr (ratios) and p_retained (0..1), indexed like `features`."""
-        linear, tree = self._columns(features)
-        log_ratio = self.mixtures_[HAZARD].predict(linear.to_numpy(), tree.to_numpy())
-        log_growth = self.mixtures_[GROWTH].predict(linear.to_numpy(), tree.to_numpy())
+        accounts = self.encoded(features)
+        log_ratio, log_growth = (
+            self.mixtures_[quantity].predict(accounts.linear, accounts.tree)
+            for quantity in (HAZARD, GROWTH)
+        )
         return pd.DataFrame(
             {
                 "expected_nrr": self.level_.expected_nrr(log_ratio, log_growth),
@@ -146,6 +163,22 @@ class FitModel(BaseEstimator):
             index=features.index,
         )
 
+    def expected_if(self, accounts: Encoded, altered: Sequence[Altered | None]) -> list[np.ndarray]:
+        """Expected NRR of accounts if one attribute had other values; as they are for None.
+
+        The same numbers as `predict` of all of them in one frame, for less.
+        """
+        linear = np.hstack([self._linear_if(accounts, change) for change in altered]).T
+        ends = np.cumsum([len(accounts.tree if c is None else c.rows) for c in altered])
+        said = {}
+        for quantity, mixture in self.mixtures_.items():
+            margins = [Margins(booster, accounts.tree) for booster in mixture.boosters]
+            of_each = [[self._margin_if(m, accounts, c) for c in altered] for m in margins]
+            boosted = np.array([np.concatenate(parts) for parts in of_each], dtype="float64")
+            said[quantity] = mixture.of_margins(linear, boosted)
+        expected = self.level_.expected_nrr(said[HAZARD], said[GROWTH])
+        return np.split(expected, ends[:-1])
+
     def contributions(self, features: pd.DataFrame) -> pd.DataFrame:
         """What each attribute adds to expected NRR (ratio) against the average training account.
 
@@ -153,11 +186,11 @@ class FitModel(BaseEstimator):
         collected along the straight way from the average account to this one (integrated gradients,
         Sundararajan et al. 2017), and the sum over attributes is exact.
         """
-        linear, tree = self._columns(features)
+        accounts = self.encoded(features)
         added, paths = {}, {}
         for name, mixture in self.mixtures_.items():
-            added[name] = self._added(mixture, linear, tree)
-            end = mixture.predict(linear.to_numpy(), tree.to_numpy())
+            added[name] = self._added(mixture, accounts)
+            end = mixture.predict(accounts.linear, accounts.tree)
             total = added[name].to_numpy().sum(axis=1)
             paths[name] = (end - total)[:, None] + np.outer(total, (NODES + 1) / 2)
         nrr = self.level_.expected_nrr(paths[HAZARD], paths[GROWTH])
@@ -169,7 +202,7 @@ class FitModel(BaseEstimator):
 
     def gain(self) -> pd.Series:
         """The boosters' total gain by attribute, the mean of the shares for hazard and growth."""
-        names = [*self.encoding_.tree_columns(), *self._stated()]
+        names = self._tree_names
         shares = []
         for mixture in self.mixtures_.values():
             of_column = pd.Series(mixture.gain(len(names)), index=names)
@@ -244,63 +277,108 @@ class FitModel(BaseEstimator):
         }
         return model
 
+    def encoded(self, features: pd.DataFrame) -> Encoded:
+        """Accounts of an attribute frame as the line and the boosters see them."""
+        linear, tree = self.encoding_.linear(features), self.encoding_.tree(features)
+        if not self.hypothesis:
+            return Encoded(features, linear.to_numpy(), tree.to_numpy())
+        points = self._points(features)
+        return Encoded(
+            features,
+            np.vstack([linear.to_numpy().T, points]).T,
+            np.vstack([tree.to_numpy().T, points.astype("float32")]).T,
+        )
+
+    def _points(self, features: pd.DataFrame) -> np.ndarray:
+        """The points of the stated hypothesis."""
+        return HypothesisScore(self.hypothesis).predict(features).to_numpy(dtype="float64")
+
     def _mixed(
-        self,
-        linear: pd.DataFrame,
-        tree: pd.DataFrame,
-        tasks: Mapping[Quantity, Task],
-        parents: pd.Series,
+        self, accounts: Encoded, tasks: Mapping[Quantity, Task], parents: pd.Series
     ) -> tuple[dict[Quantity, Mixture], dict[Quantity, np.ndarray]]:
         """The mixture of each task, and its prediction of each account without its fold."""
+        linear, tree = accounts.linear, accounts.tree
         fold = folds_by_parent(parents, self.seed)
-        group = self._groups(linear)
-        firm = np.array([column == STATED for column in linear.columns])
-        pooled = pooled_lines(linear.to_numpy(), group, list(tasks.values()), fold, firm)
+        columns = self._linear_names
+        firm = np.array([column == STATED for column in columns])
+        pooled = pooled_lines(linear, self._groups(columns), list(tasks.values()), fold, firm)
 
         nothing = Mixture.constant(0.0, linear.shape[1])
         mixtures = dict.fromkeys((HAZARD, GROWTH), nothing)
         predicted = dict.fromkeys((HAZARD, GROWTH), np.zeros(len(linear)))
         learned = zip(pooled.lines, pooled.out_of_fold, pooled.relevance, strict=True)
         for (quantity, task), (line, unseen, relevance) in zip(tasks.items(), learned, strict=True):
-            said = np.where(np.isnan(unseen), line.predict(linear.to_numpy()), unseen)
-            likely = _LEAST_LIKELY + (relevance / relevance.mean())[self._groups(tree)]
+            said = np.where(np.isnan(unseen), line.predict(linear), unseen)
+            likely = _LEAST_LIKELY + (relevance / relevance.mean())[self._tree_groups]
             mixtures[quantity], predicted[quantity] = mix(
-                quantity, task, line, said, tree.to_numpy(), likely, fold, self.seed * 100
+                quantity, task, line, said, tree, likely, fold, self.seed * 100
             )
         return mixtures, predicted
 
-    def tree_columns(self, features: pd.DataFrame) -> np.ndarray:
-        """The matrix that the boosters see (rows of `features`)."""
-        return np.asarray(self._columns(features)[1].to_numpy())
+    def _linear_if(self, accounts: Encoded, altered: Altered | None) -> np.ndarray:
+        """The linear columns of altered accounts, (columns, accounts)."""
+        if altered is None:
+            return accounts.linear.T
+        # Sums depend on how a matrix lies in memory, and indexing would turn it over.
+        columns = accounts.linear.T.take(altered.rows, axis=1)
+        name = altered.attribute
+        if name in self.encoding_.kinds:
+            places = self._groups(self._linear_names) == self._attributes().index(name)
+            columns[places] = self.encoding_.linear_of(name, altered.values)
+        if self._is_stated(name):
+            columns[-1] = self._points(altered.of(accounts.features))
+        return columns
 
-    def _columns(self, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The linear and the tree columns, each with the stated hypothesis where there is one."""
-        linear, tree = self.encoding_.linear(features), self.encoding_.tree(features)
-        if not self.hypothesis:
-            return linear, tree
-        points = HypothesisScore(self.hypothesis).predict(features).astype("float64")
-        stated = {STATED: points}
-        return linear.assign(**stated), tree.assign(**stated).astype("float32")
+    def _margin_if(
+        self, margins: Margins, accounts: Encoded, altered: Altered | None
+    ) -> np.ndarray:
+        """What a booster says of altered accounts."""
+        if altered is None:
+            return margins.all()
+        name, columns = altered.attribute, {}
+        if name in self.encoding_.kinds:
+            places = np.flatnonzero(self._tree_groups == self._attributes().index(name))
+            block = self.encoding_.tree_of(name, altered.values).astype("float32")
+            columns = dict(zip(places.tolist(), block, strict=True))
+        if self._is_stated(name):
+            points = self._points(altered.of(accounts.features))
+            columns[accounts.tree.shape[1] - 1] = points.astype("float32")
+        return margins.altered(altered.rows, columns)
 
-    def _added(self, mixture: Mixture, linear: pd.DataFrame, tree: pd.DataFrame) -> pd.DataFrame:
+    def _is_stated(self, attribute: str) -> bool:
+        """Whether the stated hypothesis says anything of an attribute."""
+        return any(line.attribute == attribute for line in self.hypothesis)
+
+    def _added(self, mixture: Mixture, accounts: Encoded) -> pd.DataFrame:
         """What each attribute adds to what the mixture predicts of each account."""
-        about = (linear - self.center_).to_numpy()
-        straight, boosted = mixture.contributions(about, tree.to_numpy())
+        about = accounts.linear - self.center_.to_numpy()
+        straight, boosted = mixture.contributions(about, accounts.tree)
         names = self._attributes()
-        total = np.zeros((len(linear), len(names)))
-        for part, columns in ((straight, linear.columns), (boosted, tree.columns)):
-            for values, column in zip(part.T, map(str, columns), strict=True):
+        total = np.zeros((len(about), len(names)))
+        columns = self._linear_names, self._tree_names
+        for part, columns_of_part in zip((straight, boosted), columns, strict=True):
+            for values, column in zip(part.T, columns_of_part, strict=True):
                 attribute = self.encoding_.attribute_of(column)
                 if attribute:
                     total[:, names.index(attribute)] += values
-        return pd.DataFrame(total, index=linear.index, columns=names)
+        return pd.DataFrame(total, index=accounts.features.index, columns=names)
 
-    def _groups(self, columns: pd.DataFrame) -> np.ndarray:
+    def _groups(self, columns: Sequence[str]) -> np.ndarray:
         """The number of each column's attribute."""
         names = self._attributes()
-        return np.array(
-            [names.index(self.encoding_.attribute_of(c) or names[0]) for c in map(str, columns)]
-        )
+        return np.array([names.index(self.encoding_.attribute_of(c) or names[0]) for c in columns])
+
+    @property
+    def _linear_names(self) -> list[str]:
+        return [*self.encoding_.linear_columns(), *self._stated()]
+
+    @property
+    def _tree_names(self) -> list[str]:
+        return [*self.encoding_.tree_columns(), *self._stated()]
+
+    @property
+    def _tree_groups(self) -> np.ndarray:
+        return self._groups(self._tree_names)
 
     def _attributes(self) -> list[str]:
         return [*self.encoding_.kinds, *self._stated()]

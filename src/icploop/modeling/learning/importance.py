@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from icploop.domain.outcomes import WINSORISED_AT
+from icploop.modeling.accounts.features import Altered
 from icploop.modeling.learning.fit_model import FitModel
 from icploop.modeling.statistics.folds import folds_by_parent
 
@@ -57,19 +58,15 @@ def _permutation(
     for number in range(2):
         train, test = half_of != number, half_of == number
         half = clone(model).fit(ordered[train], known[train])
-        seen = _some(ordered[test], seed)
-        nrr = known["nrr"][seen.index].clip(upper=WINSORISED_AT)
-        (whole,) = _correlations(half, [seen], nrr)
-        at_once = max(_ROWS_AT_ONCE // (len(seen) * _REPEATS), 1)
+        seen = half.encoded(_some(ordered[test], seed))
+        nrr = known["nrr"][seen.features.index].clip(upper=WINSORISED_AT)
+        (whole,) = _correlations(half.expected_if(seen, [None]), nrr)
+        at_once = max(_ROWS_AT_ONCE // (len(nrr) * _REPEATS), 1)
         for names in _batched(falls, at_once):
-            shuffled = [
-                seen.assign(**{name: seen[name].to_numpy()[rng.permutation(len(seen))]})
-                for name in names
-                for _ in range(_REPEATS)
-            ]
-            found = np.reshape(_correlations(half, shuffled, nrr), (len(names), _REPEATS))
-            for name, correlations in zip(names, found, strict=True):
-                falls[name] += (whole - correlations).tolist()
+            shuffled = [_shuffled(name, seen.features, rng) for name in names]
+            for name, expected in zip(names, half.expected_if(seen, shuffled), strict=True):
+                found = _correlations(np.split(expected, _REPEATS), nrr)
+                falls[name] += (whole - np.array(found)).tolist()
     return pd.Series({name: float(np.mean(list_)) for name, list_ in falls.items()})
 
 
@@ -82,13 +79,16 @@ def _some(features: pd.DataFrame, seed: int) -> pd.DataFrame:
     return by_id.iloc[np.sort(drawn)]
 
 
-def _correlations(model: FitModel, frames: list[pd.DataFrame], nrr: pd.Series) -> list[float]:
-    """The correlation of expected with realised NRR for each frame, from one prediction of all."""
-    expected = model.predict(pd.concat(frames, ignore_index=True))["expected_nrr"]
-    return [
-        float(np.nan_to_num(np.corrcoef(part, nrr.to_numpy())[0, 1]))
-        for part in np.split(expected.to_numpy(), len(frames))
-    ]
+def _shuffled(name: str, features: pd.DataFrame, rng: np.random.Generator) -> Altered:
+    """All accounts several times, each time with an attribute dealt among them anew."""
+    orders = np.concatenate([rng.permutation(len(features)) for _ in range(_REPEATS)])
+    everybody = np.tile(np.arange(len(features)), _REPEATS)
+    return Altered(name, everybody, features[name].iloc[orders])
+
+
+def _correlations(expected: Sequence[np.ndarray], nrr: pd.Series) -> list[float]:
+    """The correlation of each expectation of NRR with the realised one."""
+    return [float(np.nan_to_num(np.corrcoef(part, nrr.to_numpy())[0, 1])) for part in expected]
 
 
 def _batched(names: Iterable[str], size: int) -> Iterator[list[str]]:

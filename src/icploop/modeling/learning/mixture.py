@@ -54,10 +54,12 @@ class Mixture:
 
     def predict(self, linear: np.ndarray, tree: np.ndarray) -> np.ndarray:
         """The prediction of each row."""
+        return self.of_margins(linear, margins(self.boosters, tree))
+
+    def of_margins(self, linear: np.ndarray, said: np.ndarray) -> np.ndarray:
+        """The prediction of each row, of which the boosters `said` something (boosters, rows)."""
         straight = self.line.predict(linear)
-        if not self.boosters:
-            return straight
-        return straight + self.boosted * margins(self.boosters, tree).mean(axis=0)
+        return straight + self.boosted * said.mean(axis=0) if self.boosters else straight
 
     def contributions(self, linear: np.ndarray, tree: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What each linear and each tree column adds to each row.
@@ -85,7 +87,7 @@ class Mixture:
 
 def margins(boosters: Sequence[xgb.Booster], tree: np.ndarray) -> np.ndarray:
     """What each booster says of each row, (boosters, rows), before any link function."""
-    table = xgb.DMatrix(tree, nthread=1)
+    table = xgb.DMatrix(tree, nthread=1) if boosters else None
     said = [booster.predict(table, output_margin=True) for booster in boosters]
     # Some versions of XGBoost answer no rows with a matrix.
     return np.array(said, dtype="float64").reshape(len(boosters), len(tree))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 
 from icploop.domain.predicate import Predicate, readable
+from icploop.modeling.accounts.coding import Texts
 from icploop.settings import HypothesisLine, Kind
 
 
@@ -96,13 +97,15 @@ class RandomChoice:
 
 
 def _commonest(values: pd.Series, kind: Kind) -> Predicate | None:
-    given = values.dropna()
-    if kind == "set":
-        given = given.str.split("|").explode()
-    counts = given.value_counts()
-    if counts.empty:
+    counts: dict[Any, int]
+    if kind == "flag":
+        counts = {yes: int((values == yes).sum()) for yes in (0.0, 1.0)}
+    else:
+        counts = dict(Texts.of(values).levels(kind))
+    most = max(counts.values(), default=0)
+    if most == 0:
         return None
-    level = counts[counts == counts.max()].index.min()
+    level = min(level for level, count in counts.items() if count == most)
     name = str(values.name)
     return (
         Predicate(name, is_true=bool(level)) if kind == "flag" else Predicate(name, any_of=(level,))

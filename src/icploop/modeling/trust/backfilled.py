@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from icploop.domain.tables import read_kind
+from icploop.modeling.accounts.features import LONG_AGO, AttributeHistory
 from icploop.modeling.statistics.intervals import gap, share
 from icploop.settings import Attribute
 
@@ -21,7 +22,6 @@ _MOSTLY = 0.5
 _HONEST_GAP = 0.25
 # So much of what is used may lack a date before the habit counts against the column.
 _UNDATED = 0.05
-_LONG_AGO = pd.Timestamp(1900, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -39,62 +39,57 @@ class BackfilledColumn:
 
 
 @dataclass(frozen=True)
-class History:
-    """The rows of accounts with a closed deal, in their order, and what their sales were.
+class Watched:
+    """What was recorded of accounts with a closed deal, and what their sales were.
 
-    `sales` has the first closed deal of each account (index account_id; at, closed, won);
-    `watched` those of accounts that were recorded both by the deal's creation and after its close,
-    which alone can tell.
+    Accounts are named by their number in `history`. `rows` are the places of their rows, `sales`
+    has the first closed deal of each (at, closed, won), and `retained` (0 or 1) of those that are
+    matured customers. `watched` are the sales of accounts that were recorded both by the deal's
+    creation and after its close, which alone can tell.
     """
 
-    rows: pd.DataFrame
-    seen: pd.Series
+    history: AttributeHistory
+    rows: np.ndarray
     sales: pd.DataFrame
+    retained: pd.Series
     watched: pd.DataFrame
 
     @classmethod
-    def of(cls, accounts: pd.DataFrame, deals: pd.DataFrame) -> History:
-        """From the accounts with their history, and rows of `decided_deals`."""
-        sales = deals.drop_duplicates("account_id").set_index("account_id")
+    def of(cls, history: AttributeHistory, deals: pd.DataFrame, retained: pd.Series) -> Watched:
+        """From the history of accounts, rows of `decided_deals`, and outcomes by account_id."""
+        sales = deals.drop_duplicates("account_id")
+        sales = sales.set_axis(history.numbers(sales["account_id"]))
         sales = sales.assign(closed=sales["at"] + pd.to_timedelta(sales["cycle_days"], unit="D"))
-        rows = accounts[accounts["account_id"].isin(sales.index)].sort_values(
-            ["account_id", "observed_at"], kind="stable", na_position="first"
-        )
-        seen = rows["observed_at"].fillna(_LONG_AGO)
-        by_account = seen.groupby(rows["account_id"])
+        rows = np.flatnonzero(np.isin(history.account_of_row, sales.index))
+        by_account = history.seen.iloc[rows].groupby(history.account_of_row[rows])
         before = by_account.min().reindex(sales.index) <= sales["at"]
         after = by_account.max().reindex(sales.index) > sales["closed"]
-        return cls(rows, seen, sales, sales[before & after])
+        stayed = retained.set_axis(history.numbers(pd.Series(retained.index)))
+        return cls(history, rows, sales, stayed, sales[before & after])
 
     def values(self, attribute: Attribute) -> pd.DataFrame:
-        """The cells of an attribute that are filled in: account_id, seen, value."""
-        typed = read_kind(self.rows[attribute.name], attribute.kind)
-        frame = pd.DataFrame(
-            {"account_id": self.rows["account_id"], "seen": self.seen, "value": typed}
-        )
-        return frame[typed.notna()]
+        """The cells of an attribute that are filled in: account, seen, value."""
+        typed = self.history.values(attribute).iloc[self.rows]
+        seen = self.history.seen.iloc[self.rows]
+        account = self.history.account_of_row[self.rows]
+        return pd.DataFrame({"account": account, "seen": seen, "value": typed})[typed.notna()]
 
 
-def backfilled(
-    attribute: Attribute, history: History, retained: pd.Series, z: float
-) -> Iterator[BackfilledColumn]:
-    """What the history of a column gives away.
-
-    `retained` (0 or 1) is the outcome of matured customers by account_id.
-    """
-    if history.watched.empty:
+def backfilled(attribute: Attribute, watched: Watched, z: float) -> Iterator[BackfilledColumn]:
+    """What the history of a column gives away."""
+    if watched.watched.empty:
         return
-    given = history.values(attribute)
+    given = watched.values(attribute)
     # Missing days compare as false, which is what an account without a value should.
-    first = given.groupby("account_id")["seen"].min()
-    undated = _undated(first, history.sales)
-    yield from _filled_late(first, history.watched, undated, z)
-    yield from _altered(given, history.watched, retained, undated, z)
+    first = given.groupby("account")["seen"].min()
+    undated = _undated(first, watched.sales)
+    yield from _filled_late(first, watched.watched, undated, z)
+    yield from _altered(given, watched.watched, watched.retained, undated, z)
 
 
 def _undated(first: pd.Series, sales: pd.DataFrame) -> float:
     used = first[first <= sales["at"].reindex(first.index)]
-    return float((used == _LONG_AGO).mean()) if len(used) else 0.0
+    return float((used == LONG_AGO).mean()) if len(used) else 0.0
 
 
 def _filled_late(
@@ -105,7 +100,7 @@ def _filled_late(
     A column that was introduced on some day is first filled late for every older deal, which is no
     habit: only deals created since count.
     """
-    dated = first[first > _LONG_AGO]
+    dated = first[first > LONG_AGO]
     if dated.empty:
         return
     introduced = dated.quantile(0.1)
@@ -127,10 +122,10 @@ def _altered(
     given: pd.DataFrame, watched: pd.DataFrame, retained: pd.Series, undated: float, z: float
 ) -> Iterator[BackfilledColumn]:
     """A value of the day of the sale is another one later, and which accounts it is tells."""
-    at = given["account_id"].map(watched["at"])
-    before = given[given["seen"] <= at].groupby("account_id")["value"].last()
-    closed = given["account_id"].map(watched["closed"])
-    after = given[given["seen"] > closed].groupby("account_id")["value"].last()
+    at = given["account"].map(watched["at"])
+    before = given[given["seen"] <= at].groupby("account")["value"].last()
+    closed = given["account"].map(watched["closed"])
+    after = given[given["seen"] > closed].groupby("account")["value"].last()
     both = before.index.intersection(after.index)
     changed = before[both] != after[both]
     won = watched.loc[both, "won"] > 0

@@ -16,8 +16,9 @@ from scipy.stats import chi2_contingency
 
 from icploop.domain.calendar import last_moment
 from icploop.domain.outcomes import of_motion
-from icploop.domain.tables import Tables, by_distinct
-from icploop.modeling.accounts.features import attributes_at
+from icploop.domain.tables import Tables
+from icploop.modeling.accounts.coding import Texts
+from icploop.modeling.accounts.features import Altered, AttributeHistory
 from icploop.modeling.statistics.capacity import shares_pursued
 from icploop.settings import Attribute, Kind
 
@@ -33,7 +34,8 @@ _ASKED = 1000
 _DRAWS = 200
 _FEWEST_FILLED = 30
 
-Expect = Callable[[pd.DataFrame], pd.Series]
+# Expected NRR of the accounts of an attribute frame, as they are (None) and altered.
+Expect = Callable[[pd.DataFrame, Sequence[Altered | None]], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def _pairs(table: pd.DataFrame, name: str, value: str) -> Iterator[tuple[str, fl
 
 def health(
     seen: Tables,
+    history: AttributeHistory,
     attributes: Sequence[Attribute],
     motion: str,
     as_of: date,
@@ -94,15 +97,15 @@ def health(
 ) -> Health:
     """The health of what a day sees.
 
-    `customers` and `market` are attribute frames of who was learned from and of the prospects.
-    `expect` gives expected NRR for an attribute frame; without it costs are not known.
+    `history` is that of its accounts, `customers` and `market` are attribute frames of who was
+    learned from and of the prospects. `expect` gives expected NRR; without it costs are not known.
     """
     deals = seen.deals[of_motion(seen.deals, motion)]
     return Health(
         as_of=as_of,
         prospects=len(market),
         customers=len(customers),
-        fill=_fill(seen, deals, attributes, market),
+        fill=_fill(history, deals, attributes, market),
         drift=_drift(customers, market, attributes),
         volumes=_volumes(seen, deals, as_of),
         lateness=_lateness(seen, deals, as_of),
@@ -112,13 +115,16 @@ def health(
 
 
 def _fill(
-    seen: Tables, deals: pd.DataFrame, attributes: Sequence[Attribute], market: pd.DataFrame
+    history: AttributeHistory,
+    deals: pd.DataFrame,
+    attributes: Sequence[Attribute],
+    market: pd.DataFrame,
 ) -> pd.DataFrame:
     named = deals.rename(columns={"created_at": "at"})[["account_id", "at"]]
     quarters = named["at"].dt.to_period("Q")
     newest = sorted(quarters.unique())[-_QUARTERS:]
     recent = named[quarters.isin(newest)]
-    filled = attributes_at(seen.accounts, recent, attributes).notna()
+    filled = history.at(recent, attributes).notna()
     by_quarter = filled.groupby(quarters[recent.index].astype("str").to_numpy()).mean().T
     by_quarter["prospects"] = market.notna().mean()
     return by_quarter.rename_axis("attribute").reset_index()
@@ -159,23 +165,21 @@ def _apart(ours: pd.Series, theirs: pd.Series, kind: Kind) -> tuple[float, float
         return float("nan"), float("nan")
     if kind != "set":
         return _of_counts(*_binned(ours, theirs, kind))
-    members = ours.str.split("|").explode().value_counts().index[:_MOST_MEMBERS]
-    found = [_of_counts(*_membership(ours, theirs, str(member))) for member in members]
-    found.append(_of_counts(*(_two(values.isna()) for values in (ours, theirs))))
+    have, have_too = (Texts.as_they_come(values).levels("set") for values in (ours, theirs))
+    known, known_too = int(ours.notna().sum()), int(theirs.notna().sum())
+    found = [
+        _of_counts(_two(have[member], known), _two(have_too.get(member, 0), known_too))
+        for member in sorted(have, key=lambda member: -have[member])[:_MOST_MEMBERS]
+    ]
+    empty, empty_too = len(ours) - known, len(theirs) - known_too
+    found.append(_of_counts(_two(empty, len(ours)), _two(empty_too, len(theirs))))
     index, p = max(found, key=lambda pair: pair[0])
     return index, min(1.0, p * len(found))
 
 
-def _membership(ours: pd.Series, theirs: pd.Series, member: str) -> tuple[np.ndarray, np.ndarray]:
-    there, there_too = (
-        by_distinct(values, lambda text: member in text.split("|")).dropna().astype(bool)
-        for values in (ours, theirs)
-    )
-    return _two(there), _two(there_too)
-
-
-def _two(flags: pd.Series) -> np.ndarray:
-    return np.array([float(flags.sum()), float((~flags).sum())])
+def _two(those: int, of: int) -> np.ndarray:
+    """How many accounts are so, and how many are not."""
+    return np.array([float(those), float(of - those)])
 
 
 def _binned(ours: pd.Series, theirs: pd.Series, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
@@ -261,31 +265,31 @@ def _cost(
     if expect is None or market.empty:
         return pd.DataFrame(columns=columns)
     asked = market.iloc[:: max(1, -(-len(market) // _ASKED))]
-    filled = {
-        name: asked[asked[name].notna()]
-        for name in (attribute.name for attribute in attributes)
-        if market[name].isna().any() and asked[name].notna().sum() >= _FEWEST_FILLED
-    }
     hidden = [
-        there.assign(**{name: there[name].mask(there[name].notna())})
-        for name, there in filled.items()
+        _without(asked, attribute.name)
+        for attribute in attributes
+        if market[attribute.name].isna().any()
+        and asked[attribute.name].notna().sum() >= _FEWEST_FILLED
     ]
-    # In one question: many small ones take several times as long.
-    known, *answers = np.split(
-        expect(pd.concat([asked, *hidden])).to_numpy(dtype="float64"),
-        np.cumsum([len(asked), *map(len, hidden)])[:-1],
-    )
-    of_account = pd.Series(known, index=asked.index)
+    known, *answers = expect(asked, [None, *hidden])
     rng = np.random.default_rng(seed)
     rows = []
-    for (name, there), answer in zip(filled.items(), answers, strict=True):
-        drawn = _lost(of_account[there.index].to_numpy(), answer, capacity, rng)
+    for field_hidden, answer in zip(hidden, answers, strict=True):
+        name, there = field_hidden.attribute, field_hidden.rows
+        drawn = _lost(known[there], answer, capacity, rng)
         empty = int(market[name].isna().sum())
         share = empty / len(market)
         low, high = np.quantile(drawn[1:], [0.05, 0.95]) * share
         rows.append((name, empty, float(drawn[0]) * share, low, high, len(there)))
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("gain", ascending=False, kind="stable", ignore_index=True)
+
+
+def _without(asked: pd.DataFrame, name: str) -> Altered:
+    """The accounts that have an attribute, as if they had not."""
+    there = np.flatnonzero(asked[name].notna())
+    values = asked[name].iloc[there]
+    return Altered(name, there, values.mask(values.notna()))
 
 
 def _lost(

@@ -16,6 +16,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from icploop.modeling.accounts.coding import Texts
+from icploop.modeling.accounts.features import TEXTS, AttributeHistory
 from icploop.modeling.statistics.folds import folds_by_parent
 from icploop.modeling.statistics.intervals import (
     Interval,
@@ -25,7 +27,7 @@ from icploop.modeling.statistics.intervals import (
     rank_correlation_given,
     z_among,
 )
-from icploop.modeling.trust.backfilled import History, backfilled
+from icploop.modeling.trust.backfilled import Watched, backfilled
 from icploop.settings import Attribute, Kind
 
 # The chance that a company without a leak gets an alarm.
@@ -91,15 +93,15 @@ class Sales:
     """What the detectors look at: attribute frames at each prediction point, and what followed.
 
     `features` and `matured` (rows of `outcomes`) are of matured customers, by account_id;
-    `deal_features` and `deals` (rows of `decided_deals`) of closed deals, by deal_id. `accounts`
-    is the table with its history, as seen.
+    `deal_features` and `deals` (rows of `decided_deals`) of closed deals, by deal_id. `history`
+    is that of all accounts, as seen.
     """
 
     features: pd.DataFrame
     matured: pd.DataFrame
     deal_features: pd.DataFrame
     deals: pd.DataFrame
-    accounts: pd.DataFrame
+    history: AttributeHistory
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> 
     z = z_among(_LOOKS * len(attributes), ERROR)
     fold = folds_by_parent(sales.matured["parent"], seed)
     deal_fold = folds_by_parent(sales.deals["parent"], seed)
-    history = History.of(sales.accounts, sales.deals)
+    watched = Watched.of(sales.history, sales.deals, sales.matured["retained"])
     leaks, notes = [], []
     for attribute in attributes:
-        late = list(backfilled(attribute, history, sales.matured["retained"], z))
+        late = list(backfilled(attribute, watched, z))
         written = (
             Leak(
                 attribute.name,
@@ -304,17 +306,20 @@ def _identifier(
 ) -> Iterator[Leak]:
     """Nearly every account has a value of its own, or a number that grows with the id."""
     known = pd.DataFrame({"value": values, "account": ids}).dropna().drop_duplicates("account")
-    members = known["value"].str.split("|").explode() if kind == "set" else known["value"]
-    if len(members) < _FEWEST_NAMES:
+    if kind in TEXTS:
+        levels = Texts.of(known["value"]).levels(kind)
+        members, distinct = sum(levels.values()), len(levels)
+    else:
+        members, distinct = len(known), known["value"].nunique()
+    if members < _FEWEST_NAMES:
         return
-    distinct = members.nunique()
-    nearly_unique = distinct >= NEARLY_UNIQUE * len(members)
-    if kind in ("category", "set"):
+    nearly_unique = distinct >= NEARLY_UNIQUE * members
+    if kind in TEXTS:
         if nearly_unique:
             yield Leak(
                 name,
                 "identifier",
-                f"has {distinct} different values in {len(members)}: it names accounts instead of "
+                f"has {distinct} different values in {members}: it names accounts instead of "
                 "describing them",
             )
     elif kind == "number" and nearly_unique:
@@ -355,25 +360,40 @@ def _as_score(values: pd.Series, kind: Kind, target: pd.Series, fold: np.ndarray
 
     Missing where the value is, and where no other fold has its levels.
     """
-    if kind not in ("category", "set"):
+    if kind not in TEXTS:
         return values.astype("float64")
-    texts = values.astype("str")
-    long = pd.DataFrame({"level": texts.str.split("|") if kind == "set" else texts})
-    long["place"], long["fold"] = range(len(values)), fold
-    long["target"] = target.to_numpy(dtype="float64")
-    long = long.explode("level").dropna(subset="level")
-    level, names = pd.factorize(long["level"])
-    shape = (int(fold.max()) + 1 if len(fold) else 0, len(names))
-    own = np.zeros(shape), np.zeros(shape)
-    np.add.at(own[0], (long["fold"].to_numpy(), level), long["target"].to_numpy())
-    np.add.at(own[1], (long["fold"].to_numpy(), level), 1.0)
+    place, level, levels = _levels(values, kind)
+    in_fold, asked = fold[place], target.to_numpy(dtype="float64")[place]
+    shape = (int(fold.max()) + 1 if len(fold) else 0, levels)
+    cell = in_fold * levels + level
+    own = [
+        np.bincount(cell, weights=weights, minlength=shape[0] * shape[1]).reshape(shape)
+        for weights in (asked, None)
+    ]
     total, count = (part.sum(axis=0) - part for part in own)
     with np.errstate(invalid="ignore", divide="ignore"):
         of_all = total.sum(axis=1, keepdims=True) / count.sum(axis=1, keepdims=True)
     # Two accounts of a level are no proof: each mean is drawn to that of all.
     means = np.where(count > 0, (total + 2 * of_all) / (count + 2), np.nan)
-    by_place = pd.Series(means[long["fold"].to_numpy(), level]).groupby(long["place"].to_numpy())
+    by_place = pd.Series(means[in_fold, level]).groupby(place)
     return pd.Series(by_place.mean().reindex(range(len(values))).to_numpy(), index=values.index)
+
+
+def _levels(values: pd.Series, kind: Kind) -> tuple[np.ndarray, np.ndarray, int]:
+    """Each level that an account has: the account's place, the level's number; and their count."""
+    texts = Texts.of(values)
+    number: dict[str, int] = {}
+    of_text = [[number.setdefault(m, len(number)) for m in ms] for ms in texts.members(kind)]
+    places = np.flatnonzero(texts.codes >= 0)
+    many = np.array([len(members) for members in of_text], dtype="int64")
+    start = np.cumsum(many) - many
+    codes = texts.codes[places]
+    place = np.repeat(places, many[codes])
+    within = np.arange(len(place)) - np.repeat(np.cumsum(many[codes]) - many[codes], many[codes])
+    flat = np.array([m for members in of_text for m in members], dtype="int64")
+    # In the order in which they come, for sums over levels to be the same whatever is not there.
+    level, levels = pd.factorize(flat[np.repeat(start[codes], many[codes]) + within])
+    return place, level, len(levels)
 
 
 def _figures(found: Interval) -> str:

@@ -6,8 +6,7 @@ import pytest
 
 from icploop.domain.calendar import last_moment, seen_by
 from icploop.domain.outcomes import decided_deals, outcomes
-from icploop.modeling.accounts import market
-from icploop.modeling.accounts.features import attributes_at
+from icploop.modeling.accounts.features import AttributeHistory, attributes_at
 from icploop.modeling.accounts.market import Sight
 from icploop.settings import Settings
 from tests.companies import AS_OF, DECLARED, SETTINGS, bills, company, deal, tables
@@ -70,12 +69,13 @@ def test_everybody_is_as_they_are_known_at_the_days_end_and_the_market_is_the_pr
 
 def test_the_frame_of_the_same_attributes_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
+    at = AttributeHistory.at
 
     def counted(*words: Any) -> pd.DataFrame:
         made.append(len(words[2]))
-        return attributes_at(*words)
+        return at(*words)
 
-    monkeypatch.setattr(market, "attributes_at", counted)
+    monkeypatch.setattr(AttributeHistory, "at", counted)
     found = Sight.of(COMPANY, SETTINGS, "default", AS_OF)
     found.everybody(SETTINGS.attributes)
     found.market(list(SETTINGS.attributes))

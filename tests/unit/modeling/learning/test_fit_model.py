@@ -4,7 +4,9 @@ import pytest
 from sklearn.base import clone
 
 from icploop.errors import DataError
+from icploop.modeling.accounts.features import Altered
 from icploop.modeling.learning.fit_model import FitModel
+from icploop.settings import HypothesisLine
 from tests.companies import KINDS, Market, market
 
 TRAIN = market(200, seed=1)
@@ -209,3 +211,23 @@ def test_fitting_leaves_the_data_alone_and_follows_sklearn() -> None:
     assert again.get_params() == {"kinds": KINDS, "outcome": None, "hypothesis": (), "seed": 0}
     linear = list(again.encoding_.linear(TRAIN.features).columns)
     assert again.get_feature_names_out().tolist() == linear
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_would_be_expected_of_altered_accounts_is_what_is_of_such_accounts(name: str) -> None:
+    stated = HypothesisLine(attribute="industry", any_of=("health",), points=2)
+    model = FitModel(KINDS, hypothesis=(stated,)).fit(TRAIN.features, TRAIN.outcomes)
+    values = UNSEEN.features[name]
+    shuffled = Altered(name, np.array([4, 4, 9, 0]), values.iloc[[1, 2, 3, 200]])
+    hidden = Altered(name, np.arange(50), values.iloc[:50].mask(values.iloc[:50].notna()))
+    found = model.expected_if(model.encoded(UNSEEN.features), [None, shuffled, hidden])
+    asked = [UNSEEN.features, *(change.of(UNSEEN.features) for change in (shuffled, hidden))]
+    expected = model.predict(pd.concat(asked, ignore_index=True))["expected_nrr"]
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+def test_an_attribute_that_a_model_does_not_know_changes_nothing() -> None:
+    accounts = MODEL.encoded(UNSEEN.features.assign(plan="a"))
+    change = Altered("plan", np.arange(5), pd.Series(["b"] * 5))
+    whole, altered = MODEL.expected_if(accounts, [None, change])
+    np.testing.assert_array_equal(altered, whole[:5])

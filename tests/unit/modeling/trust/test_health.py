@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from icploop.domain.calendar import seen_by
 from icploop.domain.tables import Tables
+from icploop.modeling.accounts.features import Altered, AttributeHistory
 from icploop.modeling.trust.health import Health, health, holm, psi
 from tests.companies import AS_OF, SETTINGS, company, market
 
@@ -17,6 +18,7 @@ SEEN = seen_by(company(wins=120, prospects=40), AS_OF)
 def measured(customers: pd.DataFrame, prospects: pd.DataFrame, **more) -> Health:
     return health(
         SEEN,
+        AttributeHistory.of(SEEN.accounts),
         SETTINGS.attributes,
         "default",
         AS_OF,
@@ -100,8 +102,10 @@ def test_an_empty_field_costs_what_hiding_it_loses() -> None:
     )
     worth = {"health": 1.4, "retail": 1.0, "gaming": 0.6}
 
-    def expect(frame: pd.DataFrame) -> pd.Series:
-        return frame["industry"].map(worth).astype("float64").fillna(1.0)
+    def expect(frame: pd.DataFrame, altered: list[Altered | None]) -> list[np.ndarray]:
+        asked = [frame if change is None else change.of(frame) for change in altered]
+        found = [one["industry"].map(worth).astype("float64").fillna(1.0) for one in asked]
+        return [one.to_numpy() for one in found]
 
     half = complete.assign(industry=complete["industry"].mask(np.arange(600) % 2 == 0))
     found = measured(complete, half, expect=expect, capacity=0.25).cost.set_index("attribute")
@@ -128,6 +132,7 @@ def test_a_company_without_anything_has_a_health_too() -> None:
         Tables(
             SEEN.accounts.head(0), SEEN.deals.head(0), SEEN.revenue.head(0), SEEN.signals.head(0)
         ),
+        AttributeHistory.of(SEEN.accounts.head(0)),
         SETTINGS.attributes,
         "default",
         date(2000, 1, 1),

@@ -9,6 +9,7 @@ import pytest
 
 from icploop.demo.world import WorldSpec, simulate
 from icploop.domain.tables import Tables, check_table
+from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.trust.leaks import (
     HONEST_GAP,
     Findings,
@@ -157,7 +158,7 @@ def customers(n: int, lost: int, seed: int = 0) -> pd.DataFrame:
 def looked_at(values: pd.Series, sold: pd.DataFrame, kind: Kind = "category") -> list[Leak]:
     frame = pd.DataFrame({"column": values}, index=sold.index)
     accounts = frame.assign(account_id=sold.index, observed_at=pd.NaT)
-    sales = Sales(frame, sold, frame, sold, accounts)
+    sales = Sales(frame, sold, frame, sold, AttributeHistory.of(accounts))
     attribute = Attribute(name="column", dimension="pain_proof", kind=kind, label="column")
     return list(find_leaks(sales, [attribute]).leaks)
 
