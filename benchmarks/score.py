@@ -93,7 +93,7 @@ def model(customers: int = 600) -> IcpVersion:
         features["category_0"].eq("level 1").astype("float64")
         - features["category_1"].eq("level 2")
         + (features["number_0"] > 60)
-        + features["set_0"].fillna("").str.contains("b")
+        + features["set_0"].str.contains("b", na=False)
     ).to_numpy()
     stays = rng.random(customers) < np.clip(0.8 + 0.08 * better, 0.05, 0.98)
     growth = np.exp(0.15 * better + rng.normal(0, 0.2, customers))

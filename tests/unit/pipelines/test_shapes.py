@@ -17,7 +17,7 @@ import pytest
 from icploop.io import registry
 from icploop.io.home import Home
 from tests.unit import planted, shapes
-from tests.unit.io_fixtures import Answer, files_source, icp, inbox, new_home, write_csv
+from tests.unit.io_fixtures import CommandResult, files_source, icp, inbox, new_home, write_csv
 from tests.unit.shapes import Shape
 
 DAY = planted.LAST_DAY
@@ -56,9 +56,9 @@ class Founded:
     home: Home
     tables: shapes.Frames
     stated: shapes.Stated
-    watched: Answer
+    watched: CommandResult
 
-    def run(self, *words: object, status: int = 0) -> Answer:
+    def run(self, *words: object, status: int = 0) -> CommandResult:
         """Run a command on the company's day, which ends with this status."""
         dated = [] if words[0] == "lint" else ["--as-of", DAY]
         answer = icp(*words, *dated, home=self.home)
