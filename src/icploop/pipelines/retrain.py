@@ -28,6 +28,7 @@ from icploop.io.tracking import (
     tag_run,
     unknown_runs,
 )
+from icploop.modeling.accounts.features import plain
 from icploop.modeling.insight.insights import Insights, insights_of
 from icploop.modeling.judging.evidence import Evidence
 from icploop.modeling.judging.round import Before, Round, run_round
@@ -437,7 +438,7 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
             "calibration.png": plots.calibration_figure(calibrations),
         },
         snapshot=Snapshot(
-            evidence.matured_features.join(evidence.matured[["nrr", "grr", "retained"]]),
+            plain(evidence.matured_features).join(evidence.matured[["nrr", "grr", "retained"]]),
             f"{judged.motion} matured accounts",
             judged.snapshot_hash,
         ),
@@ -518,7 +519,7 @@ def _example(judged: Round, version: IcpVersion) -> pd.DataFrame:
     """Three raw accounts, as a caller of the served model would send them."""
     if judged.evidence is None:
         return pd.DataFrame()
-    frame = judged.evidence.features.head(3)[[a.name for a in version.attributes]].copy()
+    frame = plain(judged.evidence.features.head(3)[[a.name for a in version.attributes]])
     for attribute in version.attributes:
         values = frame[attribute.name]
         if attribute.kind == "flag":

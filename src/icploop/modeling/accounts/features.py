@@ -174,6 +174,12 @@ def attributes_in(
     return pd.DataFrame(columns, index=frame.index)
 
 
+def plain(features: pd.DataFrame) -> pd.DataFrame:
+    """An attribute frame with its texts as texts, for whoever takes categories for numbers."""
+    texts = features.columns[features.dtypes == "category"]
+    return features.astype(dict.fromkeys(texts, "str"))
+
+
 def coverage(features: pd.DataFrame) -> pd.Series:
     """The share of declared attributes that each account has, 0 to 1."""
     return features.notna().mean(axis=1).astype("float64")
