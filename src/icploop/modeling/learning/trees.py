@@ -54,6 +54,14 @@ class Tree:
         )
 
 
+@dataclass(frozen=True)
+class Change:
+    """Other values in some columns of a matrix, for some of its rows (places that may repeat)."""
+
+    rows: np.ndarray
+    columns: Mapping[int, np.ndarray]
+
+
 class Margins:
     """What a booster says of accounts (rows of `matrix`) before any link function, by its trees."""
 
@@ -72,13 +80,13 @@ class Margins:
             total += said
         return total
 
-    def altered(self, rows: np.ndarray, columns: Mapping[int, np.ndarray]) -> np.ndarray:
-        """What it would say of some accounts (their places) with other values in some columns."""
-        asked = _Altered(self._columns, rows, columns)
-        total = np.full(len(rows), self._start)
+    def altered(self, change: Change) -> np.ndarray:
+        """What it would say of the accounts with the change."""
+        asked = _Altered(self._columns, change)
+        total = np.full(len(change.rows), self._start)
         for tree, said in zip(self._trees, self._said, strict=True):
-            if tree.asks.isdisjoint(columns):
-                total += said[rows] if said.ndim else said
+            if tree.asks.isdisjoint(change.columns):
+                total += said[change.rows] if said.ndim else said
             else:
                 total += tree.says(asked)
         return total
@@ -87,11 +95,9 @@ class Margins:
 class _Altered(dict[int, np.ndarray]):
     """The columns of some accounts, some of them altered; the others are looked up when asked."""
 
-    def __init__(
-        self, columns: Mapping[int, np.ndarray], rows: np.ndarray, other: Mapping[int, np.ndarray]
-    ) -> None:
-        super().__init__(other)
-        self._all, self._rows = columns, rows
+    def __init__(self, columns: Mapping[int, np.ndarray], change: Change) -> None:
+        super().__init__(change.columns)
+        self._all, self._rows = columns, change.rows
 
     def __missing__(self, column: int) -> np.ndarray:
         self[column] = self._all[column][self._rows]
