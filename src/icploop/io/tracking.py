@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.pandas_dataset import PandasDataset
+from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.types.schema import ColSpec, Schema
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from pandas.api.types import is_numeric_dtype
 from sqlalchemy.exc import SQLAlchemyError
 
 from icploop.errors import UnavailableError, UsageError
@@ -28,6 +37,9 @@ for _talkative in ("mlflow", "alembic"):
     logging.getLogger(_talkative).setLevel(logging.WARNING)
 
 
+_DPI = 110
+# What MLflow's own tags say of where a run came from.
+_OF_WHO_AND_WHENCE = ("mlflow.user", "mlflow.source.")
 # The tag that marks the run of a round before its verdict is in the ledger.
 ROUND_KEY = "round_key"
 # With MLflow's own seven retries a store that is down is only told after minutes.
@@ -158,15 +170,9 @@ def log_run(record: RunRecord, experiment: str, home: Home) -> str:
     with mlflow.start_run(
         experiment_id=experiment_id, run_name=record.name, tags=dict(record.tags)
     ) as run:
-        _log(record)
+        _log(client, run, record)
         for child in record.children:
-            with mlflow.start_run(
-                experiment_id=experiment_id,
-                run_name=child.name,
-                nested=True,
-                tags=dict(child.tags),
-            ):
-                _log(child)
+            _log_child(client, run, child)
     return str(run.info.run_id)
 
 
@@ -202,23 +208,60 @@ def tag_run(home: Home, run_id: str, tags: Mapping[str, str]) -> None:
         client.set_tag(run_id, key, value)
 
 
-def _log(record: RunRecord) -> None:
+def _log(client: MlflowClient, run: Run, record: RunRecord) -> None:
+    """Log everything of a run, all numbers in one call and all artifacts in another."""
+    run_id = run.info.run_id
     if record.dataset is not None:
-        # An MLflow digest has at most 36 characters; the whole hash is a tag.
-        dataset = mlflow.data.pandas_dataset.from_pandas(
-            record.dataset.frame, name=record.dataset.name, digest=record.dataset.digest[:36]
+        mlflow.log_input(_TypedDataset.of(record.dataset), context="training")
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(k, float(v), now, 0) for k, v in record.metrics.items() if pd.notna(v)],
+        params=[Param(key, str(value)) for key, value in record.params.items()],
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path, text in record.texts.items():
+            (folder / path).write_text(text, encoding="utf-8")
+        for path, table in record.tables.items():
+            table.to_csv(folder / path, index=False, float_format="%.6g")
+        for path, figure in record.figures.items():
+            figure.savefig(folder / path, dpi=_DPI)
+        if any(folder.iterdir()):
+            client.log_artifacts(run_id, name)
+
+
+def _log_child(client: MlflowClient, parent: Run, record: RunRecord) -> None:
+    """Log a run as a child of one that is under way, by the same user from the same source."""
+    inherited = {k: v for k, v in parent.data.tags.items() if k.startswith(_OF_WHO_AND_WHENCE)}
+    tags = inherited | dict(record.tags) | {MLFLOW_PARENT_RUN_ID: parent.info.run_id}
+    child = client.create_run(parent.info.experiment_id, run_name=record.name, tags=tags)
+    _log(client, child, record)
+    client.set_terminated(child.info.run_id)
+
+
+class _TypedDataset(PandasDataset):
+    """A dataset whose schema is that of its types: MLflow would read every cell."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> _TypedDataset:
+        """The dataset. An MLflow digest has at most 36 characters; the whole hash is a tag."""
+        source = CodeDatasetSource(tags=resolve_tags())
+        return cls(dataset.frame, source, name=dataset.name, digest=dataset.digest[:36])
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Texts and numbers; a column without an empty cell is required."""
+        return Schema(
+            [
+                ColSpec(
+                    "double" if is_numeric_dtype(values) else "string",
+                    str(name),
+                    required=bool(values.notna().all()),
+                )
+                for name, values in self.df.items()
+            ]
         )
-        mlflow.log_input(dataset, context="training")
-    mlflow.log_params({key: str(value) for key, value in record.params.items()})
-    mlflow.log_metrics({k: v for k, v in record.metrics.items() if pd.notna(v)})
-    for path, text in record.texts.items():
-        mlflow.log_text(text, path)
-    for path, table in record.tables.items():
-        mlflow.log_table(table, path) if path.endswith(".json") else mlflow.log_text(
-            table.to_csv(index=False, float_format="%.6g"), path
-        )
-    for path, figure in record.figures.items():
-        mlflow.log_figure(figure, path, save_kwargs={"bbox_inches": "tight", "dpi": 110})
 
 
 def _artifacts(home: Home) -> str | None:

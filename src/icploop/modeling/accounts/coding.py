@@ -41,28 +41,31 @@ class Texts:
         codes, distinct = pd.factorize(values)
         return cls(codes, tuple(map(str, distinct)))
 
-    def members(self, kind: Kind) -> list[tuple[str, ...]]:
-        """The levels of each distinct text: the members of a set, else the text itself."""
-        return [tuple(t.split("|")) if kind == "set" else (t,) for t in self.distinct]
-
     def having(self, levels: Sequence[str], kind: Kind) -> np.ndarray:
         """Which distinct texts have each level, (levels, texts + 1); the last is for missing."""
+        members, text = self.members(kind)
         place = {level: i for i, level in enumerate(levels)}
+        level = np.array([place.get(member, -1) for member in members], dtype="int64")
+        known = level >= 0
         has = np.zeros((len(levels), len(self.distinct) + 1), dtype=bool)
-        for text, members in enumerate(self.members(kind)):
-            for member in members:
-                if member in place:
-                    has[place[member], text] = True
+        has[level[known], text[known]] = True
         return has
+
+    def members(self, kind: Kind) -> tuple[Sequence[str], np.ndarray]:
+        """The levels of all distinct texts, the members of a set one by one, and whose each is."""
+        if kind != "set" or not self.distinct:
+            return self.distinct, np.arange(len(self.distinct))
+        many = [text.count("|") + 1 for text in self.distinct]
+        return "|".join(self.distinct).split("|"), np.repeat(np.arange(len(many)), many)
 
     def levels(self, kind: Kind) -> dict[str, int]:
         """How many accounts have each level that any has, in the order of the texts."""
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.distinct))
+        of_text = np.bincount(self.codes[self.codes >= 0], minlength=len(self.distinct))
+        members, text = self.members(kind)
         found: dict[str, int] = {}
-        for members, count in zip(self.members(kind), counts.tolist(), strict=True):
+        for level, count in zip(members, of_text[text].tolist(), strict=True):
             if count:
-                for level in members:
-                    found[level] = found.get(level, 0) + count
+                found[level] = found.get(level, 0) + count
         return found
 
     def spread(self, of_distinct: np.ndarray, missing: Any) -> np.ndarray:

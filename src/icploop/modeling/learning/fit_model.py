@@ -28,7 +28,7 @@ from icploop.modeling.learning.mixture import Mixture, Quantity, mix
 from icploop.modeling.learning.partial_pooling import Line, Task, pooled_lines
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.learning.targets import MOST_LOG_GROWTH, churn_of, growth_of
-from icploop.modeling.learning.trees import Margins
+from icploop.modeling.learning.trees import Change, Margins
 from icploop.modeling.statistics.folds import folds_by_parent
 from icploop.settings import HypothesisLine, Kind, Outcome
 
@@ -91,6 +91,13 @@ class Encoded:
     features: pd.DataFrame
     linear: np.ndarray
     tree: np.ndarray
+
+
+@dataclass(frozen=True)
+class _EncodedIf(Change):
+    """Altered accounts as a fit model sees them: `linear` is (columns, accounts)."""
+
+    linear: np.ndarray
 
 
 class FitModel(BaseEstimator):
@@ -168,15 +175,22 @@ class FitModel(BaseEstimator):
 
         The same numbers as `predict` of all of them in one frame, for less.
         """
-        linear = np.hstack([self._linear_if(accounts, change) for change in altered]).T
-        ends = np.cumsum([len(accounts.tree if c is None else c.rows) for c in altered])
+        changes = [None if c is None else self._encoded_if(accounts, c) for c in altered]
+        # Sums depend on how a matrix lies in memory: column after column.
+        linear = np.hstack([accounts.linear.T if c is None else c.linear for c in changes]).T
         said = {}
         for quantity, mixture in self.mixtures_.items():
-            margins = [Margins(booster, accounts.tree) for booster in mixture.boosters]
-            of_each = [[self._margin_if(m, accounts, c) for c in altered] for m in margins]
-            boosted = np.array([np.concatenate(parts) for parts in of_each], dtype="float64")
-            said[quantity] = mixture.of_margins(linear, boosted)
+            of_each = []
+            for booster in mixture.boosters:
+                margins = Margins(booster, accounts.tree)
+                of_each.append(
+                    np.concatenate(
+                        [margins.all() if c is None else margins.altered(c) for c in changes]
+                    )
+                )
+            said[quantity] = mixture.of_margins(linear, np.array(of_each, dtype="float64"))
         expected = self.level_.expected_nrr(said[HAZARD], said[GROWTH])
+        ends = np.cumsum([len(accounts.tree if c is None else c.rows) for c in changes])
         return np.split(expected, ends[:-1])
 
     def contributions(self, features: pd.DataFrame) -> pd.DataFrame:
@@ -315,39 +329,22 @@ class FitModel(BaseEstimator):
             )
         return mixtures, predicted
 
-    def _linear_if(self, accounts: Encoded, altered: Altered | None) -> np.ndarray:
-        """The linear columns of altered accounts, (columns, accounts)."""
-        if altered is None:
-            return accounts.linear.T
-        # Sums depend on how a matrix lies in memory, and indexing would turn it over.
-        columns = accounts.linear.T.take(altered.rows, axis=1)
-        name = altered.attribute
-        if name in self.encoding_.kinds:
-            places = self._groups(self._linear_names) == self._attributes().index(name)
-            columns[places] = self.encoding_.linear_of(name, altered.values)
-        if self._is_stated(name):
-            columns[-1] = self._points(altered.of(accounts.features))
-        return columns
-
-    def _margin_if(
-        self, margins: Margins, accounts: Encoded, altered: Altered | None
-    ) -> np.ndarray:
-        """What a booster says of altered accounts."""
-        if altered is None:
-            return margins.all()
+    def _encoded_if(self, accounts: Encoded, altered: Altered) -> _EncodedIf:
+        """Altered accounts as the line and the boosters see them."""
         name, columns = altered.attribute, {}
+        # Taken and not indexed, which would turn the matrix over in memory.
+        linear = accounts.linear.T.take(altered.rows, axis=1)
         if name in self.encoding_.kinds:
-            places = np.flatnonzero(self._tree_groups == self._attributes().index(name))
+            number = self._attributes().index(name)
+            places = self._groups(self._linear_names) == number
+            linear[places] = self.encoding_.linear_of(name, altered.values)
             block = self.encoding_.tree_of(name, altered.values).astype("float32")
+            places = np.flatnonzero(self._tree_groups == number)
             columns = dict(zip(places.tolist(), block, strict=True))
-        if self._is_stated(name):
-            points = self._points(altered.of(accounts.features))
-            columns[accounts.tree.shape[1] - 1] = points.astype("float32")
-        return margins.altered(altered.rows, columns)
-
-    def _is_stated(self, attribute: str) -> bool:
-        """Whether the stated hypothesis says anything of an attribute."""
-        return any(line.attribute == attribute for line in self.hypothesis)
+        if any(line.attribute == name for line in self.hypothesis):
+            linear[-1] = self._points(altered.of(accounts.features))
+            columns[accounts.tree.shape[1] - 1] = linear[-1].astype("float32")
+        return _EncodedIf(altered.rows, columns, linear)
 
     def _added(self, mixture: Mixture, accounts: Encoded) -> pd.DataFrame:
         """What each attribute adds to what the mixture predicts of each account."""

@@ -32,26 +32,28 @@ class Tree:
     limit: np.ndarray
     if_missing: list[int]
 
+    def holds(self, node: int, values: np.ndarray) -> np.ndarray:
+        """Where the condition of a node holds, given the values of its column."""
+        found = values < self.limit[node]
+        return found | np.isnan(values) if self.if_missing[node] else found
+
     @cached_property
-    def asks(self) -> frozenset[int]:
-        """The columns that it asks about."""
-        return frozenset(c for c, left in zip(self.column, self.left, strict=True) if left >= 0)
+    def below(self) -> list[frozenset[int]]:
+        """The columns that each node and all below it ask about."""
+        asked = [frozenset[int]()] * len(self.left)
+        # A child comes after its parent.
+        for node in reversed(range(len(self.left))):
+            if self.left[node] >= 0:
+                asked[node] = asked[self.left[node]] | asked[self.right[node]] | {self.column[node]}
+        return asked
 
-    def says(self, columns: Mapping[int, np.ndarray]) -> np.ndarray:
-        """What it says of each account; one number where it asks nothing."""
-        return np.asarray(self._below(0, columns))
 
-    def _below(self, node: int, columns: Mapping[int, np.ndarray]) -> np.ndarray | np.float32:
-        if self.left[node] < 0:
-            found: np.float32 = self.limit[node]
-            return found
-        values = columns[self.column[node]]
-        holds = values < self.limit[node]
-        if self.if_missing[node]:
-            holds |= np.isnan(values)
-        return np.where(
-            holds, self._below(self.left[node], columns), self._below(self.right[node], columns)
-        )
+@dataclass(frozen=True)
+class Change:
+    """Other values in some columns of a matrix, for some of its rows (places that may repeat)."""
+
+    rows: np.ndarray
+    columns: Mapping[int, np.ndarray]
 
 
 class Margins:
@@ -59,43 +61,61 @@ class Margins:
 
     def __init__(self, booster: xgb.Booster, matrix: np.ndarray) -> None:
         model = json.loads(bytes(booster.save_raw("json")))
+        columns = np.ascontiguousarray(matrix.T)
         self._start = _before_any_tree(model)
-        self._trees = [_tree(raw) for raw in _trees(model)["trees"]]
-        self._columns = dict(enumerate(np.ascontiguousarray(matrix.T)))
-        self._said = [tree.says(self._columns) for tree in self._trees]
+        self._walked = [_Walked.of(_tree(raw), columns) for raw in _trees(model)["trees"]]
         self._rows = len(matrix)
 
     def all(self) -> np.ndarray:
         """What it says of each account."""
         total = np.full(self._rows, self._start)
-        for said in self._said:
-            total += said
+        for walked in self._walked:
+            total += walked.said[0]
         return total
 
-    def altered(self, rows: np.ndarray, columns: Mapping[int, np.ndarray]) -> np.ndarray:
-        """What it would say of some accounts (their places) with other values in some columns."""
-        asked = _Altered(self._columns, rows, columns)
-        total = np.full(len(rows), self._start)
-        for tree, said in zip(self._trees, self._said, strict=True):
-            if tree.asks.isdisjoint(columns):
-                total += said[rows] if said.ndim else said
-            else:
-                total += tree.says(asked)
+    def altered(self, change: Change) -> np.ndarray:
+        """What it would say of the accounts with the change."""
+        total = np.full(len(change.rows), self._start)
+        for walked in self._walked:
+            total += walked.altered(0, change)
         return total
 
 
-class _Altered(dict[int, np.ndarray]):
-    """The columns of some accounts, some of them altered; the others are looked up when asked."""
+@dataclass(frozen=True)
+class _Walked:
+    """A tree with where its conditions hold, and what it says from each node down."""
 
-    def __init__(
-        self, columns: Mapping[int, np.ndarray], rows: np.ndarray, other: Mapping[int, np.ndarray]
-    ) -> None:
-        super().__init__(other)
-        self._all, self._rows = columns, rows
+    tree: Tree
+    held: list[np.ndarray]
+    said: list[np.ndarray]
 
-    def __missing__(self, column: int) -> np.ndarray:
-        self[column] = self._all[column][self._rows]
-        return self[column]
+    @classmethod
+    def of(cls, tree: Tree, columns: np.ndarray) -> _Walked:
+        """The tree as it goes for accounts (columns x accounts)."""
+        nodes = range(len(tree.left))
+        held, said = [np.empty(0, dtype=bool)] * len(nodes), [np.empty(0)] * len(nodes)
+        for node in reversed(nodes):
+            if tree.left[node] < 0:
+                said[node] = np.asarray(tree.limit[node])
+                continue
+            held[node] = tree.holds(node, columns[tree.column[node]])
+            said[node] = np.where(held[node], said[tree.left[node]], said[tree.right[node]])
+        return cls(tree, held, said)
+
+    def altered(self, node: int, change: Change) -> np.ndarray:
+        """What it says from a node down with the change: new only where it asks about that."""
+        tree = self.tree
+        if tree.below[node].isdisjoint(change.columns):
+            said = self.said[node]
+            return said[change.rows] if said.ndim else said
+        column = tree.column[node]
+        if column in change.columns:
+            holds = tree.holds(node, change.columns[column])
+        else:
+            holds = self.held[node][change.rows]
+        return np.where(
+            holds, self.altered(tree.left[node], change), self.altered(tree.right[node], change)
+        )
 
 
 def _trees(model: Mapping[str, Any]) -> dict[str, Any]:

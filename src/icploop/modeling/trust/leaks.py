@@ -382,17 +382,16 @@ def _as_score(values: pd.Series, kind: Kind, target: pd.Series, fold: np.ndarray
 def _levels(values: pd.Series, kind: Kind) -> tuple[np.ndarray, np.ndarray, int]:
     """Each level that an account has: the account's place, the level's number; and their count."""
     texts = Texts.of(values)
-    number: dict[str, int] = {}
-    of_text = [[number.setdefault(m, len(number)) for m in ms] for ms in texts.members(kind)]
+    members, text = texts.members(kind)
+    many = np.bincount(text, minlength=len(texts.distinct))
     places = np.flatnonzero(texts.codes >= 0)
-    many = np.array([len(members) for members in of_text], dtype="int64")
-    start = np.cumsum(many) - many
     codes = texts.codes[places]
     place = np.repeat(places, many[codes])
-    within = np.arange(len(place)) - np.repeat(np.cumsum(many[codes]) - many[codes], many[codes])
-    flat = np.array([m for members in of_text for m in members], dtype="int64")
+    # Where the members of each account's text begin, and how far on each of them is.
+    begin = np.repeat((np.cumsum(many) - many)[codes], many[codes])
+    onward = np.arange(len(place)) - np.repeat(np.cumsum(many[codes]) - many[codes], many[codes])
     # In the order in which they come, for sums over levels to be the same whatever is not there.
-    level, levels = pd.factorize(flat[np.repeat(start[codes], many[codes]) + within])
+    level, levels = pd.factorize(pd.factorize(np.array(members, dtype=object))[0][begin + onward])
     return place, level, len(levels)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from icploop.modeling.learning.trees import Margins
+from icploop.modeling.learning.trees import Change, Margins
 
 COLUMNS = 6
 
@@ -42,7 +42,7 @@ def test_of_altered_accounts_too(column: int) -> None:
     other = np.array([0.1, np.nan, -2.0, 3.0, 0.0, 0.5], dtype="float32")
     altered = ASKED[rows]
     altered[:, column] = other
-    found = Margins(asked, ASKED).altered(rows, {column: other})
+    found = Margins(asked, ASKED).altered(Change(rows, {column: other}))
     assert found.tobytes() == said(asked, altered).tobytes()
 
 
@@ -54,7 +54,8 @@ def test_a_tree_may_ask_nothing() -> None:
     )
     margins = Margins(alike, ASKED)
     assert margins.all().tobytes() == said(alike, ASKED).tobytes()
-    assert margins.altered(np.arange(3), {0: ASKED[:3, 0]}).tobytes() == margins.all()[:3].tobytes()
+    change = Change(np.arange(3), {0: ASKED[:3, 0]})
+    assert margins.altered(change).tobytes() == margins.all()[:3].tobytes()
 
 
 def test_nobody_may_be_asked_about() -> None:
