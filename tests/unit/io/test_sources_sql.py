@@ -9,10 +9,11 @@ import sqlalchemy as sa
 import yaml
 
 from icploop.errors import DataError, UsageError
+from icploop.io.home import Home
 from icploop.io.sources import RawTable, pull
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
-from icploop.settings import parse_source
+from icploop.settings import TABLES, parse_source
 from tests.postgres import postgres_server
 from tests.unit.io_fixtures import NOWHERE, contents, icp, inbox, new_home, require, tiny, write_csv
 
@@ -55,13 +56,24 @@ def postgres() -> Iterator[str]:
         yield f"postgresql+psycopg://{server.superuser}:{PASSWORD}@/postgres?host={server.folder}"
 
 
+def stored(home: Home) -> dict[str, list[str]]:
+    """The rows that a warehouse gives, in any order, whatever source they came from."""
+    tables = Warehouse(home.warehouse_file).tables()
+    rows = {}
+    for name in TABLES:
+        table = getattr(tables, name)
+        ours = sorted(column for column in table if not column.startswith("_"))
+        rows[name] = sorted(table[ours].to_csv(index=False).splitlines())
+    return rows
+
+
 def test_sqlite_gives_the_same_warehouse_as_the_files(tmp_path: Path, sqlite: str):
     from_database = new_home(tmp_path / "sql", db=sql_source())
     ingest(from_database)
     from_files = new_home(tmp_path / "files")
     write_csv(inbox(from_files), tiny())
     ingest(from_files)
-    assert contents(from_database) == contents(from_files)
+    assert stored(from_database) == stored(from_files)
 
 
 def test_rows_are_numbered_from_one_in_the_order_of_the_query(sqlite: str):
@@ -150,7 +162,7 @@ def test_postgres_gives_the_same_warehouse_as_the_files(
     from_files = new_home(tmp_path / "files")
     write_csv(inbox(from_files), tiny())
     ingest(from_files)
-    assert contents(from_database) == contents(from_files)
+    assert stored(from_database) == stored(from_files)
 
 
 def test_the_types_of_postgres_are_understood(
@@ -169,7 +181,8 @@ def test_the_types_of_postgres_are_understood(
     """
     home = new_home(tmp_path, db=sql_source(accounts={"query": account}, deals={"query": deal}))
     report = ingest(home)
-    assert report.tables["accounts"] == {"rows": 1, "stored": 1, "quarantined": 0}
+    assert report.tables["accounts"]["read"] == report.tables["accounts"]["new"] == 1
+    assert report.tables["accounts"]["quarantined"] == 0
     assert report.emptied == {}
     tables = Warehouse(home.warehouse_file).tables()
     account, deal = tables.accounts.iloc[0], tables.deals.iloc[0]

@@ -87,7 +87,7 @@ def spied(monkeypatch: pytest.MonkeyPatch, home: Home) -> Counter[str]:
                     for spy, original in originals.items():
                         unseen.setattr(Warehouse, spy, original)
                     unseen.setattr(Home, "settings", settings)
-                    ingest(home, None, day)
+                    ingest(home, None, day, shrink_is_meant=True)
             return found
 
         return reading
