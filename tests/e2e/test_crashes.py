@@ -306,7 +306,7 @@ def test_mlflow_down_at_the_start_in_the_middle_and_at_the_alias(
     ended = zygote.run(*watch, environment=environment)
     assert (ended.status, "MLflow does not answer" in ended.err) == (3, True)
     # In the middle of the round: about where its run is logged.
-    ended = zygote.run(*watch, environment=environment, kill_at=30, victim=start())
+    ended = zygote.run(*watch, environment=environment, kill_at=16, victim=start())
     assert ended.status == 3, ended.err
     assert "MLflow stopped answering" in ended.err or "MLflow does not answer" in ended.err
     assert "Traceback" not in ended.err
@@ -381,7 +381,7 @@ def test_over_a_year_with_fifty_kills_there_are_as_many_rounds_as_crossings(zygo
             day = date(2024, 1, 9) + timedelta(days=deals)
             words = ("watch", "--as-of", day, "--home", year.root)
             for _ in range(5 if deals % EVERY == 0 else 2):
-                at = chance.randint(1, 30 if deals % EVERY == 0 else 8)
+                at = chance.randint(1, 20 if deals % EVERY == 0 else 6)
                 kills += kills < 50 and zygote.run(*words, kill_at=at).status == KILLED
             ended = zygote.run(*words, "--json")
             assert ended.status == 0, ended.err
