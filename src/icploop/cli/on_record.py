@@ -22,9 +22,10 @@ def pipeline_or_flow(pipeline: str, flow: str) -> Callable[..., Any]:
 
     on_record = bool(os.environ.get("PREFECT_API_URL"))
     if on_record:
-        from icploop.io.secrets import stated
+        from icploop.io.secrets import passwords, stated
 
-        stated(("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"), "Prefect")
+        stated(["PREFECT_API_KEY"], "Prefect")
+        passwords(["PREFECT_API_AUTH_STRING"], "Prefect")
     module, _, name = (flow if on_record else pipeline).partition(":")
     # Prefect would print the traceback of a user's mistake; the run's own log on the server has it.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -20,6 +20,15 @@ from icploop.errors import UsageError
 
 _HIDDEN = "***"
 PROXIES = ("HTTPS_PROXY", "ALL_PROXY")
+_LINE_BREAK = (r"[\r\n]", "a line break")
+_CONTROL = (r"[\x00-\x1f\x7f]", "a control character")
+_NEVER_IN_A_TOKEN = (
+    _LINE_BREAK,
+    (r"\s", "a blank"),
+    _CONTROL,
+    (r"[^\x21-\x7e]", "a character that is not ASCII, such as an accent"),
+)
+_NEVER_IN_A_PASSWORD = (_LINE_BREAK, _CONTROL, (r"^\s|\s$", "a blank"))
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,22 @@ def stated(names: Iterable[str], place: str) -> list[Secret]:
     return [found for name in names if (found := optional(name, place, use))]
 
 
+def passwords(names: Iterable[str], place: str) -> list[Secret]:
+    """As `stated`, for names and passwords that are sent encoded (RFC 7617): these may have blanks.
+
+    Raises UsageError for what could only be a mistake: a line break, another control character, or
+    a blank at an end.
+    """
+    found = [Secret(name, text, (text,)) for name in names if (text := os.environ.get(name, ""))]
+    for one in found:
+        if fault := _fault(one.reveal(), _NEVER_IN_A_PASSWORD):
+            raise UsageError(
+                f"{place}: the environment variable {one.name} {fault}; set it to what the server "
+                "asks for, or unset it"
+            )
+    return found
+
+
 def proxies(place: str) -> list[Secret]:
     """The proxies that the environment names for calls to other machines. Raises as `address`."""
     names = [name for upper in PROXIES for name in (upper, upper.lower())]
@@ -104,16 +129,11 @@ def _check(name: str, text: str, place: str, use: str) -> None:
         )
 
 
-def _fault(text: str) -> str:
+def _fault(text: str, never: tuple[tuple[str, str], ...] = _NEVER_IN_A_TOKEN) -> str:
     """What is wrong with a secret, without a character of it; empty where nothing is."""
     if not text:
         return "is empty"
-    for pattern, what in (
-        (r"[\r\n]", "a line break"),
-        (r"\s", "a blank"),
-        (r"[\x00-\x1f\x7f]", "a control character"),
-        (r"[^\x21-\x7e]", "a character that is not ASCII, such as an accent"),
-    ):
+    for pattern, what in never:
         if found := re.search(pattern, text):
             where = f"as character {found.start() + 1}"
             return f"has {what} {where if found.end() < len(text) else 'at its end'}"

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
-from icploop.io.secrets import Secret, address, stated
+from icploop.io.secrets import Secret, address, passwords, stated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,8 @@ ROUND_KEY = "round_key"
 # With MLflow's own seven retries a store that is down is only told after minutes.
 _RETRIES = "3"
 _ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_SENT_ENCODED = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+_TOKENS = ("MLFLOW_TRACKING_TOKEN",)
 _SILENT = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
 
 _P = ParamSpec("_P")
@@ -131,7 +132,7 @@ def _credentials() -> list[Secret]:
     """What MLflow reads of the environment by itself, checked before it sends it."""
     place = "MLflow"
     places = [address(n, place, "the store's address") for n in _ADDRESSES if os.environ.get(n)]
-    return places + stated(_CREDENTIALS, place)
+    return [*places, *passwords(_SENT_ENCODED, place), *stated(_TOKENS, place)]
 
 
 def _use(uri: str) -> None:

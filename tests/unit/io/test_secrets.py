@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from icploop.errors import UsageError
-from icploop.io.secrets import Secret, address, optional, secret, stated
+from icploop.io.secrets import Secret, address, optional, passwords, secret, stated
 
 NAME = "SOME_TOKEN"
 
@@ -129,3 +129,23 @@ class TestAddresses:
         monkeypatch.setenv(NAME, "https://hooks.example/services/T0/B1")
         webhook = secret(NAME, "x", "y")
         assert webhook.hidden_in("404: /services/T0/B1 is gone") == "404: *** is gone"
+
+
+@pytest.mark.parametrize("text", ["two words", "p@ss/w:rd %20#&'\"\\", "geheim-ü"])
+def test_a_password_that_is_sent_encoded_may_have_blanks_and_accents(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, text)
+    [found] = passwords([NAME, "NOT_SET"], "MLflow")
+    assert found.reveal() == text
+    assert text not in found.hidden_in(f"refused: {text}")
+
+
+@pytest.mark.parametrize("text", ["secret\n", "sec\x01ret", " secret", "secret "])
+def test_what_no_password_can_be_is_told_without_it(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, text)
+    with pytest.raises(UsageError, match=NAME) as refused:
+        passwords([NAME], "MLflow")
+    assert text.strip() not in str(refused.value)
