@@ -47,6 +47,7 @@ from icploop.settings.crm import (
     parse_crm,
 )
 from icploop.settings.policy import GatePolicy
+from icploop.settings.refits import REFITS, Refits
 from icploop.settings.sources import (
     SOURCE_KINDS,
     CrmTable,
