@@ -136,7 +136,7 @@ def test_the_better_score_wins_by_what_it_wins_on_the_accounts() -> None:
     assert found.challenger == at_capacity(KNOWN.outcomes, GOOD, 0.25)
     assert found.nrr.low < found.nrr.estimate < found.nrr.high
     assert found.nrr.low > 0
-    assert found.nrr.probability_better > 0.95
+    assert found.nrr.ahead > 0.95
 
 
 def test_changing_sides_changes_the_sign() -> None:
@@ -145,7 +145,7 @@ def test_changing_sides_changes_the_sign() -> None:
         ours, theirs = getattr(one, metric), getattr(other, metric)
         assert theirs.estimate == pytest.approx(-ours.estimate)
         assert (theirs.low, theirs.high) == pytest.approx((-ours.high, -ours.low))
-        assert theirs.probability_better == pytest.approx(1 - ours.probability_better)
+        assert theirs.ahead == pytest.approx(1 - ours.ahead)
         assert theirs.standard_error == pytest.approx(ours.standard_error)
 
 
