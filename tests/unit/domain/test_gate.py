@@ -20,6 +20,7 @@ POLICY = GatePolicy(
     min_matured=60,
 )
 NAN = float("nan")
+SAID = Gain(1.0, 2.0)
 REFIT = Refit(0.12, 341, skill_z=3.0, learned_then=300)
 
 
@@ -27,7 +28,7 @@ def difference(estimate: float, ahead: float = 0.5, error: float = 0.02) -> Diff
     return Difference(estimate, estimate - 2 * error, estimate + 2 * error, ahead, error)
 
 
-def belief(better: float, gain: float = 3.0, customers: Gain = Gain(1.0, 2.0)) -> Belief:
+def belief(better: float, gain: float = 3.0, customers: Gain = SAID) -> Belief:
     """A belief that it is better with this probability, by so many points on average."""
     far = NormalDist().inv_cdf(min(max(better, 1e-9), 1 - 1e-9))
     points = math.copysign(gain, far)
@@ -40,7 +41,7 @@ def comparison(
     better: float,
     *,
     gain: float = 3.0,
-    customers: Gain = Gain(1.0, 2.0),
+    customers: Gain = SAID,
     grr: float = 0.0,
     retention: float = 0.0,
     error: float = 0.02,
@@ -83,8 +84,13 @@ def test_the_verdict_follows_from_the_probability_and_the_gain(
 
 @pytest.mark.parametrize(
     ("uplift", "customers", "verdict"),
-    [(0.01, 1.0, "PROMOTE"), (0.01, -1.0, "PROMOTE"), (-0.01, 1.0, "PROMOTE")]
-    + [(-0.01, -1.0, "INCONCLUSIVE"), (0.0, 0.0, "INCONCLUSIVE")],
+    [
+        (0.01, 1.0, "PROMOTE"),
+        (0.01, -1.0, "PROMOTE"),
+        (-0.01, 1.0, "PROMOTE"),
+        (-0.01, -1.0, "INCONCLUSIVE"),
+        (0.0, 0.0, "INCONCLUSIVE"),
+    ],
 )
 def test_the_holdout_speaks_for_a_winner_by_its_nrr_or_by_what_customers_did(
     uplift: float, customers: float, verdict: str

@@ -134,9 +134,9 @@ def test_a_changed_recipe_is_two_steps_from_the_champion() -> None:
     [
         (
             refit(0.13),
-            "Probability better 76%, expected gain +0.4 points. It changes 13% of the list; a refit "
-            "with 41 more customers ordinarily changes 15%. Such refits gain +0.4 +- 0.6; what "
-            "customers did says +0.9 +- 2.5.",
+            "Probability better 76%, expected gain +0.4 points. It changes 13% of the list; a "
+            "refit with 41 more customers ordinarily changes 15%. Such refits gain +0.4 +- 0.6; "
+            "what customers did says +0.9 +- 2.5.",
         ),
         (
             refit(0.46),

@@ -173,7 +173,7 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         champion,
         before.earlier_champions,
         sight.capacity,
-        control := _control(sight, customers, champion),
+        control := _control(sight, customers, reference.index, champion),
     )
     distrust, minded = _leaking(sight, trial, deals, usable, allowed)
     said += minded
@@ -399,7 +399,9 @@ def _reference(sight: Sight, usable: tuple[Attribute, ...]) -> pd.DataFrame:
     return frame[[attribute.name for attribute in usable]]
 
 
-def _control(sight: Sight, customers: pd.DataFrame, champion: IcpVersion | None) -> Control | None:
+def _control(
+    sight: Sight, customers: pd.DataFrame, reference: pd.Index, champion: IcpVersion | None
+) -> Control | None:
     """The control arm, where another recipe is tried and the old one can be learned again."""
     settings = sight.settings
     recipe = wants_control(settings, champion)
@@ -415,7 +417,7 @@ def _control(sight: Sight, customers: pd.DataFrame, champion: IcpVersion | None)
         ChallengerSpec(usable, old),
         features[names],
         _weighed(customers, sight.as_of, recipe.learning),
-        sight.market(recipe.attributes)[names],
+        sight.everybody(recipe.attributes).loc[reference, names],
     )
 
 
@@ -427,7 +429,8 @@ def _ranked_by_rival(
         seen = sight.everybody(champion.attributes).loc[reference.index]
         return champion.ranked(seen)
     if rival == HYPOTHESIS:
-        return HypothesisScore(sight.settings.hypothesis).predict(reference)
+        seen = sight.everybody(sight.settings.attributes).loc[reference.index]
+        return HypothesisScore(sight.settings.hypothesis).predict(seen)
     return None
 
 
