@@ -311,7 +311,7 @@ def test_an_attribute_that_is_declared_but_absent_stops_the_round(own: Home):
 
 def test_a_motion_without_deals_is_inconclusive(own: Home):
     report = retrain(at(own, DAY, "upsell"), force=True)
-    assert report.round.decision.verdict == "INCONCLUSIVE"
+    assert report.round.ruling.verdict == "INCONCLUSIVE"
     assert report.as_dict()["n_matured"] == 0
 
 
