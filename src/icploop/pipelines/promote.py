@@ -17,8 +17,9 @@ from icploop.io import registry
 from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
 from icploop.io.versions import ALIASES, CHAMPION, model_name
+from icploop.io.whole_file import text_to
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.mirror import mirror
+from icploop.pipelines.mirror import check_with_mlflow, mirror
 from icploop.pipelines.notify import send_notices
 from icploop.pipelines.score import list_again, log_list, write_release
 
@@ -80,7 +81,7 @@ def _release(at: AsOf, version: str) -> str:
     def write(folder: Path) -> None:
         drawn = write_release(at, folder, version)
         page = at.describe(version).description
-        (folder / "icp.md").write_text(page, encoding="utf-8")
+        text_to(folder / "icp.md", page)
         log_list(at, drawn)
 
     return Releases(at.home, at.lineage).build(version, at.day, write)
@@ -101,8 +102,10 @@ def _show(at: AsOf, done: LedgerRow) -> None:
 def finish(at: AsOf) -> list[str]:
     """Finish, or undo, a decision that a killed process left half done; says what was done.
 
-    The caller holds the lock.
+    The caller holds the lock. Raises RefusedError, with nothing changed, where the ledger is not
+    as it was written, or not the one that MLflow saw.
     """
+    check_with_mlflow(at)
     begun = at.standing_now().unfinished
     if begun is None:
         return []

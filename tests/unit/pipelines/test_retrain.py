@@ -316,7 +316,8 @@ def test_a_motion_without_deals_is_inconclusive(own: Home):
 
 
 def test_before_the_first_ingest_it_says_what_to_run(own: Home):
-    own.warehouse_file.unlink()
+    for file in own.warehouse_file.parent.glob(f"{own.warehouse_file.stem}.*"):
+        file.unlink()
     with pytest.raises(DataError, match="run `icp ingest` first"):
         retrain(at(own, date(2024, 1, 1)))
 

@@ -1,6 +1,7 @@
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 
@@ -19,6 +20,7 @@ from icploop.modeling.judging.round import Round, run_round
 from icploop.modeling.judging.trial import CHALLENGER
 from icploop.modeling.learning import mixture
 from icploop.report.html_page import html_page, svg
+from icploop.report.icp_page import page as icp_page
 from icploop.report.icp_page import profile_page
 from icploop.report.icp_plots import (
     by_tier,
@@ -29,7 +31,10 @@ from icploop.report.icp_plots import (
     wilson,
 )
 from icploop.settings import Attribute
-from tests.companies import AS_OF, SETTINGS, company
+from tests.companies import AS_OF, SETTINGS, Market, company
+from tests.unit.report.test_insights_page import KNOWN
+from tests.unit.report.test_insights_page import told as insights
+from tests.unit.report.test_markdown import assert_plain
 
 HOSTILE = (
     "<script>alert(1)</script> <img src=x onerror=alert(1)> [x](http://evil.example) "
@@ -130,6 +135,20 @@ def cells(row: str) -> list[str]:
 def said(figure: Figure) -> list[str]:
     of_axes = [t.get_text() for axes in figure.axes for t in axes.texts]
     return of_axes + [t.get_text() for t in figure.texts]
+
+
+def test_what_a_round_says_is_text_in_the_page() -> None:
+    told = replace(judged(), notes=(HOSTILE, "- [x](javascript:alert(1))"))
+    told = replace(told, ruling=replace(told.ruling, reasons=(HOSTILE,)))
+    settings = SETTINGS.model_copy(update={"company": HOSTILE, "currency": "<b>"})
+    assert told.version is not None
+    nothing = insights(Market(KNOWN.features[:0], KNOWN.outcomes[:0], KNOWN.truth[:0]))
+    text = icp_page(replace(told.version, motion=HOSTILE), settings, told, nothing)
+    assert_plain(text)
+    assert text.count("onerror=alert(1)>") == 4
+    seen = Seen(html_page("ICP", text, {}))
+    assert not {"script", "img", "a"} & set(seen.elements)
+    assert "<script>alert(1)</script>" in seen.text
 
 
 def test_the_page_refers_to_nothing_outside_of_itself() -> None:
