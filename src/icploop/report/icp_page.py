@@ -103,7 +103,7 @@ def comparison_table(judged: Round) -> str:
         "| who chooses | NRR | GRR | retention |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {name} | {k.nrr:.1%} | {k.grr:.1%} | {k.retention:.1%} |"
+            f"| {plain(name)} | {k.nrr:.1%} | {k.grr:.1%} | {k.retention:.1%} |"
             for name, k in judged.trial.rivals.items()
         ),
         f"| nobody: all {everyone.accounts} accounts | {everyone.nrr:.1%} | {everyone.grr:.1%} "
@@ -292,7 +292,7 @@ def _judged(judged: Round, interval: float) -> list[str]:
     return [
         "## How it was judged",
         "",
-        f"**{ruling.verdict}.** {' '.join(ruling.reasons)}",
+        f"**{ruling.verdict}.** {plain(' '.join(ruling.reasons))}",
         "",
         f"The {len(trial.holdout)} newest matured customers, ranked by models that had not seen "
         f"them; each rival pursues its best {trial.capacity:.0%}.",
