@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from icploop.domain.overrides import Override, parse_overrides
 from icploop.errors import UsageError
+from icploop.io.whole_file import private_folder, text_to
 from icploop.settings import (
     CrmSettings,
     Settings,
@@ -54,6 +54,15 @@ class Home:
     def warehouse_file(self) -> Path:
         """`data/warehouse.duckdb`."""
         return self.root / "data" / "warehouse.duckdb"
+
+    @property
+    def access_folder(self) -> Path:
+        """`.icp`, with which the servers of this home let in."""
+        return self.root / ".icp"
+
+    def ticket_file(self, server: str) -> Path:
+        """The ticket for the page of a server."""
+        return self.access_folder / f"open-{server}"
 
     @property
     def mlruns(self) -> Path:
@@ -118,10 +127,11 @@ def create(root: Path) -> list[Path]:
         if relative.parts[0] == "examples":
             continue
         target = root / "conf" / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        private_folder(target.parent)
+        text_to(target, source.read_text(encoding="utf-8"), private=True)
         written.append(target)
-    (root / "data" / "inbox").mkdir(parents=True, exist_ok=True)
+    private_folder(root / "data")
+    private_folder(root / "data" / "inbox")
     return written
 
 
