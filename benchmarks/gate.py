@@ -38,7 +38,7 @@ from icploop.modeling.statistics.cross_fit import newest_matured
 from icploop.settings import GatePolicy, Learning, Outcome
 
 RESULTS = Path(__file__).parent / "results"
-_DRAWS = 400
+_DRAWS = 200
 _HARMFUL = -0.5
 _CORRUPTED_SHARE = 0.2
 

@@ -40,8 +40,8 @@ CACHE = Path(__file__).parent / "cache"
 FIRST_SEED = 7000
 WINS, PROSPECTS = 800, 1500
 CLEAN, CORRUPTED, POOR, NOISE, AVERAGE = "clean", "corrupted", "poor", "noise", "average"
-_LEARNED = ["months_at_risk", "churned", "log_growth", "growth_months", "nrr", "grr", "retained"]
-_MONEY = ["end_mrr"]
+LEARNED = ["months_at_risk", "churned", "log_growth", "growth_months", "nrr", "grr", "retained"]
+DEALT = [*LEARNED, "end_mrr"]
 _FRAMES = ("customers", "said", "market")
 
 
@@ -128,7 +128,7 @@ class Archive:
     def mixed(self, number: int) -> pd.DataFrame:
         """The customers of a round with the outcomes that a corrupted round saw."""
         rows = self.of_round[number].copy()
-        for name in _LEARNED + _MONEY:
+        for name in DEALT:
             rows[name] = rows[f"mixed {name}"]
         return rows
 
@@ -217,7 +217,7 @@ def _lived(learner: str, family: str, seed: int, shifts: bool) -> Archive:
     seen = []
     for number, (customers, _, _) in enumerate(quarters):
         mixed = mixed_up(customers, rng)
-        added = mixed[_LEARNED + _MONEY].add_prefix("mixed ")
+        added = mixed[DEALT].add_prefix("mixed ")
         seen.append(customers.join(added).assign(round=number))
         ways = {CLEAN: (customers, full)}
         if not shifts:
@@ -263,7 +263,7 @@ def mixed_up(customers: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     for ripe in (True, False):
         rows = np.flatnonzero(chosen & (customers["matured"].to_numpy(dtype=bool) == ripe))
         other = rng.permutation(rows)
-        for name in _LEARNED:
+        for name in LEARNED:
             values = dealt[name].to_numpy(dtype="float64").copy()
             values[rows] = customers[name].to_numpy(dtype="float64")[other]
             dealt[name] = values

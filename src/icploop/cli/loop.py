@@ -52,7 +52,6 @@ from icploop.cli.text import (
     wrapped,
 )
 from icploop.cli.use import first_targets_text
-from icploop.domain.gate import FEWEST_READ
 from icploop.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -494,7 +493,7 @@ def prospective_text(report: BacktestReport) -> str:
     found = report.prospective
     if found is None:
         return (
-            f"Fewer than {FEWEST_READ} customers have matured who were won after a version came "
+            "Fewer than 20 customers have matured who were won after a version came "
             "into force: too few to judge by."
         )
     d = found.nrr
