@@ -1,0 +1,363 @@
+"""Which export is which table, and which of its columns is which of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from icploop.domain.guess.links import Link, link
+from icploop.domain.guess.looks import (
+    Column,
+    Export,
+    is_amounts,
+    is_dates,
+    is_key,
+    is_stages,
+    is_unique_key,
+    stage_of,
+)
+from icploop.domain.guess.words import COLUMNS, FILES, NO, YES, name_score, phrase
+from icploop.domain.guess.written import ENOUGH, as_dates
+from icploop.errors import DataError
+from icploop.settings import TableName
+
+# So many columns that are named like months are a table that is laid out in months.
+_FEWEST_MONTHS = 3
+_ROWS_A_CUSTOMER = 1.2
+
+
+@dataclass(frozen=True)
+class Found:
+    """An export that was recognised: which table it is, and its columns by what they are.
+
+    `exports` are several where it came in parts. `keys` are columns that may name the account, the
+    likeliest first; `months` the columns of a table that is laid out in months.
+    """
+
+    table: TableName
+    exports: tuple[Export, ...]
+    roles: Mapping[str, Column]
+    keys: tuple[Column, ...] = ()
+    months: tuple[str, ...] = ()
+    link: Link | None = None
+
+    @property
+    def export(self) -> Export:
+        """The export, or its first part with the rows of all."""
+        return self.exports[0]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """The tables that were found, and the exports that are none, with the reason."""
+
+    tables: Mapping[TableName, Found]
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+
+def recognise(exports: Sequence[Export]) -> Recognised:
+    """Which of the exports is which table.
+
+    Raises DataError where none looks like accounts or like deals, or where two look like one table.
+    """
+    whole = _joined(exports)
+    deals = [found for one in whole if (found := _as_deals(one))]
+    others = [one for one in whole if all(one != found.exports for found in deals)]
+    revenue = [found for one in others if (found := _as_revenue(one))]
+    companies = [found for one in others if (found := _as_accounts(one))]
+    deal = _only("deals", deals, whole)
+    accounts = _whom_deals_name(companies, deal)
+    if accounts is None:
+        raise DataError(
+            f"no file looks like accounts (a row a company, with an id that differs in each): "
+            f"{_seen(whole)}. Export the companies that the deals of {deal.export.name} name"
+        )
+    tables: dict[TableName, Found] = {"accounts": accounts, "deals": _linked(deal, accounts)}
+    bills = [found for found in revenue if found.exports != accounts.exports]
+    if bills:
+        tables["revenue"] = _linked(_only("revenue", bills, whole), accounts)
+    taken = {export.name for found in tables.values() for export in found.exports}
+    rest = [one for one in whole if one[0].name not in taken]
+    signals = [found for one in rest if (found := _as_signals(one))]
+    if len(signals) == 1 and (linked := _linked(signals[0], accounts)).link:
+        tables["signals"] = linked
+        rest = [one for one in rest if one != linked.exports]
+    unused = {e.name: "looks like none of the tables" for one in rest for e in one}
+    return Recognised(tables, unused)
+
+
+def _joined(exports: Sequence[Export]) -> list[tuple[Export, ...]]:
+    """Exports that have the same columns are parts of one table."""
+    parts: dict[tuple[str, ...], list[Export]] = {}
+    for export in sorted(exports, key=lambda one: one.name):
+        parts.setdefault(tuple(sorted(map(str, export.frame.columns))), []).append(export)
+    joined = []
+    for same in parts.values():
+        if len(same) == 1:
+            joined.append((same[0],))
+            continue
+        rows = pd.concat([one.frame for one in same], ignore_index=True)
+        if rows.astype("str").duplicated().mean() > ENOUGH / 2 - 0.05:
+            raise DataError(
+                f"{same[0].name} and {same[1].name} hold the same rows; keep the one that is meant"
+            )
+        whole = Export(same[0].name, rows, sum(one.rows for one in same), same[0].dialect)
+        joined.append((whole, *same[1:]))
+    return joined
+
+
+def _as_deals(parts: tuple[Export, ...]) -> Found | None:
+    export = parts[0]
+    roles: dict[str, Column] = {}
+    if (outcome := _outcome(export)) is not None:
+        roles["outcome"] = outcome
+    for role in ("is_won", "is_closed"):
+        if (flag := export.best("deals", role, _is_flag)) is not None:
+            roles[role] = flag
+    if not roles.keys() & {"outcome", "is_won"}:
+        return None
+    taken = {column.name for column in roles.values()}
+    for role in ("created_at", "closed_at", "won_at", "lost_at"):
+        if (moment := export.best("deals", role, is_dates, but=taken)) is not None:
+            roles[role] = moment
+            taken.add(moment.name)
+    if "created_at" not in roles:
+        return None
+    if (own := export.best("deals", "deal_id", is_unique_key, but=taken)) is not None:
+        roles["deal_id"] = own
+        taken.add(own.name)
+    keys = _keys(export, "deals", taken)
+    if not keys:
+        return None
+    for role, fits in (
+        ("acv", is_amounts),
+        ("term_months", is_amounts),
+        ("term_years", is_amounts),
+        ("gross_margin", is_amounts),
+        ("acquisition_cost", is_amounts),
+        ("currency", _is_currency),
+        ("lost_reason", _any),
+        ("motion", _is_word),
+        ("deal_name", _any),
+    ):
+        named = export.best("deals", role, fits, but={*taken, keys[0].name})
+        if named is not None:
+            roles[role] = named
+            taken.add(named.name)
+    return Found("deals", parts, roles, keys)
+
+
+def _outcome(export: Export) -> Column | None:
+    """The column whose stages say the most, of equals the one that is named most like it."""
+    known = COLUMNS["deals"]["outcome"]
+    scored = []
+    for place, column in enumerate(export.columns.values()):
+        if not is_stages(column):
+            continue
+        told = [stage_of(str(text)) is not None for text in column.counts.index]
+        said = float(column.counts[told].sum() / column.counts.sum())
+        named = name_score(column.name, known)
+        if named or said >= ENOUGH:
+            scored.append((round(said, 1), named, -place, column))
+    return max(scored, key=lambda one: one[:3])[3] if scored else None
+
+
+def _as_revenue(parts: tuple[Export, ...]) -> Found | None:
+    export = parts[0]
+    is_named = bool(export.words & FILES["revenue"])
+    months = _months_of(export)
+    if len(months) >= _FEWEST_MONTHS:
+        keys = _keys(export, "revenue", set(months))
+        return Found("revenue", parts, _billed_to(export, {*months}), keys, months) if keys else None
+    roles: dict[str, Column] = {}
+    taken: set[str] = set()
+    for role in ("until", "month"):
+        if (moment := export.best("revenue", role, is_dates, but=taken)) is not None:
+            roles[role] = moment
+            taken.add(moment.name)
+    keys = _keys(export, "revenue", taken)
+    if "month" not in roles or not keys:
+        return None
+    amount = export.best("revenue", "mrr", is_amounts, but={*taken, keys[0].name})
+    if amount is None:
+        return None
+    roles["mrr"] = amount
+    taken.add(amount.name)
+    several = len(keys[0].texts) > _ROWS_A_CUSTOMER * len(keys[0].counts)
+    if not is_named and not several:
+        return None
+    for role, fits in (("months", is_amounts), ("interval", _is_word), ("currency", _is_currency)):
+        if (named := export.best("revenue", role, fits, but=taken)) is not None:
+            roles[role] = named
+            taken.add(named.name)
+    for role in ("status", "line_type"):
+        if (named := export.best("revenue", role, _is_word, but=taken)) is not None:
+            roles[role] = named
+            taken.add(named.name)
+    return Found("revenue", parts, roles | _billed_to(export, {*taken, keys[0].name}), keys)
+
+
+def _billed_to(export: Export, taken: set[str]) -> dict[str, Column]:
+    """What billing says of its customer besides a key."""
+    found: dict[str, Column] = {}
+    for role in ("domain", "email", "name"):
+        named = export.best("revenue", role, lambda c: c.filled > 0.5, but=taken)
+        if named is not None:
+            found[role] = named
+            taken = {*taken, named.name}
+    return found
+
+
+def _as_accounts(parts: tuple[Export, ...]) -> Found | None:
+    export = parts[0]
+    roles: dict[str, Column] = {}
+    observed = export.best("accounts", "observed_at", is_dates)
+    own = export.best("accounts", "account_id", is_unique_key)
+    if own is None and observed is not None:
+        own = export.best("accounts", "account_id", is_key, but={observed.name})
+        if own is not None:
+            pairs = pd.DataFrame({"id": own.texts, "at": observed.texts})
+            own = own if pairs.duplicated().mean() < 1 - ENOUGH else None
+            roles["observed_at"] = observed
+    if own is None:
+        own = export.best("accounts", "name", is_unique_key)
+    if own is None:
+        return None
+    roles["account_id"] = own
+    taken = {column.name for column in roles.values()}
+    for role, fits in (
+        ("merged_ids", _any),
+        ("merged_into", _any),
+        ("parent_id", _any),
+        ("domain", _any),
+        ("name", lambda c: c.filled > 0.5),
+    ):
+        if (named := export.best("accounts", role, fits, but=taken)) is not None:
+            roles[role] = named
+            taken.add(named.name)
+    return Found("accounts", parts, roles, _account_keys(export, own))
+
+
+def _account_keys(export: Export, own: Column) -> tuple[Column, ...]:
+    """Columns by which others may name an account: the guessed id first, then any unique one."""
+    others = [
+        column
+        for column in export.columns.values()
+        if column.name != own.name
+        and not column.dates
+        and not column.is_prose
+        and len(column.counts) >= 0.9 * column.texts.notna().sum()
+    ]
+    return (own, *others)
+
+
+def _as_signals(parts: tuple[Export, ...]) -> Found | None:
+    export = parts[0]
+    roles: dict[str, Column] = {}
+    if (moment := export.best("signals", "at", is_dates)) is None:
+        return None
+    roles["at"] = moment
+    keys = _keys(export, "signals", {moment.name})
+    if not keys:
+        return None
+    taken = {moment.name, keys[0].name}
+    kind = export.best("signals", "kind", _is_word, but=taken)
+    value = export.best("signals", "value", is_amounts, but=taken)
+    if kind is None or value is None or kind is value:
+        return None
+    return Found("signals", parts, {**roles, "kind": kind, "value": value}, keys)
+
+
+def _whom_deals_name(companies: Sequence[Found], deals: Found) -> Found | None:
+    """The export whose companies the most deals name; of equals the one with the most columns."""
+    named = []
+    for found in companies:
+        by = link(deals.keys, found.keys)
+        is_named = bool(found.export.words & FILES["accounts"])
+        if by is not None:
+            named.append((round(by.share, 1), is_named, len(found.export.columns), found))
+    if not named:
+        return None
+    best = max(named, key=lambda one: one[:3])
+    if len([one for one in named if one[:3] == best[:3]]) > 1:
+        _refuse_twice("accounts", [one[3] for one in named if one[:3] == best[:3]])
+    return best[3]
+
+
+def _only(table: TableName, found: Sequence[Found], seen: Sequence[tuple[Export, ...]]) -> Found:
+    if not found:
+        needs = {
+            "deals": "a row a deal, with its stage (won, lost, ...), company and date of creation"
+        }
+        raise DataError(f"no file looks like {table} ({needs[table]}): {_seen(seen)}")
+    named = [one for one in found if one.export.words & FILES[table]]
+    likely = named if len(named) == 1 else list(found)
+    if len(likely) > 1:
+        most = max(len(one.roles) for one in likely)
+        richest = [one for one in likely if len(one.roles) == most]
+        # One more column that is recognised may be chance.
+        if len(richest) > 1 or any(len(one.roles) >= most - 1 for one in likely if one not in richest):
+            _refuse_twice(table, likely)
+        likely = richest
+    return likely[0]
+
+
+def _refuse_twice(table: TableName, found: Sequence[Found]) -> None:
+    names = " and ".join(one.export.name for one in found)
+    raise DataError(
+        f"{names} both look like {table}; leave the one that is meant in the folder, or join them "
+        "by a `query` (docs/your-data.md)"
+    )
+
+
+def _seen(whole: Iterable[tuple[Export, ...]]) -> str:
+    told = [
+        f"{one[0].name} ({', '.join(map(str, list(one[0].frame.columns)[:8]))}"
+        f"{', ...' if len(one[0].frame.columns) > 8 else ''})"
+        for one in whole
+    ]
+    return "found " + "; ".join(told)
+
+
+def _linked(found: Found, accounts: Found) -> Found:
+    by = link(found.keys, accounts.keys)
+    return Found(found.table, found.exports, found.roles, found.keys, found.months, by)
+
+
+def _keys(export: Export, table: TableName, taken: set[str]) -> tuple[Column, ...]:
+    known = COLUMNS[table]["account_id"]
+    scored = [
+        (name_score(name, known), -place, column)
+        for place, (name, column) in enumerate(export.columns.items())
+        if name not in taken and is_key(column)
+    ]
+    found = [one for one in scored if one[0] > 0]
+    return tuple(one[2] for one in sorted(found, key=lambda one: one[:2], reverse=True))
+
+
+def _months_of(export: Export) -> tuple[str, ...]:
+    """Columns that are named like months, and hold numbers."""
+    names = [name for name, column in export.columns.items() if column.numbers]
+    named = [name for name in names if re.search(r"\d{4}|\d\d$", name)]
+    if len(named) < _FEWEST_MONTHS:
+        return ()
+    return tuple(named) if as_dates(pd.Series(named)) else ()
+
+
+def _any(column: Column) -> bool:
+    return column.filled > 0
+
+
+def _is_flag(column: Column) -> bool:
+    return bool(len(column.counts)) and {phrase(str(t)) for t in column.counts.index} <= YES | NO
+
+
+def _is_word(column: Column) -> bool:
+    return not column.dates and not column.numbers and 0 < len(column.counts) <= 50
+
+
+def _is_currency(column: Column) -> bool:
+    return bool(column.counts.index.str.fullmatch(r"[A-Za-z]{3}").all())
