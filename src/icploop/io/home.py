@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
 from icploop.domain.overrides import Override, parse_overrides
 from icploop.errors import UsageError
@@ -103,10 +105,11 @@ class Home:
             raise UsageError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
-def create(root: Path) -> list[Path]:
+def create(root: Path, texts: Mapping[str, str] = MappingProxyType({})) -> list[Path]:
     """Write the commented starter `conf/` into `root` and return the files written.
 
-    Raises UsageError when a settings file is there already: nothing is overwritten.
+    `texts` stand in for files of it, by their names below `conf/`. Raises UsageError when a settings
+    file is there already: nothing is overwritten.
     """
     home = Home(root)
     if home.settings_file.exists():
@@ -119,10 +122,18 @@ def create(root: Path) -> list[Path]:
             continue
         target = root / "conf" / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        if (text := texts.get(relative.as_posix())) is not None:
+            target.write_text(text, encoding="utf-8")
+        else:
+            shutil.copyfile(source, target)
         written.append(target)
     (root / "data" / "inbox").mkdir(parents=True, exist_ok=True)
     return written
+
+
+def starter_settings() -> str:
+    """The commented `conf/icp.yaml` of a new home."""
+    return (_starter() / "icp.yaml").read_text(encoding="utf-8")
 
 
 def _starter() -> Path:

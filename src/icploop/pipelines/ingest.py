@@ -490,7 +490,8 @@ def _by_table(found: Sequence[Found], changes: Changes) -> dict[str, dict[str, i
             "read": read,
             "rows": change.rows,
             "quarantined": bad,
-            "repeated": read - bad - change.rows,
+            # Bills become more rows than they were.
+            "repeated": max(0, read - bad - change.rows),
             "new": change.came,
             "changed": change.changed,
             "left": sum(left.gone for left in changes.left if left.table == name)
@@ -540,7 +541,7 @@ class _Check:
             cells,
             max_money=self.settings.ingest.max_money,
             how=how,
-            rate=self._rate_of(table) if column == "mrr" else 1.0,
+            rate=self._worth_of_mrr(table) if column == "mrr" else 1.0,
         )
         if column == "account_id":
             bad |= ~is_one_of(values, self.known)
@@ -555,6 +556,10 @@ class _Check:
             if column in table.rows.columns:
                 how = table.formats.of(column)
                 require_one_reading(table.table, column, table.rows[column], how, self.place)
+
+    def _worth_of_mrr(self, table: TableInParts) -> float:
+        """What one of an amount's units is in MRR of the company's currency."""
+        return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
 
     def _rate_of(self, table: TableInParts) -> float:
         """The rate of the one currency of a large table. Raises DataError for several."""

@@ -18,6 +18,7 @@ from icploop.settings.base import (
     Objective,
     TableName,
     digest,
+    Spread,
 )
 from icploop.settings.company import (
     Capacity,
@@ -105,6 +106,7 @@ __all__ = [
     "SameMonth",
     "Settings",
     "Source",
+    "Spread",
     "SqlSource",
     "StripeSource",
     "TableName",

@@ -97,8 +97,12 @@ def _by_gaps(found: Found, acv: Mapping[str, float]) -> Bills:
         counted = pd.Series(by_customer).value_counts()
         several = ", ".join(f"{n} customers every {m} months" for m, n in counted.items())
         if counted.drop(1, errors="ignore").sum() >= 3 and counted.min() >= _FEW * counted.sum():
-            return Bills("bills", f"bills come at several distances: {several}", "months",
-                         by_customer=by_customer)
+            return Bills(
+                "bills",
+                f"bills come at several distances: {several}",
+                "months",
+                by_customer=by_customer,
+            )
     if term == 1:
         return _monthly(found, acv, is_first_day, told)
     return Bills(

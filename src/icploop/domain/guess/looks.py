@@ -64,7 +64,9 @@ class Column:
     @cached_property
     def is_prose(self) -> bool:
         """Whether most cells are sentences."""
-        return bool(self.texts.dropna().head(500).str.count(r"\S\s+\S").ge(_WORDS_IN_TEXT).mean() > 0.5)
+        return bool(
+            self.texts.dropna().head(500).str.count(r"\S\s+\S").ge(_WORDS_IN_TEXT).mean() > 0.5
+        )
 
     def moments(self) -> pd.Series:
         """Its cells as moments."""

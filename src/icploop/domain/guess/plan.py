@@ -214,7 +214,9 @@ class _Planner:
         self._stages: list[Stage] = []
         if "outcome" not in roles:
             won = _says_yes(roles["is_won"])
-            lost = f"WHEN {_says_yes(roles['is_closed'])} THEN 'lost' " if "is_closed" in roles else ""
+            lost = (
+                f"WHEN {_says_yes(roles['is_closed'])} THEN 'lost' " if "is_closed" in roles else ""
+            )
             rest = "open" if lost else "lost"
             sql.also["outcome"] = f"CASE WHEN {won} THEN 'won' {lost}ELSE '{rest}' END"
             made.notes.append(f"outcome is read from `{roles['is_won'].name}`.")
@@ -351,7 +353,9 @@ class _Planner:
         if "email" in found.roles and "domain" not in found.roles:
             sql.also["domain"] = f"split_part(t.{_name(found.roles['email'].name)}, '@', 2)"
             sql.drop.append(found.roles["email"].name)
-            made.notes.append(f"domain is what stands behind the @ of `{found.roles['email'].name}`.")
+            made.notes.append(
+                f"domain is what stands behind the @ of `{found.roles['email'].name}`."
+            )
 
     def _signals_plan(self, found: Found) -> TablePlan:
         made = self._begun(found, "each row has an account, a time, a kind and a value")
@@ -478,9 +482,13 @@ class _Planner:
         """The ACV of the first won deal of each customer, by the key that billing has for it."""
         deals = self._deals_by_account()
         won = deals[deals["outcome"] == "won"].sort_values("at", kind="stable")
-        acv = won.dropna(subset=["acv"]).drop_duplicates("account_id").set_index("account_id")["acv"]
+        acv = (
+            won.dropna(subset=["acv"]).drop_duplicates("account_id").set_index("account_id")["acv"]
+        )
         own = self._key(found).texts
-        pairs = pd.DataFrame({"own": own, "account": self._accounts_of(found)}).drop_duplicates("own")
+        pairs = pd.DataFrame({"own": own, "account": self._accounts_of(found)}).drop_duplicates(
+            "own"
+        )
         pairs = pairs.dropna().assign(acv=lambda p: p["account"].map(acv)).dropna()
         return dict(zip(pairs["own"], pairs["acv"], strict=True))
 
@@ -503,6 +511,9 @@ class _Planner:
                 own = found.roles[role]
                 if code := _currency_of(own):
                     return code, f"`{own.name}` of {found.export.name} says so", []
+        for own in self.accounts.export.columns.values():
+            if own.numbers and not own.dates and (code := _currency_of(own)):
+                return code, f"GUESS: `{own.name}` of {self.accounts.export.name} is in it", []
         self.unsure.append("no column says the currency: USD stands in conf/icp.yaml")
         return "USD", "GUESS: no column says it", []
 
@@ -571,7 +582,10 @@ class _Sql:
 
 def _rows(found: Found) -> str:
     """What a query reads: the file, its parts, or its months one below the other."""
-    names = [_name(table_of(found.export.name)), *(_name(table_of(e.name)) for e in found.exports[1:])]
+    names = [
+        _name(table_of(found.export.name)),
+        *(_name(table_of(e.name)) for e in found.exports[1:]),
+    ]
     if len(names) > 1:
         return "(" + " UNION ALL BY NAME ".join(f"FROM {name}" for name in names) + ")"
     if found.months:
@@ -580,12 +594,15 @@ def _rows(found: Found) -> str:
     return names[0]
 
 
-def table_of(file: str) -> str:
-    """What a file is called in a query."""
-    return re.sub(
-        r"\.(?:csv|tsv|parquet|jsonl?|ndjson|xlsx|xlsm|xlsb|xls|ods)(?:\.gz|\.zst|\.bz2)?$", "", file,
-        flags=re.IGNORECASE,
-    )
+_ENDING = re.compile(
+    r"\.(?:csv|tsv|parquet|jsonl?|ndjson|xlsx|xlsm|xlsb|xls|ods)(?:\.gz|\.zst|\.bz2)?(?=/|$)",
+    re.IGNORECASE,
+)
+
+
+def table_of(export: str) -> str:
+    """What an export is called in a query: `deals.csv` is `deals`, `b.xlsx/Deals` is `b/Deals`."""
+    return _ENDING.sub("", export, count=1)
 
 
 def _name(own: str) -> str:
@@ -641,6 +658,8 @@ def _currency_of(column: Column) -> str:
     for one in (around, *words):
         if one in _SIGNS:
             return _SIGNS[one]
-        if re.fullmatch(r"EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD|INR|BRL|MXN", one.upper()):
+        if re.fullmatch(
+            r"EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD|INR|BRL|MXN", one.upper()
+        ):
             return one.upper()
     return ""

@@ -171,7 +171,9 @@ def _as_revenue(parts: tuple[Export, ...]) -> Found | None:
     months = _months_of(export)
     if len(months) >= _FEWEST_MONTHS:
         keys = _keys(export, "revenue", set(months))
-        return Found("revenue", parts, _billed_to(export, {*months}), keys, months) if keys else None
+        return (
+            Found("revenue", parts, _billed_to(export, {*months}), keys, months) if keys else None
+        )
     roles: dict[str, Column] = {}
     taken: set[str] = set()
     for role in ("until", "month"):
@@ -299,7 +301,9 @@ def _only(table: TableName, found: Sequence[Found], seen: Sequence[tuple[Export,
         most = max(len(one.roles) for one in likely)
         richest = [one for one in likely if len(one.roles) == most]
         # One more column that is recognised may be chance.
-        if len(richest) > 1 or any(len(one.roles) >= most - 1 for one in likely if one not in richest):
+        if len(richest) > 1 or any(
+            len(one.roles) >= most - 1 for one in likely if one not in richest
+        ):
             _refuse_twice(table, likely)
         likely = richest
     return likely[0]

@@ -211,7 +211,9 @@ COLUMNS: dict[TableName, dict[str, tuple[str, ...]]] = {
             """account id, company id, customer id, organization id, kundennummer, kundennr, debitor,
             customer no, customer, account, company"""
         ),
-        "at": _phrases("at, occurred at, created at, timestamp, date, event date, datum, day, time"),
+        "at": _phrases(
+            "at, occurred at, created at, timestamp, date, event date, datum, day, time"
+        ),
         "kind": _phrases("kind, event, event type, type, signal, ereignis, art, metric"),
         "value": _phrases("value, count, amount, score, wert, anzahl, quantity"),
     },

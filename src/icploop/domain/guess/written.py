@@ -22,7 +22,7 @@ _MONTHS = ("%m/%Y", "%m.%Y", "%b %Y", "%B %Y", "%b-%y", "%b %y", "%Y/%m", "%Y%m"
 _DATE_FORMATS = (*(day + time for day in (*_DAYS, *_RARE_DAYS) for time in _TIMES), *_MONTHS)
 # They differ by their decimal mark: thousands may be set off by any other.
 _NUMBERS = ("1.234,56", "1,234.56")
-_EARLIEST, _LATEST = pd.Timestamp(1971, 1, 1), pd.Timestamp(2101, 1, 1)
+_EARLIEST, _LATEST = pd.Timestamp(1900, 1, 1), pd.Timestamp(2101, 1, 1)
 
 
 @dataclass(frozen=True)
