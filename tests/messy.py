@@ -1,9 +1,9 @@
 """A company whose exports are as messy as a first afternoon's, and what is true of it.
 
 Five files: companies out of a German CRM (semicolons, cp1252), deals out of another export of it
-(stages of its own, mixed case, a merged account), bills for a year and for a month, a spreadsheet of
-persons, and usage that nobody asked for. The truth is made beside them, month by month, by none of
-the program's code.
+(stages of its own, in mixed case), bills for a year and for a month, a spreadsheet of
+persons, and a price list. The truth is made beside them, month by month, by none of the program's
+code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Company:
     files: dict[str, pd.DataFrame] = field(default_factory=dict)
     mrr: dict[tuple[str, int], float] = field(default_factory=dict)
     first_month: dict[str, int] = field(default_factory=dict)
-    never_billed: dict[str, float] = field(default_factory=dict)
+    never_billed: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def truth(self) -> dict[str, float]:
         """NRR, GRR and logo retention of all who have matured, and how many they are."""
@@ -38,9 +38,11 @@ class Company:
                 continue
             starts.append(self.mrr[account, first])
             ends.append(self.mrr.get((account, first + HORIZON), 0.0))
-        for acv in self.never_billed.values():
-            starts.append(acv / 12)
-            ends.append(0.0)
+        for closed, acv in self.never_billed.values():
+            # The first bill was due a month after the close.
+            if closed + 1 + HORIZON <= _LAST_MONTH:
+                starts.append(acv / 12)
+                ends.append(0.0)
         start, end = np.array(starts), np.array(ends)
         return {
             "nrr": float(end.sum() / start.sum()),
@@ -124,7 +126,7 @@ def draw(seed: int = 3, companies: int = 420) -> Company:
         if outcome != "won":
             continue
         if not is_paid:
-            made.never_billed[own] = acv
+            made.never_billed[own] = closed.year * 12 + closed.month - 1, acv
             continue
         _bill(made, bills, rng, own, closed, acv, fit)
     _merge(made, rows, deals, bills, ids[0])
@@ -141,7 +143,10 @@ def draw(seed: int = 3, companies: int = 420) -> Company:
             }
         ),
         "Artikel.csv": pd.DataFrame(
-            {"Artikel": [f"A{i}" for i in range(12)], "Preis": [german(90.0 + i) for i in range(12)]}
+            {
+                "Artikel": [f"A{i}" for i in range(12)],
+                "Preis": [german(90.0 + i) for i in range(12)],
+            }
         ),
     }
     return made

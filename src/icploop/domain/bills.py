@@ -27,7 +27,7 @@ def months_covered(bills: pd.DataFrame, spread: Spread, formats: TableFormat) ->
         covered = read_number(bills[MONTHS], formats.of(MONTHS)).round()
     else:
         last = read_moment(bills[UNTIL], formats.of(UNTIL))
-        days = (last - bills["month"]) / pd.Timedelta(days=1)
+        days = (last - bills["month"]).dt.days
         covered = (days / _DAYS_A_MONTH).round().clip(lower=1).where(days >= 0)
     return covered.where(covered.between(1, _MOST))
 

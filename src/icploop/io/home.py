@@ -108,8 +108,8 @@ class Home:
 def create(root: Path, texts: Mapping[str, str] = MappingProxyType({})) -> list[Path]:
     """Write the commented starter `conf/` into `root` and return the files written.
 
-    `texts` stand in for files of it, by their names below `conf/`. Raises UsageError when a settings
-    file is there already: nothing is overwritten.
+    `texts` stand in for files of it, by their names below `conf/`. Raises UsageError when a
+    settings file is there already: nothing is overwritten.
     """
     home = Home(root)
     if home.settings_file.exists():

@@ -1,4 +1,4 @@
-"""Found a home: a commented `conf/`, mapped onto the exports that lie in a folder where one is given."""
+"""Found a home: a commented `conf/`, mapped onto the exports of a folder where one is given."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from icploop.settings.base import (
     Kind,
     Mode,
     Objective,
+    Spread,
     TableName,
     digest,
-    Spread,
 )
 from icploop.settings.company import (
     Capacity,

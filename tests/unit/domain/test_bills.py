@@ -79,7 +79,7 @@ def test_bills_without_a_readable_time_are_faults_and_the_others_count() -> None
 
 
 def test_the_column_that_says_for_how_long_has_to_be_there() -> None:
-    with pytest.raises(DataError, match="map it under tables.revenue.columns: `until: <your"):
+    with pytest.raises(DataError, match=r"map it under tables.revenue.columns: `until: <your"):
         checked([("a", "2024-01-01", "5")], columns=BILL, spread="until")
 
 

@@ -1,1 +1,1 @@
-"""What a company's exports are likely to be, each guess with its reason: nothing here is certain."""
+"""What a company's exports are likely to be, each guess with its reason: none is certain."""

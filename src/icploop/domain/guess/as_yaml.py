@@ -65,15 +65,15 @@ def _other_currencies(plan: Plan) -> list[str]:
         return []
     rates = ", ".join(f"{code}: ?" for code in plan.other_currencies)
     return [
-        f"# Money in other currencies waits in quarantine until you say what a unit of it is worth",
+        "# Money in other currencies waits in quarantine until you say what a unit of it is worth",
         f"# in {plan.currency}: currencies: {{{rates}}}",
     ]
 
 
 def _dimensions(plan: Plan) -> Iterator[str]:
-    yield "# The attributes of an account, by dimension. Only what is declared here is learned from."
-    yield "# Kinds: category (one word), number, flag (yes or no), set (a|b|c), date (its age counts)."
-    yield "# The dimension and kind of each are guesses; take out what is not known before the sale."
+    yield "# The attributes of an account, by dimension. Only what is declared is learned from."
+    yield "# Kinds: category (one word), number, flag (yes, no), set (a|b|c), date (its age)."
+    yield "# Dimensions and kinds are guesses; take out what is not known before the sale."
     yield "dimensions:"
     for dimension in DIMENSIONS:
         own = [one for one in plan.attributes if one.dimension == dimension]
@@ -93,14 +93,7 @@ def _table(made: TablePlan) -> Iterator[str]:
     yield f"  {made.table}:"
     for note in made.notes:
         yield from _wrapped(f"    # {note}")
-    if made.query:
-        yield "    query: |"
-        yield from (f"      {line}" for line in made.query.splitlines())
-    else:
-        file, _, sheet = made.file.partition("/")
-        yield f"    file: {_scalar(file)}"
-        if sheet:
-            yield f"    sheet: {_scalar(sheet)}"
+    yield from _rows(made)
     renamed = [one for one in made.columns if one.ours != one.theirs or one.why]
     if renamed:
         yield "    columns:"
@@ -116,6 +109,17 @@ def _table(made: TablePlan) -> Iterator[str]:
             yield from (f"      {ours}: {_quoted(one)}" for ours, one in formats.items())
     for key, value, why in made.stated:
         yield from _beside(f"    {key}: {value}", why)
+
+
+def _rows(made: TablePlan) -> Iterator[str]:
+    if made.query:
+        yield "    query: |"
+        yield from (f"      {line}" for line in made.query.splitlines())
+        return
+    file, _, sheet = made.file.partition("/")
+    yield f"    file: {_scalar(file)}"
+    if sheet:
+        yield f"    sheet: {_scalar(sheet)}"
 
 
 def _words(column: str, words: Sequence[Word]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from icploop.domain.cells import read_text
-from icploop.domain.guess.words import COLUMNS, STAGES, name_score, plain_words
+from icploop.domain.guess.words import COLUMNS, NOT, STAGES, name_score, plain_words
 from icploop.domain.guess.written import Written, as_dates, as_numbers, read_dates, read_numbers
 from icploop.settings import TableName
 
@@ -24,14 +24,14 @@ _WORDS_IN_TEXT = 4
 class Column:
     """A column of an export: its name, its cells, and what can be read of them."""
 
-    def __init__(self, name: str, values: pd.Series) -> None:
+    def __init__(self, name: str, cells: pd.Series) -> None:
         self.name = name
-        self.values = values
+        self.cells = cells
 
     @cached_property
     def texts(self) -> pd.Series:
         """Trimmed texts; cells that say nothing are missing."""
-        return read_text(self.values)
+        return read_text(self.cells)
 
     @cached_property
     def filled(self) -> float:
@@ -54,12 +54,12 @@ class Column:
     @cached_property
     def dates(self) -> Written:
         """How its dates are written, if they are dates."""
-        return as_dates(self.values)
+        return as_dates(self.cells)
 
     @cached_property
     def numbers(self) -> Written:
         """How its numbers are written, if they are numbers."""
-        return as_numbers(self.values)
+        return as_numbers(self.cells)
 
     @cached_property
     def is_prose(self) -> bool:
@@ -70,11 +70,11 @@ class Column:
 
     def moments(self) -> pd.Series:
         """Its cells as moments."""
-        return read_dates(self.values, self.dates)
+        return read_dates(self.cells, self.dates)
 
     def amounts(self) -> pd.Series:
         """Its cells as numbers."""
-        return read_numbers(self.values, self.numbers)
+        return read_numbers(self.cells, self.numbers)
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,11 @@ def stage_of(text: str) -> str | None:
     if len(told) > 1:
         return None
     outcome = told.pop()
-    return outcome if outcome == "lost" or not _NOT & {*words} else _UNLESS[outcome]
+    return outcome if outcome == "lost" or not NOT & {*words} else _UNLESS[outcome]
 
 
 # HubSpot's internal names have no blanks: `closedwon`, `appointmentscheduled`.
 _AT_ONCE = {
     outcome: frozenset(one.replace(" ", "") for one in known) for outcome, known in STAGES.items()
 }
-_NOT = frozenset("not no non nicht kein keine pas sin sem niet geen never un".split())
 _UNLESS = {"won": None, "open": "lost"}

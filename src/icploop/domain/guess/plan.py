@@ -44,7 +44,7 @@ class Word:
 
 @dataclass
 class TablePlan:
-    """What the settings of one table will say. `query` counts instead of `file`, where there is one.
+    """What the settings of one table will say; where there is a `query` it counts, not `file`.
 
     `dates` and `numbers` are formats by our columns; `stated` are other settings with their reason;
     `notes` stand above all of it.
@@ -103,7 +103,7 @@ class _Planner:
         currency, currency_why, others = self._currency()
         tables = {"deals": self._deals_plan()}
         stages = self._stages
-        proposed, left = self._attributes(stages)
+        proposed, left = self._attributes()
         if not proposed:
             reasons = "; ".join(f"`{one.column}`: {one.why}" for one in left) or "no other column"
             raise DataError(
@@ -206,8 +206,8 @@ class _Planner:
             made.columns.append(Mapped("closed_at", created.name, "GUESS: see above"))
             self._write(made, "closed_at", created, "date")
             self.unsure.append(
-                f"no column of {self.deals.export.name} says when a deal was closed; the day of its "
-                "creation stands in (tables.deals.columns.closed_at)"
+                f"no column of {self.deals.export.name} says when a deal was closed; the day of "
+                "its creation stands in (tables.deals.columns.closed_at)"
             )
 
     def _outcome(self, made: TablePlan, roles: Mapping[str, Column], sql: _Sql) -> None:
@@ -241,8 +241,8 @@ class _Planner:
         if unclear := [stage for stage in self._stages if stage.outcome is None]:
             told = ", ".join(f"{stage.name} ({stage.deals:,})" for stage in unclear)
             self.unsure.append(
-                f"stages of {self.deals.export.name} that could be won, lost or open: {told}; their "
-                "deals wait in quarantine until tables.deals.values.outcome says it"
+                f"stages of {self.deals.export.name} that could be won, lost or open: {told}; "
+                "their deals wait in quarantine until tables.deals.values.outcome says it"
             )
 
     def _money_of_deals(self, made: TablePlan, roles: Mapping[str, Column]) -> None:
@@ -263,8 +263,8 @@ class _Planner:
         if "motion" in roles:
             kinds = ", ".join(map(str, roles["motion"].counts.index[:5]))
             made.notes.append(
-                f"One ICP for all deals. For one each, map `motion: {roles['motion'].name}` ({kinds}) "
-                "and name them under `motions` in conf/icp.yaml."
+                f"One ICP for all deals. For one each, map `motion: {roles['motion'].name}` "
+                f"({kinds}) and name them under `motions` in conf/icp.yaml."
             )
         self._map_currency(made, roles)
 
@@ -404,12 +404,12 @@ class _Planner:
 
     def _write(self, made: TablePlan, ours: str, column: Column, kind: str) -> None:
         """State how a column is written, where it is not as most are."""
-        if kind == "date" and column.dates:
-            if one := self._settled(column, column.dates, made, "date"):
-                made.dates[ours] = one
-        elif kind == "number" and column.numbers:
-            if one := self._settled(column, column.numbers, made, "number"):
-                made.numbers[ours] = one
+        kinds = {"date": (column.dates, made.dates), "number": (column.numbers, made.numbers)}
+        if kind not in kinds:
+            return
+        written, stated = kinds[kind]
+        if written and (one := self._settled(column, written, made, kind)):
+            stated[ours] = one
 
     def _settled(self, column: Column, written: Written, made: TablePlan, what: str) -> str:
         """The format of a column; where its cells do not tell, that of its neighbours."""
@@ -447,12 +447,12 @@ class _Planner:
 
     # --- money and accounts ----------------------------------------------------------------------
 
-    def _attributes(self, stages: Sequence[Stage]) -> tuple[list[Proposed], list[LeftOut]]:
+    def _attributes(self) -> tuple[list[Proposed], list[LeftOut]]:
         ids = self.accounts.roles["account_id"].texts
         deals = self._deals_by_account()
         won_on = deals[deals["outcome"] == "won"].groupby("account_id")["at"].min()
         taken = {column.name for column in self.accounts.roles.values()}
-        standing = Standing(won_on.to_dict())
+        standing = Standing({str(account): moment for account, moment in won_on.items()})
         return propose(self.accounts.export.columns, ids, standing, taken)
 
     def _deals_by_account(self) -> pd.DataFrame:
@@ -493,27 +493,21 @@ class _Planner:
         return dict(zip(pairs["own"], pairs["acv"], strict=True))
 
     def _currency(self) -> tuple[str, str, list[str]]:
-        counted: dict[str, int] = {}
-        for found in (self.revenue, self.deals):
-            if found is None or "currency" not in found.roles:
-                continue
-            column = found.roles["currency"]
-            for code, rows in column.counts.items():
-                counted[str(code).upper()] = counted.get(str(code).upper(), 0) + int(rows)
-            break
-        if counted:
-            [code, *others] = sorted(counted, key=lambda one: (-counted[one], one))
-            return code, f"{counted[code]:,} rows of `{column.name}` say so", others
-        for found in (self.revenue, self.deals):
+        """The company's currency, why, and the others that its rows name."""
+        money = [found for found in (self.revenue, self.deals) if found is not None]
+        for found in money:
+            if (column := found.roles.get("currency")) is not None:
+                counted = column.counts.groupby(column.counts.index.str.upper()).sum()
+                [code, *others] = sorted(counted.index, key=lambda one: (-counted[one], one))
+                return code, f"{counted[code]:,} rows of `{column.name}` say so", others
+        for found in money:
             for role in ("mrr", "acv"):
-                if found is None or role not in found.roles:
-                    continue
-                own = found.roles[role]
-                if code := _currency_of(own):
-                    return code, f"`{own.name}` of {found.export.name} says so", []
-        for own in self.accounts.export.columns.values():
-            if own.numbers and not own.dates and (code := _currency_of(own)):
-                return code, f"GUESS: `{own.name}` of {self.accounts.export.name} is in it", []
+                if role in found.roles and (code := _currency_of(found.roles[role])):
+                    own = f"`{found.roles[role].name}` of {found.export.name}"
+                    return code, f"{own} says so", []
+        for column in self.accounts.export.columns.values():
+            if column.numbers and not column.dates and (code := _currency_of(column)):
+                return code, f"GUESS: `{column.name}` of {self.accounts.export.name} is in it", []
         self.unsure.append("no column says the currency: USD stands in conf/icp.yaml")
         return "USD", "GUESS: no column says it", []
 

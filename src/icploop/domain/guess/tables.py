@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -94,7 +94,7 @@ def _joined(exports: Sequence[Export]) -> list[tuple[Export, ...]]:
     parts: dict[tuple[str, ...], list[Export]] = {}
     for export in sorted(exports, key=lambda one: one.name):
         parts.setdefault(tuple(sorted(map(str, export.frame.columns))), []).append(export)
-    joined = []
+    joined: list[tuple[Export, ...]] = []
     for same in parts.values():
         if len(same) == 1:
             joined.append((same[0],))
@@ -111,43 +111,48 @@ def _joined(exports: Sequence[Export]) -> list[tuple[Export, ...]]:
 
 def _as_deals(parts: tuple[Export, ...]) -> Found | None:
     export = parts[0]
+    roles = _outcome_roles(export)
+    if not roles.keys() & {"outcome", "is_won"}:
+        return None
+    _add(roles, export, "deals", is_dates, "created_at", "closed_at", "won_at", "lost_at")
+    if "created_at" not in roles:
+        return None
+    _add(roles, export, "deals", is_unique_key, "deal_id")
+    keys = _keys(export, "deals", {column.name for column in roles.values()})
+    if not keys:
+        return None
+    own = {keys[0].name}
+    money = ("acv", "term_months", "term_years", "gross_margin", "acquisition_cost")
+    _add(roles, export, "deals", is_amounts, *money, but=own)
+    _add(roles, export, "deals", _is_currency, "currency", but=own)
+    _add(roles, export, "deals", _any, "lost_reason", but=own)
+    _add(roles, export, "deals", _is_word, "motion", but=own)
+    _add(roles, export, "deals", _any, "deal_name", but=own)
+    return Found("deals", parts, roles, keys)
+
+
+def _add(
+    roles: dict[str, Column],
+    export: Export,
+    table: TableName,
+    fits: Callable[[Column], bool],
+    *wanted: str,
+    but: Collection[str] = (),
+) -> None:
+    """Add the columns for the roles that are wanted, each column for one role only."""
+    for role in wanted:
+        taken = {column.name for column in roles.values()} | {*but}
+        if (named := export.best(table, role, fits, but=taken)) is not None:
+            roles[role] = named
+
+
+def _outcome_roles(export: Export) -> dict[str, Column]:
+    """The column of stages, and the marks of a system that says itself what is won and closed."""
     roles: dict[str, Column] = {}
     if (outcome := _outcome(export)) is not None:
         roles["outcome"] = outcome
-    for role in ("is_won", "is_closed"):
-        if (flag := export.best("deals", role, _is_flag)) is not None:
-            roles[role] = flag
-    if not roles.keys() & {"outcome", "is_won"}:
-        return None
-    taken = {column.name for column in roles.values()}
-    for role in ("created_at", "closed_at", "won_at", "lost_at"):
-        if (moment := export.best("deals", role, is_dates, but=taken)) is not None:
-            roles[role] = moment
-            taken.add(moment.name)
-    if "created_at" not in roles:
-        return None
-    if (own := export.best("deals", "deal_id", is_unique_key, but=taken)) is not None:
-        roles["deal_id"] = own
-        taken.add(own.name)
-    keys = _keys(export, "deals", taken)
-    if not keys:
-        return None
-    for role, fits in (
-        ("acv", is_amounts),
-        ("term_months", is_amounts),
-        ("term_years", is_amounts),
-        ("gross_margin", is_amounts),
-        ("acquisition_cost", is_amounts),
-        ("currency", _is_currency),
-        ("lost_reason", _any),
-        ("motion", _is_word),
-        ("deal_name", _any),
-    ):
-        named = export.best("deals", role, fits, but={*taken, keys[0].name})
-        if named is not None:
-            roles[role] = named
-            taken.add(named.name)
-    return Found("deals", parts, roles, keys)
+    _add(roles, export, "deals", _is_flag, "is_won", "is_closed")
+    return roles
 
 
 def _outcome(export: Export) -> Column | None:
@@ -175,31 +180,20 @@ def _as_revenue(parts: tuple[Export, ...]) -> Found | None:
             Found("revenue", parts, _billed_to(export, {*months}), keys, months) if keys else None
         )
     roles: dict[str, Column] = {}
-    taken: set[str] = set()
-    for role in ("until", "month"):
-        if (moment := export.best("revenue", role, is_dates, but=taken)) is not None:
-            roles[role] = moment
-            taken.add(moment.name)
-    keys = _keys(export, "revenue", taken)
+    _add(roles, export, "revenue", is_dates, "until", "month")
+    keys = _keys(export, "revenue", {column.name for column in roles.values()})
     if "month" not in roles or not keys:
         return None
-    amount = export.best("revenue", "mrr", is_amounts, but={*taken, keys[0].name})
-    if amount is None:
-        return None
-    roles["mrr"] = amount
-    taken.add(amount.name)
+    own = {keys[0].name}
+    _add(roles, export, "revenue", is_amounts, "mrr", but=own)
     several = len(keys[0].texts) > _ROWS_A_CUSTOMER * len(keys[0].counts)
-    if not is_named and not several:
+    if "mrr" not in roles or not (is_named or several):
         return None
-    for role, fits in (("months", is_amounts), ("interval", _is_word), ("currency", _is_currency)):
-        if (named := export.best("revenue", role, fits, but=taken)) is not None:
-            roles[role] = named
-            taken.add(named.name)
-    for role in ("status", "line_type"):
-        if (named := export.best("revenue", role, _is_word, but=taken)) is not None:
-            roles[role] = named
-            taken.add(named.name)
-    return Found("revenue", parts, roles | _billed_to(export, {*taken, keys[0].name}), keys)
+    _add(roles, export, "revenue", is_amounts, "months", but=own)
+    _add(roles, export, "revenue", _is_currency, "currency", but=own)
+    _add(roles, export, "revenue", _is_word, "interval", "status", "line_type", but=own)
+    taken = {column.name for column in roles.values()} | own
+    return Found("revenue", parts, roles | _billed_to(export, taken), keys)
 
 
 def _billed_to(export: Export, taken: set[str]) -> dict[str, Column]:

@@ -100,7 +100,8 @@ COLUMNS: dict[TableName, dict[str, tuple[str, ...]]] = {
         "created_at": _phrases(
             """created at, created date, create date, date created, deal created, creation date, add
             time, created, created on, created utc, opened, open date, opened at, angelegt, angelegt
-            am, erstellt, erstellt am, erstelldatum, anlagedatum, anlage, date de creation, creation,
+            am, erstellt, erstellt am, erstelldatum, anlagedatum, anlage, date de creation,
+        creation,
             cree le, fecha de creacion, fecha creacion, creado, data creazione, data di creazione,
             data de criacao, aangemaakt, aangemaakt op"""
         ),
@@ -130,7 +131,8 @@ COLUMNS: dict[TableName, dict[str, tuple[str, ...]]] = {
         "acv": _phrases(
             """acv, annual contract value, arr, annual recurring revenue, annual value, jahreswert,
             annual amount, amount, deal amount, deal value, value, auftragswert, vertragswert, wert,
-            betrag, volumen, umsatz, montant, importe, importo, valor, bedrag, waarde, total contract
+            betrag, volumen, umsatz, montant, importe, importo, valor, bedrag, waarde,
+        total contract
             value, tcv, contract value"""
         ),
         "term_months": _phrases(
@@ -186,7 +188,8 @@ COLUMNS: dict[TableName, dict[str, tuple[str, ...]]] = {
         "mrr": _phrases(
             """mrr, monthly recurring revenue, monthly revenue, arr, annual recurring revenue, net
             amount, amount net, netto, nettobetrag, betrag netto, net, amount excl tax, amount
-            excluding tax, subtotal, montant ht, ht, importe neto, importo netto, imponibile, revenue,
+            excluding tax, subtotal, montant ht, ht, importe neto, importo netto, imponibile,
+        revenue,
             amount, amount in cents, line amount, betrag, umsatz, rechnungsbetrag, montant, importe,
             importo, valor, bedrag, total, total amount, amount due, amount paid, fee, price"""
         ),
@@ -208,7 +211,8 @@ COLUMNS: dict[TableName, dict[str, tuple[str, ...]]] = {
     },
     "signals": {
         "account_id": _phrases(
-            """account id, company id, customer id, organization id, kundennummer, kundennr, debitor,
+            """account id, company id, customer id, organization id, kundennummer, kundennr,
+            debitor,
             customer no, customer, account, company"""
         ),
         "at": _phrases(
@@ -245,13 +249,15 @@ _WON = _set(
     customer, closed customer, gewonnen, auftrag erteilt, beauftragt, auftrag, abschluss,
     abgeschlossen gewonnen, unterschrieben, vertrag unterschrieben, gagne, gagnee, conclu, signe,
     affaire gagnee, ganado, ganada, cerrado ganado, cerrada ganada, vinto, vinta, chiuso vinto,
-    ganho, ganha, fechado ganho, gewonnen deal, getekend, vundet, vunnen, voitettu, wygrana, wygrane,
+    ganho, ganha, fechado ganho, gewonnen deal, getekend, vundet, vunnen, voitettu, wygrana,
+        wygrane,
     vyhrano"""
 )
 _LOST = _set(
     """lost, closed lost, closedlost, close lost, deal lost, lost deal, dead, disqualified,
     unqualified, not qualified, rejected, declined, cancelled, canceled, abandoned, no decision,
-    closed no decision, no budget, not interested, no interest, no response, ghosted, verloren, abgesagt, absage, abgelehnt, kein interesse,
+    closed no decision, no budget, not interested, no interest, no response, ghosted, verloren,
+        abgesagt, absage, abgelehnt, kein interesse,
     disqualifiziert, storniert, perdu, perdue, affaire perdue, abandonne, refuse, perdido, perdida,
     cerrado perdido, cerrada perdida, descartado, perso, persa, chiuso perso, fechado perdido,
     verloren deal, afgewezen, tabt, forlorad, havitty, przegrana, przegrane, prohrano"""
@@ -261,24 +267,30 @@ _OPEN = _set(
     discovery, needs analysis, value proposition, id decision makers, perception analysis, proposal,
     proposal price quote, proposal sent, proposal made, proposal quote, quote, quote sent,
     negotiation, negotiation review, negotiations started, in negotiation, contract sent,
-    presentation scheduled, appointment scheduled, decision maker bought in, meeting scheduled, demo,
+    presentation scheduled, appointment scheduled, decision maker bought in, meeting scheduled,
+        demo,
     demo scheduled, evaluation, trial, pilot, poc, verbal, verbal commit, commit, lead, lead in,
     contact made, contacted, in progress, pending, on hold, stalled, legal, procurement, review,
     offen, neu, in bearbeitung, laufend, qualifizierung, qualifiziert, angebot, angebot versendet,
     angebot gesendet, angebot erstellt, verhandlung, in verhandlung, erstgespraech, erstkontakt,
     termin vereinbart, praesentation, bedarfsanalyse, ouvert, ouverte, en cours, nouveau, nouvelle,
     proposition, proposition envoyee, devis envoye, negociation, qualifie, decouverte, abierto,
-    abierta, en curso, nuevo, propuesta, propuesta enviada, negociacion, calificacion, aperto, aperta,
-    in corso, nuovo, proposta, offerta, trattativa, qualificazione, aberto, em andamento, negociacao,
+    abierta, en curso, nuevo, propuesta, propuesta enviada, negociacion, calificacion, aperto,
+        aperta,
+    in corso, nuovo, proposta, offerta, trattativa, qualificazione, aberto, em andamento,
+        negociacao,
     lopend, nieuw, offerte, offerte verstuurd, onderhandeling"""
 )
+# Beside an open stage they make it a lost one: `not qualified`.
+NOT = _set("not, no, non, nicht, kein, keine, pas, sin, sem, niet, geen, never, un")
 STAGES: dict[str, frozenset[str]] = {"won": _WON, "lost": _LOST, "open": _OPEN}
 
 # Words of attributes' names by dimension; what has none of them is firmographic.
 DIMENSIONS: dict[Dimension, frozenset[str]] = {
     "technographic": _set(
         """tech, technology, technologies, technologie, stack, tools, tool, software, crm, erp,
-        cloud, database, platform, platforms, integration, integrations, hosting, cms, infrastructure,
+        cloud, database, platform, platforms, integration, integrations, hosting, cms,
+        infrastructure,
         system, systems, systeme, tecnologia, tecnologie, web technologies"""
     ),
     "use_case": _set(
@@ -293,7 +305,8 @@ DIMENSIONS: dict[Dimension, frozenset[str]] = {
     ),
     "decision_authority": _set(
         """champion, sponsor, buyer, decision, maker, authority, budget, procurement, committee,
-        entscheider, budgetverantwortung, decideur, seniority, stakeholder, stakeholders, executive"""
+        entscheider, budgetverantwortung, decideur, seniority, stakeholder, stakeholders,
+        executive"""
     ),
     "pain_proof": _set(
         """pain, pains, problem, problems, challenge, challenges, schmerz, herausforderung,
@@ -302,10 +315,29 @@ DIMENSIONS: dict[Dimension, frozenset[str]] = {
     ),
 }
 
+# What the usual attributes are called here, wherever they come from.
+USUAL: dict[str, frozenset[str]] = {
+    "employees": _set(
+        """employees, number of employees, numberofemployees, employee count, headcount,
+        mitarbeiter, mitarbeiterzahl, anzahl mitarbeiter, nombre d employes, effectif, effectifs,
+        empleados, numero de empleados, dipendenti, numero dipendenti, medewerkers, aantal
+        medewerkers, no of employees, company size"""
+    ),
+    "industry": _set(
+        """industry, branche, sector, secteur, secteur d activite, industria, settore, sektor,
+        industry sector, wirtschaftszweig"""
+    ),
+    "country": _set("country, country region, land, pays, pais, paese, billing country"),
+    "annual_revenue": _set(
+        "annual revenue, jahresumsatz, chiffre d affaires, facturacion anual, fatturato"
+    ),
+}
+
 # Names of what is known of customers only, from the sale on.
 AFTER_THE_SALE = _phrases(
     """churn, churned, churn date, churn risk, churn reason, cancel date, cancellation date,
-    cancelled at, canceled at, cancelled on, kuendigung, kuendigungsdatum, gekuendigt am, resiliation,
+    cancelled at, canceled at, cancelled on, kuendigung, kuendigungsdatum, gekuendigt am,
+        resiliation,
     baja, disdetta, nps, csat, health score, health, customer health, gesundheit, renewal date,
     next renewal, renewal, verlaengerung, onboarding, onboarded, onboarding date, go live, go live
     date, golive, implementation date, customer since, kunde seit, client depuis, cliente desde,
@@ -314,7 +346,8 @@ AFTER_THE_SALE = _phrases(
     mrr, arr, current mrr, current arr, contract value, contract end, contract end date, contract
     start, contract start date, vertragsende, vertragsbeginn, license count, licenses, seats, active
     users, licensed users, usage score, last login, support tickets, open tickets, tickets, csm,
-    customer success manager, success manager, upsell potential, payment terms, zahlungsmoral, dunning
+    customer success manager, success manager, upsell potential, payment terms, zahlungsmoral,
+        dunning
     level, mahnstufe, subscription status, customer status, kundenstatus, lifecycle stage, lifecycle
     stage date, became a customer date, is customer, customer, type of customer, kundenart,
     recent deal amount, recent deal close date, first deal created date, total open deals, number of
@@ -326,7 +359,8 @@ AFTER_THE_SALE = _phrases(
 OF_THE_SYSTEM = _phrases(
     """created at, create date, created date, created, created by, created on, angelegt am, erstellt
     am, last modified, last modified date, last modified by, modified, updated, updated at, update
-    time, changed at, geaendert am, owner, account owner, company owner, record owner, owner id, sales
+    time, changed at, geaendert am, owner, account owner, company owner, record owner, owner id,
+        sales
     rep, rep, account manager, account executive, sdr, bdr, hubspot owner, verantwortlich, betreuer,
     vertriebler, kundenbetreuer, zustaendig, proprietaire, propietario, last activity, last activity
     date, last contacted, next activity date, number of times contacted, last touch, record type id,
@@ -358,12 +392,14 @@ INTERVALS: dict[int, frozenset[str]] = {
 # Bills that nobody owes, and lines that do not recur.
 NOT_BILLED = _set(
     """void, voided, draft, uncollectible, deleted, cancelled, canceled, storniert, storno, entwurf,
-    annule, annulee, brouillon, anulado, anulada, borrador, annullata, bozza, geannuleerd, concept"""
+    annule, annulee, brouillon, anulado, anulada, borrador, annullata, bozza, geannuleerd,
+    concept"""
 )
 ONE_TIME = _set(
     """one time, one off, onetime, oneoff, setup, set up, setup fee, set up fee, implementation,
     implementation fee, onboarding, onboarding fee, service, services, professional services,
-    consulting, training, einmalig, einrichtung, einrichtungsgebuehr, schulung, beratung, dienstleistung,
+    consulting, training, einmalig, einrichtung, einrichtungsgebuehr, schulung, beratung,
+        dienstleistung,
     mise en service, formation, ponctuel, unico, formacion, instalacion, formazione, eenmalig"""
 )
 

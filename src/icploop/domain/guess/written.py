@@ -86,11 +86,10 @@ def as_dates(values: pd.Series) -> Written:
 
 def as_numbers(values: pd.Series) -> Written:
     """How numbers are written; NOT_SO where there are none."""
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return NOT_SO
-    if pd.api.types.is_numeric_dtype(values.dtype):
+    is_flag = pd.api.types.is_bool_dtype(values.dtype)
+    if pd.api.types.is_numeric_dtype(values.dtype) and not is_flag:
         return Written(("",), 1.0)
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+    if is_flag or pd.api.types.is_datetime64_any_dtype(values.dtype):
         return NOT_SO
     texts = _sample(values)
     if texts.empty:
@@ -102,10 +101,8 @@ def as_numbers(values: pd.Series) -> Written:
         for example in _number_examples(texts)
     }
     best = max(shares.values(), default=0.0)
-    if best < ENOUGH:
-        return NOT_SO
     fits = tuple(one for one, share in shares.items() if share == best)
-    return Written(fits, best, _telling(texts))
+    return Written(fits, best, _telling(texts)) if best >= ENOUGH else NOT_SO
 
 
 def read_dates(values: pd.Series, written: Written) -> pd.Series:

@@ -64,12 +64,12 @@ def _exports_of(path: Path) -> Iterator[Export]:
         scan = shelf.scan(path)
         try:
             frame = db.execute(f"FROM {scan} LIMIT {_MOST_ROWS}").df()
-            rows = len(frame)
-            if rows == _MOST_ROWS:
-                [(rows,)] = db.execute(f"SELECT count(*) FROM {scan}").fetchall()
+            count = len(frame)
+            if count == _MOST_ROWS:
+                [(count,)] = db.execute(f"SELECT count(*) FROM {scan}").fetchall()
         except duckdb.Error as error:
             raise unreadable(path, error) from error
-    yield from _with_rows(Export(path.name, frame, rows, stated))
+    yield from _with_rows(Export(path.name, frame, count, stated))
 
 
 def _with_rows(export: Export) -> Iterator[Export]:
