@@ -54,7 +54,7 @@ from icploop.cli.text import (
     wrapped,
 )
 from icploop.cli.use import first_targets_text
-from icploop.errors import DataError, UsageError
+from icploop.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -338,7 +338,7 @@ def status(
     if log:
         ledger = ledger_report(home_at(home))
         answer(as_json, ledger.as_dict(), lambda: ledger_text(ledger))
-        raise typer.Exit(0 if ledger.is_sound else DataError.exit_status)
+        raise typer.Exit(0 if ledger.is_sound else RefusedError.exit_status)
     report = run(as_of(home, motion, day))
     answer(as_json, report.as_dict(), lambda: status_text(report))
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from icploop.domain.ledger import Sealed, first_broken
-from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
-from icploop.pipelines.mirror import MIRRORED
+from icploop.io.warehouse.head import head_of
+from icploop.pipelines.mirror import seen_by_mlflow
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,14 @@ class LedgerReport:
 
 
 def ledger_report(home: Home) -> LedgerReport:
-    """The ledger of all lineages, its seals checked, and its length against what MLflow saw."""
+    """The ledger of all lineages, its seals checked, and its end against those kept elsewhere."""
     settings = home.settings()
-    rows = tuple(Warehouse(home.warehouse_file).sealed_ledger())
-    missing = []
+    rows, end = Warehouse(home.warehouse_file).ledger_as_it_lies()
+    ends = {f"{head_of(home.warehouse_file).name} in data/": end}
     for motion in settings.motions:
         lineage = settings.lineage(motion)
-        seen = int((registry.tags_of_model(home, lineage) or {}).get(MIRRORED, 0))
-        if seen > len(rows):
-            missing.append(f"MLflow saw row {seen} of {lineage}; the ledger ends at {len(rows)}")
-    return LedgerReport(rows, first_broken(rows), tuple(missing))
+        ends[f"MLflow, for {lineage}"] = seen_by_mlflow(home, lineage)
+    missing = [
+        f"by {place}, {lost}" for place, e in ends.items() if e and (lost := e.lost_from(rows))
+    ]
+    return LedgerReport(tuple(rows), first_broken(rows), tuple(missing))

@@ -1,22 +1,40 @@
 """Mirror: show the ledger in MLflow, where ML engineers live. The ledger decides, MLflow shows it.
 
 Each row becomes a tag of its version, or of the registered model where it has none; aliases follow
-the ledger. The tag `ledger_rows` says how many rows MLflow has seen, so a ledger that was cut off
-at its end can be told.
+the ledger. The tag `ledger_end` says which row MLflow saw last, by number and seal, so a ledger
+that was cut off at its end, or replaced by another one, can be told.
 """
 
 from __future__ import annotations
 
-from icploop.domain.ledger import LedgerRow, Sealed
+from icploop.domain.ledger import End, LedgerRow, Sealed
 from icploop.domain.standing import standing_of
+from icploop.errors import RefusedError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.versions import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, Registered
 from icploop.pipelines.as_of import AsOf
 
-MIRRORED = "ledger_rows"
+MIRRORED = "ledger_end"
 # MLflow takes no longer values of tags.
 _LONGEST = 5000
+
+
+def seen_by_mlflow(home: Home, lineage: str) -> End | None:
+    """The last row of a lineage that MLflow saw; None before the first one."""
+    said = (registry.tags_of_model(home, lineage) or {}).get(MIRRORED)
+    return _end(said) if said else None
+
+
+def check_with_mlflow(at: AsOf) -> None:
+    """Raises RefusedError where the ledger is not the one that MLflow saw; nothing is put right."""
+    end = seen_by_mlflow(at.home, at.lineage)
+    lost = end.lost_from(at.warehouse.sealed_ledger()) if end else None
+    if lost:
+        raise RefusedError(
+            f"The ledger is not the one that MLflow saw: {lost}. Put back data/ and mlruns/ from "
+            "one backup, or see `When the ledger is not whole` in docs/operate.md"
+        )
 
 
 def mirror(at: AsOf) -> list[str]:
@@ -29,7 +47,7 @@ def mirror(at: AsOf) -> list[str]:
     if tags is None:
         return []
     rows = [sealed for sealed in warehouse.sealed_ledger() if sealed.row.lineage == lineage]
-    seen = int(tags.get(MIRRORED, 0))
+    seen = _end(tags[MIRRORED]).number if MIRRORED in tags else 0
     fresh = [sealed for sealed in rows if sealed.number > seen]
     wanted = standing_of([sealed.row for sealed in rows]).aliases()
     known = registry.versions(home, lineage)
@@ -46,7 +64,7 @@ def mirror(at: AsOf) -> list[str]:
     for sealed in fresh:
         _tag(home, lineage, sealed, known)
     if fresh:
-        registry.tag_model(home, lineage, {MIRRORED: str(fresh[-1].number)})
+        registry.tag_model(home, lineage, {MIRRORED: f"{fresh[-1].number} {fresh[-1].seal}"})
     return moved
 
 
@@ -65,6 +83,12 @@ def _moved(
         elif stated != right:
             moved.append(f"Version {right}, the {alias}, was deleted in MLflow.")
     return moved
+
+
+def _end(said: str) -> End:
+    """What the tag says; of what somebody wrote over it no row has the seal."""
+    number, _, seal = said.partition(" ")
+    return End(int(number), seal) if number.isdecimal() else End(1, said)
 
 
 def _tag(home: Home, lineage: str, sealed: Sealed, known: dict[str, Registered]) -> None:

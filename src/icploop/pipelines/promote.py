@@ -18,7 +18,7 @@ from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
 from icploop.io.versions import ALIASES, CHAMPION, model_name
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.mirror import mirror
+from icploop.pipelines.mirror import check_with_mlflow, mirror
 from icploop.pipelines.notify import send_notices
 from icploop.pipelines.score import list_again, log_list, write_release
 
@@ -101,8 +101,10 @@ def _show(at: AsOf, done: LedgerRow) -> None:
 def finish(at: AsOf) -> list[str]:
     """Finish, or undo, a decision that a killed process left half done; says what was done.
 
-    The caller holds the lock.
+    The caller holds the lock. Raises RefusedError, with nothing changed, where the ledger is not
+    as it was written, or not the one that MLflow saw.
     """
+    check_with_mlflow(at)
     begun = at.standing_now().unfinished
     if begun is None:
         return []

@@ -116,7 +116,8 @@ class TestApproval:
                 else registry.tags_of_model(waiting, MOTION)
             )
             assert sealed.seal[:12] in place[f"ledger.{sealed.number:05}.{sealed.row.event}"]
-        assert registry.tags_of_model(waiting, MOTION)["ledger_rows"] == str(len(rows))
+        end = registry.tags_of_model(waiting, MOTION)["ledger_end"]
+        assert end == f"{len(rows)} {rows[-1].seal}"
 
     def test_a_second_approval_of_the_same_version_is_refused(self, waiting: Home):
         approve_2(waiting)

@@ -17,7 +17,7 @@ from typing import TypeVar
 import duckdb
 import pandas as pd
 
-from icploop.domain.ledger import LedgerRow, Sealed
+from icploop.domain.ledger import End, LedgerRow, Sealed, checked
 from icploop.domain.tables import Tables
 from icploop.errors import DataError
 from icploop.io.warehouse.batches import (
@@ -30,6 +30,7 @@ from icploop.io.warehouse.batches import (
     storable,
 )
 from icploop.io.warehouse.file import connection, transaction
+from icploop.io.warehouse.head import keep_end, kept_end
 from icploop.io.warehouse.history import AccountHistory
 from icploop.io.warehouse.landing import LandedRecords, Position, Record
 from icploop.io.warehouse.ledger import Ledger
@@ -70,9 +71,13 @@ class Warehouse:
     patience_seconds: float | None = None
 
     def state(self, lineage: str, *, with_lists: bool = False) -> State:
-        """All that there is of a lineage, read at one moment."""
+        """All that there is of a lineage, read at one moment.
+
+        Raises RefusedError where the ledger is not as it was written.
+        """
         lines = pd.DataFrame(columns=list(LINES))
         nothing = State(self.path, None, (), frozenset(), lines, no_lists())
+        end = kept_end(self.path)
 
         def read(db: duckdb.DuckDBPyConnection) -> State:
             tables, ledger = StoredTables(db), Ledger(db)
@@ -81,7 +86,7 @@ class Warehouse:
                 return State(
                     self.path,
                     tables.all(),
-                    tuple(ledger.sealed()),
+                    tuple(checked(ledger.sealed(), end)),
                     ledger.counted_deals(lineage),
                     tables.quarantine_lines(),
                     Lists(db).of(lineage) if with_lists else no_lists(),
@@ -156,15 +161,25 @@ class Warehouse:
         count again for its lineage.
         """
         with self._open() as db:
-            Ledger(db).append(rows, counted)
+            ledger = Ledger(db)
+            before = checked(ledger.sealed(), kept_end(self.path))
+            keep_end(self.path, ledger.append(End.of(before), rows, counted))
 
     def ledger(self, lineage: str) -> list[LedgerRow]:
         """The ledger of a lineage, oldest first."""
         return [sealed.row for sealed in self.sealed_ledger() if sealed.row.lineage == lineage]
 
-    def sealed_ledger(self) -> list[Sealed]:
-        """The whole ledger with its seals, oldest first."""
-        return self._answer(lambda db: Ledger(db).sealed(), [])
+    def sealed_ledger(self) -> Sequence[Sealed]:
+        """The whole ledger with its seals, oldest first.
+
+        Raises RefusedError, naming the row, where it is not as it was written.
+        """
+        return checked(*self.ledger_as_it_lies())
+
+    def ledger_as_it_lies(self) -> tuple[list[Sealed], End | None]:
+        """The whole ledger, whatever became of it, and the end that was kept of it elsewhere."""
+        end = kept_end(self.path)
+        return self._answer(lambda db: Ledger(db).sealed(), []), end
 
     def counted_deals(self, lineage: str) -> frozenset[str]:
         """The closed deals that judged rounds of a lineage have used up."""

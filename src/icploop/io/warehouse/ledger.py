@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 import pandas as pd
 
-from icploop.domain.ledger import GENESIS, LedgerRow, Sealed, seal_of
+from icploop.domain.ledger import End, LedgerRow, Sealed, seal_of
 from icploop.io.warehouse.file import transaction
 
 
@@ -20,18 +21,22 @@ class Ledger:
 
     db: duckdb.DuckDBPyConnection
 
-    def append(self, rows: Sequence[LedgerRow], counted: Iterable[str]) -> None:
-        """Add rows, all or none; `counted` are used up for the lineage of the last one."""
+    def append(self, end: End, rows: Sequence[LedgerRow], counted: Iterable[str]) -> End:
+        """Add rows after its `end`, all or none, and return where it ends then.
+
+        `counted` are used up for the lineage of the last one.
+        """
         deals = pd.DataFrame({"deal_id": pd.Series(sorted(counted), dtype="str")})
         with transaction(self.db):
             for row in rows:
-                self._seal(row)
+                end = self._seal(end, row)
             if len(deals):
                 self.db.register("incoming", deals.assign(lineage=rows[-1].lineage))
                 self.db.execute(
                     "INSERT OR IGNORE INTO counted_deals BY NAME SELECT * FROM incoming"
                 )
                 self.db.unregister("incoming")
+        return end
 
     def sealed(self) -> list[Sealed]:
         """The rows of all lineages with their seals, oldest first."""
@@ -43,7 +48,7 @@ class Ledger:
             Sealed(
                 number,
                 at,
-                LedgerRow(event, lineage, day, version, who, reason, json.loads(details)),
+                LedgerRow(event, lineage, day, version, who, reason, _details(details)),
                 seal,
             )
             for number, at, event, lineage, day, version, who, reason, details, seal in found
@@ -63,12 +68,9 @@ class Ledger:
         """Keep that a notice was delivered."""
         self.db.execute("INSERT OR IGNORE INTO notices VALUES (?, ?)", [lineage, key])
 
-    def _seal(self, row: LedgerRow) -> None:
-        last = self.db.execute(
-            "SELECT number, seal FROM ledger ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        number, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
-        at = datetime.now(UTC).isoformat(timespec="seconds")
+    def _seal(self, before: End, row: LedgerRow) -> End:
+        number, at = before.number + 1, datetime.now(UTC).isoformat(timespec="seconds")
+        seal = seal_of(before.seal, number, at, row)
         self.db.execute(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -81,6 +83,16 @@ class Ledger:
                 row.who,
                 row.reason,
                 json.dumps(row.details, sort_keys=True, ensure_ascii=False),
-                seal_of(previous, number, at, row),
+                seal,
             ],
         )
+        return End(number, seal)
+
+
+def _details(text: str | None) -> dict[str, Any]:
+    """The details of a row; what is no JSON was never sealed, and no seal will fit it."""
+    try:
+        found: dict[str, Any] = json.loads(text or "")
+    except ValueError:
+        return {"unreadable": text}
+    return found
