@@ -170,7 +170,8 @@ def _names_one(column: Column) -> str:
     """Whether the cells name, or describe, each company by itself."""
     if column.is_unique and not column.numbers and not column.dates:
         return "differs in every row: an identifier, or free text"
-    is_named = set(plain_words(column.name)) & _IDS
+    # `Customer number`, not `Number of employees`.
+    is_named = plain_words(column.name)[-1:] and plain_words(column.name)[-1] in _IDS
     if is_named and len(column.counts) > 0.5 * column.texts.notna().sum():
         return "an identifier"
     if column.texts.dropna().head(200).str.match(r"(?:https?://|www\.)\S+$").mean() > ENOUGH:

@@ -45,11 +45,6 @@ SPELLINGS = (
         lambda t: t.str.lower().str.lstrip("0"),
         "ltrim(lower(trim({})), '0')",
     ),
-    Spelling(
-        "by their digits alone, without leading zeros",
-        lambda t: t.str.replace(r"\D", "", regex=True).str.lstrip("0"),
-        r"ltrim(regexp_replace({}, '\D', '', 'g'), '0')",
-    ),
 )
 
 

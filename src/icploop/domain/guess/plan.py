@@ -260,10 +260,10 @@ class _Planner:
                 self._write(made, role, roles[role], "number")
         if words & _MONTHLY_NAMES:
             made.stated.append(("acv_per", "month", f"`{roles['acv'].name}` is money a month"))
-        if "motion" in roles:
+        if "motion" in roles and len(roles["motion"].counts) > 1:
             kinds = ", ".join(map(str, roles["motion"].counts.index[:5]))
             made.notes.append(
-                f"One ICP for all deals. For one each, map `motion: {roles['motion'].name}` "
+                f"One ICP for all deals. For one each map `motion: {roles['motion'].name}` "
                 f"({kinds}) and name them under `motions` in conf/icp.yaml."
             )
         self._map_currency(made, roles)
@@ -548,10 +548,12 @@ class _Sql:
         """Let the key be the account's id."""
         own, theirs = _name(by.own.name), _name(by.theirs.name)
         key = by.spelling.sql.format(f"CAST({theirs} AS VARCHAR)")
+        ids = _name(account_id.name)
         self.joined = (
-            f"LEFT JOIN (SELECT {key} AS key, any_value(CAST({_name(account_id.name)} AS VARCHAR)) "
-            f"AS id\n           FROM {_rows(accounts)} GROUP BY 1 "
-            f"HAVING count(DISTINCT {_name(account_id.name)}) = 1) AS a\n"
+            f"LEFT JOIN (SELECT {key} AS key,\n"
+            f"                  any_value(CAST({ids} AS VARCHAR)) AS id\n"
+            f"           FROM {_rows(accounts)}\n"
+            f"           GROUP BY 1 HAVING count(DISTINCT {ids}) = 1) AS a\n"
             f"       ON a.key = {by.spelling.sql.format(f'CAST(t.{own} AS VARCHAR)')}"
         )
         self.replace[by.own.name] = f"coalesce(a.id, CAST(t.{own} AS VARCHAR))"
@@ -563,10 +565,10 @@ class _Sql:
             return ""
         chosen = "t.*"
         if self.drop:
-            chosen += f" EXCLUDE ({', '.join(map(_name, self.drop))})"
+            chosen += f"\n       EXCLUDE ({', '.join(map(_name, self.drop))})"
         if self.replace:
             made = (f"{expression} AS {_name(own)}" for own, expression in self.replace.items())
-            chosen += f" REPLACE ({', '.join(made)})"
+            chosen += f"\n       REPLACE ({', '.join(made)})"
         also = "".join(f",\n       {one} AS {_name(ours)}" for ours, one in self.also.items())
         lines = [f"SELECT {chosen}{also}", f"FROM {_rows(self.found)} AS t"]
         lines += [self.joined] if self.joined else []

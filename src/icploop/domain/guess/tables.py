@@ -21,12 +21,14 @@ from icploop.domain.guess.looks import (
 )
 from icploop.domain.guess.words import COLUMNS, FILES, NO, YES, name_score, phrase
 from icploop.domain.guess.written import ENOUGH, as_dates
+from icploop.domain.identity import domain_key, name_key
 from icploop.errors import DataError
 from icploop.settings import TableName
 
 # So many columns that are named like months are a table that is laid out in months.
 _FEWEST_MONTHS = 3
 _ROWS_A_CUSTOMER = 1.2
+_FEWEST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,36 @@ def _seen(whole: Iterable[tuple[Export, ...]]) -> str:
 
 def _linked(found: Found, accounts: Found) -> Found:
     by = link(found.keys, accounts.keys)
+    if by is not None and _are_strangers(found, accounts, by):
+        by = None
     return Found(found.table, found.exports, found.roles, found.keys, found.months, by)
+
+
+def _are_strangers(found: Found, accounts: Found, by: Link) -> bool:
+    """Whether rows and the accounts that a link finds bear other domains or names.
+
+    Two systems that count their customers from 1 have ids in common, and nothing else.
+    """
+    spelled = by.spelling.of(by.theirs.texts.dropna())
+    rows = pd.Series(spelled.index, index=spelled.to_numpy())
+    rows = rows[~rows.index.duplicated(keep=False)]
+    where = by.spelling.of(by.own.texts).map(rows).dropna()
+    for role, key in (("domain", domain_key), ("email", domain_key), ("name", name_key)):
+        theirs = accounts.roles.get("domain" if role == "email" else role)
+        ours = found.roles.get(role)
+        if ours is None or theirs is None or by.own in (ours, theirs) or by.theirs is theirs:
+            continue
+        mine = ours.texts.loc[where.index].to_numpy()
+        its = theirs.texts.loc[where.to_numpy()].to_numpy()
+        both = [(key(a), key(b)) for a, b in zip(mine, its, strict=True) if _both(a, b)]
+        told = [one for one in both if all(one)]
+        if len(told) >= _FEWEST_TOLD:
+            return sum(one == other for one, other in told) < (1 - ENOUGH + 0.2) * len(told)
+    return False
+
+
+def _both(one: object, other: object) -> bool:
+    return isinstance(one, str) and isinstance(other, str)
 
 
 def _keys(export: Export, table: TableName, taken: set[str]) -> tuple[Column, ...]:
