@@ -138,9 +138,9 @@ class CheckedTable:
     `rows` keeps the index of the frame that was checked. `faults` has one line for each rule that
     a row broke: row (that index), column, rule, value. `emptied` has the same columns for cells of
     declared attributes that could not be read: there the row stays and the cell is empty.
-    `remarks` counts by code and column what was made of good cells: `keys_folded` (ids whose blanks
-    or letters were brought to one form), `money_converted` (by the rates of other currencies),
-    `acv_annualised` (by its term).
+    `remarks` counts by code and column what was made of good cells: `keys_folded` (different ids
+    whose blanks or letters were brought to one form), `money_converted` (rows whose money was, by
+    the rates of other currencies), `acv_annualised` (rows, by the term of the deal).
     """
 
     rows: pd.DataFrame
@@ -191,8 +191,7 @@ def check_table(
         frame[column], faults = _read_cells(contract, column, given, formats.of(column))
         unread.append(faults)
         if column in contract.ids:
-            changed = frame[column].notna() & (frame[column] != as_text(given))
-            remarks["keys_folded", column] = int(changed.sum())
+            remarks["keys_folded", column] = keys_folded(given, frame[column])
     unread += [
         _to_one_currency(name, frame, rates, remarks),
         _to_a_year(name, frame, formats, remarks),
@@ -252,6 +251,12 @@ def check_cells(
     broken = broken_rules(name, typed.to_frame(column), max_money, column)
     bad = typed.index.isin(unreadable["row"]) | typed.index.isin(broken["row"])
     return typed, pd.Series(bad, index=typed.index)
+
+
+def keys_folded(given: pd.Series, keys: pd.Series) -> int:
+    """How many ids were written otherwise than they are compared (blanks at their ends apart)."""
+    changed = keys.notna() & (keys != as_text(given))
+    return int(given[changed].nunique())
 
 
 def require_one_reading(

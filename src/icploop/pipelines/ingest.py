@@ -31,9 +31,17 @@ from icploop.domain.tables import (
     check_table,
     currency_codes,
     is_one_of,
+    keys_folded,
     require_one_reading,
 )
-from icploop.domain.understood import Sums, finding, many_left_out, understood, unmatched_money
+from icploop.domain.understood import (
+    Sums,
+    finding,
+    many_left_out,
+    of_remarks,
+    understood,
+    unmatched_money,
+)
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
@@ -124,7 +132,8 @@ class Faults:
     """What was found in a table: bad rows, broken rules of bad rows and of emptied cells, by rule.
 
     `examples` has a value and its row of each rule that a bad row broke, `stages` how often each
-    outcome came that is none, `keys` those of the bad rows.
+    outcome came that is none, `keys` those of the bad rows. `remarks`
+    are those of `CheckedTable`.
     """
 
     bad: int
@@ -133,6 +142,7 @@ class Faults:
     examples: dict[str, tuple[str, int]]
     stages: Counter[str]
     keys: pd.DataFrame
+    remarks: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @classmethod
     def of(
@@ -153,6 +163,7 @@ class Faults:
             dict(zip(first["rule"], examples, strict=True)),
             Counter(stages),
             _keys_of(raw.loc[checked.faults["row"].unique()], formats),
+            checked.remarks,
         )
 
     def __add__(self, other: Faults) -> Faults:
@@ -167,6 +178,7 @@ class Faults:
             examples,
             self.stages + other.stages,
             pd.concat([self.keys, other.keys], ignore_index=True),
+            self.remarks + other.remarks,
         )
 
 
@@ -451,6 +463,9 @@ class _Judge:
                 f"{told}. Map each to won, lost or open under `values: {{outcome: ...}}` of the "
                 "source.",
             )
+        for one in self.found:
+            yield from (finding("dialect_assumed", told) for told in one.given.told)
+            yield from of_remarks(one.table, one.faults.remarks, self.settings.currency)
         if self.matches is not None:
             of_billing = self.matches.as_dict()
             yield from unmatched_money(of_billing["money_matched"], of_billing["money_unmatched"])
@@ -547,6 +562,17 @@ class _Check:
             bad |= ~is_one_of(values, self.known)
         return Judged(column, own, pd.DataFrame({"value": values, "doubt": bad}))
 
+    def remarks(self, table: TableInParts, judged: Sequence[Judged]) -> Counter[tuple[str, str]]:
+        """What was made of good cells of a large table, as `CheckedTable.remarks`."""
+        found: Counter[tuple[str, str]] = Counter()
+        for column in judged:
+            if column.target in CONTRACTS[table.table].ids and column.cells is not None:
+                given = table.cells(column.target)
+                found["keys_folded", column.target] = keys_folded(given, column.cells["value"])
+        if self._rate_of(table) != 1:
+            found["money_converted", CURRENCY] = len(table)
+        return +found
+
     def numbers(self, table: RawTable) -> None:
         """Refuse numbers that can be read in two ways, before any row is looked at."""
         numbers = list(CONTRACTS[table.table].numbers)
@@ -597,6 +623,7 @@ def _in_parts(
     sifted = staging.sift(table.table, source, table.coded, judged)
     nothing = CheckedTable(*(pd.DataFrame(columns=FAULT_COLUMNS),) * 3)
     faults = Faults.of(given, nothing, table.unreadable)
+    faults = replace(faults, remarks=check.remarks(table, judged))
     lines = _quarantine_lines(given, nothing, table.unreadable)
     place = {"table_name": table.table, "source": f"{source}:{table.origin}"}
     sifted.refuse(np.array([]), lines.assign(**place))
@@ -608,7 +635,8 @@ def _in_parts(
         sifted.refuse(positions[~is_kept], lines.assign(**place))
         if table.table == "revenue":
             sifted.add_up(positions[is_kept], checked.rows["mrr"])
-        faults += Faults.of(raw, checked, table.unreadable[:0], table.formats)
+        of_part = Faults.of(raw, checked, table.unreadable[:0], table.formats)
+        faults += replace(of_part, remarks=Counter())
     return staging.batch(sifted), faults
 
 

@@ -172,11 +172,15 @@ class Owners(Frozen):
 
 # What ingest may find, by code: docs/your-data.md says what each means.
 IngestFinding = Literal[
+    "acv_annualised",
     "crowded_parent",
+    "dialect_assumed",
     "export_begins_later",
     "export_shrank",
     "incomplete_month",
+    "keys_folded",
     "left_out",
+    "money_converted",
     "month_jump",
     "one_customer",
     "rows_left",
