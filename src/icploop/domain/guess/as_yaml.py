@@ -82,7 +82,7 @@ def _dimensions(plan: Plan) -> Iterator[str]:
         yield f"  {dimension}:"
         for one in own:
             named = "" if one.name == one.column else f"`{one.column}`: "
-            yield from _beside(f"    {one.name}: {one.kind}", f"{named}{one.why}")
+            yield from _beside(f"    {_scalar(one.name)}: {one.kind}", f"{named}{one.why}")
     if plan.left_out:
         yield "# Left out, with the reason:"
         for left in plan.left_out:
@@ -98,7 +98,7 @@ def _table(made: TablePlan) -> Iterator[str]:
     if renamed:
         yield "    columns:"
         for one in renamed:
-            yield from _beside(f"      {one.ours}: {_scalar(one.theirs)}", one.why)
+            yield from _beside(f"      {_scalar(one.ours)}: {_scalar(one.theirs)}", one.why)
     if any(made.words.values()):
         yield "    values:"
         for column, words in made.words.items():
@@ -106,7 +106,7 @@ def _table(made: TablePlan) -> Iterator[str]:
     for key, formats in (("dates", made.dates), ("numbers", made.numbers)):
         if formats:
             yield f"    {key}:"
-            yield from (f"      {ours}: {_quoted(one)}" for ours, one in formats.items())
+            yield from (f"      {_scalar(ours)}: {_quoted(one)}" for ours, one in formats.items())
     for key, value, why in made.stated:
         yield from _beside(f"    {key}: {value}", why)
 
@@ -126,9 +126,9 @@ def _words(column: str, words: Sequence[Word]) -> Iterator[str]:
     known = [word for word in words if word.ours is not None]
     unclear = [word for word in words if word.ours is None]
     if not known:
-        yield f"      {column}: {{}}"
+        yield f"      {_scalar(column)}: {{}}"
     else:
-        yield f"      {column}:"
+        yield f"      {_scalar(column)}:"
         for word in known:
             ours = word.ours if not word.ours or not word.ours.isdigit() else f'"{word.ours}"'
             ours = f'"{ours}"' if ours in ("yes", "no") else ours

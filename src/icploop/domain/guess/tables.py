@@ -154,6 +154,8 @@ def _outcome_roles(export: Export) -> dict[str, Column]:
     if (outcome := _outcome(export)) is not None:
         roles["outcome"] = outcome
     _add(roles, export, "deals", _is_flag, "is_won", "is_closed")
+    if {*roles} == {"is_won", "is_closed"}:
+        _add(roles, export, "deals", _is_word, "outcome")
     return roles
 
 

@@ -20,6 +20,8 @@ _LETTERS = str.maketrans(
 @lru_cache(maxsize=4096)
 def plain_words(text: str) -> tuple[str, ...]:
     """`Deal - CloseDate (UTC)` is `deal close date utc`, as words."""
+    # `IDs` is one word, `CloseDate` two.
+    text = re.sub(r"\b[A-Z]{2,}s\b", lambda found: found[0].lower(), text)
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     lower = unicodedata.normalize("NFC", apart).lower().translate(_LETTERS)
     plain = unicodedata.normalize("NFKD", lower)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,10 @@ _MONTHS = ("%m/%Y", "%m.%Y", "%b %Y", "%B %Y", "%b-%y", "%b %y", "%Y/%m", "%Y%m"
 _DATE_FORMATS = (*(day + time for day in (*_DAYS, *_RARE_DAYS) for time in _TIMES), *_MONTHS)
 # They differ by their decimal mark: thousands may be set off by any other.
 _NUMBERS = ("1.234,56", "1,234.56")
+# Two numbers with a sign between them, or the name of a month.
+_MAY_BE_A_DATE = re.compile(
+    r"\d{1,4}[./-]\d{1,4}|(?:19|20)\d{4}|[a-z]{3,9}[ .-]|\d [a-z]{3,9}", re.IGNORECASE
+).search
 _EARLIEST, _LATEST = pd.Timestamp(1900, 1, 1), pd.Timestamp(2101, 1, 1)
 
 
@@ -73,9 +79,9 @@ def as_dates(values: pd.Series) -> Written:
         return NOT_SO
     shares = {"": _share(read_moment(texts))}
     if shares[""] < 1:
-        few = texts.head(20)
-        for one in _DATE_FORMATS:
-            if _share(_dates(few, one)) > 0:
+        few = [text for text in texts.head(20) if _MAY_BE_A_DATE(text)]
+        for one in _DATE_FORMATS if few else ():
+            if any(_is_date(text, one) for text in few):
                 shares[one] = _share(_dates(texts, one))
     best = max(shares.values())
     if best < ENOUGH:
@@ -129,6 +135,14 @@ def _share(read: pd.Series) -> float:
 def _dates(texts: pd.Series, one: str) -> pd.Series:
     read = pd.to_datetime(texts, format=one, errors="coerce")
     return read.where(read.between(_EARLIEST, _LATEST))
+
+
+def _is_date(text: str, one: str) -> bool:
+    try:
+        datetime.strptime(text, one)  # noqa: DTZ007 - whether it can be read at all
+    except ValueError:
+        return False
+    return True
 
 
 def _by_first_days(texts: pd.Series, fits: list[str]) -> list[str]:
