@@ -22,6 +22,7 @@ from prefect.states import Cancelled
 from pydantic import Field
 
 from icploop.io.versions import Registered
+from icploop.report.markdown import plain
 
 _DECIDE = FlowFilter(name=FlowFilterName(any_=["decide"]))
 
@@ -37,9 +38,9 @@ class Decision(RunInput):
 def invite(version: Registered, note: str) -> type[Decision]:
     """The form for a version that waits: what was answered last time, its verdict, its page."""
     tags = version.tags
-    verdict = f"**{tags.get('verdict', '')}.** {tags.get('reasons', '')}"
-    text = "\n\n".join(part for part in (note, verdict, version.description) if part)
-    return Decision.with_initial_data(description=text)
+    verdict = f"**{plain(tags.get('verdict', ''))}.** {plain(tags.get('reasons', ''))}"
+    page = "\n\n".join(part for part in (note, verdict, version.description) if part)
+    return Decision.with_initial_data(description=page)
 
 
 def ask(home: Path, motion: str, version: str, note: str = "") -> str | None:

@@ -13,6 +13,7 @@ from prefect.states import Completed
 from flows.day import on_day
 from flows.forms import ask, invite, withdraw
 from icploop.pipelines import decide as pipeline
+from icploop.report.markdown import plain
 
 _A_DAY = 86_400
 
@@ -29,7 +30,7 @@ def promote(
     create_markdown_artifact(
         at.describe(report.version, at.standing_now()).description,
         key="icp-in-force",
-        description=f"ICP version {report.version}, approved by {who}: {reason}",
+        description=f"ICP version {report.version}, approved by {plain(who)}: {plain(reason)}",
     )
     return report
 
@@ -52,7 +53,7 @@ def decide(home: Path, motion: str, version: str = "challenger", note: str = "")
         reason=said.reason,
     )
     if answer.refused:
-        ask(home, motion, version, f"**Refused.** {answer.said}")
+        ask(home, motion, version, f"**Refused.** {plain(answer.said)}")
     return Completed(name="Refused" if answer.refused else "Decided", message=answer.said)
 
 

@@ -19,6 +19,7 @@ from flows.day import on_day
 from flows.forms import ask
 from flows.names import motion_and_day
 from icploop.pipelines import retrain as pipeline
+from icploop.report.markdown import plain
 
 _STEPS = 3
 
@@ -50,7 +51,7 @@ def retrain(
 
 
 def _artifacts_of(report: pipeline.RetrainReport) -> None:
-    create_table_artifact([_verdict(report)], key="verdict", description=_sentence(report))
+    create_table_artifact([_verdict(report)], key="verdict", description=plain(_sentence(report)))
     if report.page:
         title = f"ICP version {report.version}"
         create_markdown_artifact(report.page, key="icp", description=title)
@@ -70,4 +71,4 @@ def _verdict(report: pipeline.RetrainReport) -> dict[str, object]:
 
 
 def _sentence(report: pipeline.RetrainReport) -> str:
-    return f"{report.round.decision.verdict}: {' '.join(report.round.decision.reasons)}"
+    return f"{report.round.ruling.verdict}: {' '.join(report.round.ruling.reasons)}"

@@ -1,5 +1,6 @@
 """The README's demo command as a stranger runs it, and its pages in a real browser."""
 
+import base64
 import json
 import os
 import shutil
@@ -8,11 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
 
+from icploop.io.home import Home
+from icploop.io.password import password_of
 from tests.unit.io_fixtures import require
 
 pytestmark = pytest.mark.slow
@@ -90,6 +95,21 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Pages(NamedTuple):
+    """Where the servers answer, and the addresses that open their pages once."""
+
+    mlflow: str
+    prefect: str
+    home: Path
+    opens: dict[str, str]
+
+    def ask_prefect(self, path: str):
+        token = base64.b64encode(password_of(Home(self.home)).encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
+        with urlopen(Request(self.prefect + path, b"{}", headers), timeout=10) as answer:
+            return json.load(answer)
+
+
 @pytest.fixture(scope="module")
 def pages(demo):
     require("chromium with chromium-driver", shutil.which(DRIVER) and shutil.which(BROWSER))
@@ -100,7 +120,8 @@ def pages(demo):
     servers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     said = [servers.stdout.readline() for _ in range(4)]
     assert [line.split(":")[0] for line in said] == ["starting", *["ready"] * 3], said
-    yield tuple(f"http://127.0.0.1:{port}" for port in ports)
+    opens = {line.split()[1]: line.split()[-1] for line in said[1:3]}
+    yield Pages(*(f"http://127.0.0.1:{port}" for port in ports), home, opens)
     # A shell that started this in its background lets its children ignore SIGINT.
     servers.send_signal(signal.SIGTERM)
     assert servers.wait(timeout=60) == 0
@@ -124,6 +145,8 @@ def browser(pages):
     ):
         options.add_argument(switch)
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    for opens, shows in ((pages.opens["MLflow"], "Experiments"), (pages.opens["Prefect"], "Flow")):
+        _text_with(driver, opens, shows)
     yield driver
     driver.quit()
 
@@ -142,7 +165,7 @@ def _text_with(browser, page: str, wanted: str, patience: float = 45) -> str:
 
 def test_the_mlflow_version_page_shows_the_icp_that_people_read(browser, pages, demo):
     _, report = demo
-    page = f"{pages[0]}/#/models/icp-new-business/versions/{report['champion']}"
+    page = f"{pages.mlflow}/#/models/icp-new-business/versions/{report['champion']}"
     shown = _text_with(browser, page, "ICP of Demo company")
     assert "Do not pursue" in shown
     assert "How it was judged" in shown
@@ -150,11 +173,9 @@ def test_the_mlflow_version_page_shows_the_icp_that_people_read(browser, pages, 
 
 
 def test_the_prefect_runs_page_shows_every_flow_of_the_last_round(browser, pages):
-    shown = _text_with(browser, f"{pages[1]}/runs", "ingest")
+    shown = _text_with(browser, f"{pages.prefect}/runs", "ingest")
     assert {"ingest", "watch", "retrain", "promote", "list"} <= set(shown.split())
-    ask = Request(f"{pages[1]}/api/flow_runs/filter", b"{}", {"Content-Type": "application/json"})
-    with urlopen(ask, timeout=10) as answer:
-        states = [run["state_type"] for run in json.load(answer)]
+    states = [run["state_type"] for run in pages.ask_prefect("/api/flow_runs/filter")]
     # Ingest, watch, retrain, list, and a promotion or two: the last round's version may pass too.
     # The schedules may have run once meanwhile, and what is yet to come is scheduled.
     assert 5 <= states.count("COMPLETED") <= 8
@@ -163,10 +184,9 @@ def test_the_prefect_runs_page_shows_every_flow_of_the_last_round(browser, pages
 
 def test_the_flows_of_the_last_round_leave_artifacts_worth_looking_at(pages, demo):
     _, report = demo
-    ask = Request(f"{pages[1]}/api/artifacts/filter", b"{}", {"Content-Type": "application/json"})
-    with urlopen(ask, timeout=10) as answer:
-        # The newest of each key stands last.
-        found = {a["key"]: a["data"] for a in sorted(json.load(answer), key=lambda a: a["created"])}
+    artifacts = pages.ask_prefect("/api/artifacts/filter")
+    # The newest of each key stands last.
+    found = {a["key"]: a["data"] for a in sorted(artifacts, key=lambda a: a["created"])}
     assert '"deals"' in str(found["ingest"])
     assert report["last_round"]["round"]["verdict"] in str(found["verdict"])
     assert "# ICP of" in found["icp"]

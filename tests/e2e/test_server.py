@@ -37,10 +37,11 @@ SECRETS = {
     "PREFECT_DATABASE_PASSWORD": f"prefect {AWKWARD}",
     "MLFLOW_DATABASE_PASSWORD": f"mlflow {AWKWARD}",
     "MLFLOW_ADMIN_PASSWORD": f"admin {AWKWARD}",
+    "MLFLOW_WORKER_PASSWORD": f"worker {AWKWARD}",
     "MLFLOW_SECRET_KEY": f"key {AWKWARD}",
     "PREFECT_AUTH_STRING": "ops:s3cr3t-w0rd",
 }
-PROXY = {"MLFLOW_HOST": "mlflow.example", "PREFECT_URL": "https://prefect.example"}
+PROXY = {"MLFLOW_URL": "https://mlflow.example", "PREFECT_URL": "https://prefect.example"}
 ADMIN = ("admin", SECRETS["MLFLOW_ADMIN_PASSWORD"])
 OPS = ("ops", "s3cr3t-w0rd")
 PORTS = ("5432", "5000", "4200", "8080")
@@ -224,7 +225,7 @@ def test_mlflow_answers_to_its_users_at_its_own_name_only(place: Place):
     assert _refusal(search) == 401
     assert _refusal(search, ("admin", "password1234")) == 401
     assert _refusal(search, ADMIN, Host="evil.example") == 403
-    for host in (PROXY["MLFLOW_HOST"], f"localhost:{place.ports['5000']}"):
+    for host in ("mlflow.example", f"localhost:{place.ports['5000']}"):
         found = _ask(search, ADMIN, Host=host)
         assert "Default" in {experiment["name"] for experiment in found["experiments"]}
 
@@ -232,8 +233,10 @@ def test_mlflow_answers_to_its_users_at_its_own_name_only(place: Place):
 def test_mlflow_takes_changes_from_pages_of_its_own_origin_only(place: Place):
     create = place.url("5000") + "/api/2.0/mlflow/experiments/create"
     assert _refusal(create, ADMIN, {"name": "other"}, Origin="https://evil.example") == 403
-    own = f"https://{PROXY['MLFLOW_HOST']}"
-    assert _ask(create, ADMIN, {"name": "own"}, Origin=own)["experiment_id"]
+    # Every page of this machine would be let in by MLflow's own rules.
+    assert _refusal(create, ADMIN, {"name": "other"}, Origin="http://localhost:9999") == 403
+    own = {"Origin": PROXY["MLFLOW_URL"], "Host": "mlflow.example"}
+    assert _ask(create, ADMIN, {"name": "own"}, **own)["experiment_id"]
 
 
 def test_prefect_answers_to_those_who_know_its_auth_string_only(place: Place):
@@ -241,6 +244,9 @@ def test_prefect_answers_to_those_who_know_its_auth_string_only(place: Place):
     assert _refusal(count, None, {}) == 401
     assert _refusal(count, ("ops", "wrong"), {}) == 401
     assert _ask(count, OPS, {}) > 0
+    assert _refusal(count, OPS, {}, Origin="https://evil.example") == 403
+    assert _refusal(count, OPS, {}, Host="evil.example") == 403
+    assert _ask(count, OPS, {}, Origin=PROXY["PREFECT_URL"], Host="prefect.example") > 0
     assert _ask(place.url("4200") + "/ui-settings")["api_url"] == "https://prefect.example/api"
     assert list((place.folder / "volumes" / "prefect" / "ui").rglob("index.html"))
 
@@ -261,7 +267,8 @@ def test_each_server_keeps_its_tables_in_a_database_of_its_own(place: Place):
     in_prefect = {name for (name,) in place.query("prefect", "prefect", tables)}
     assert {"runs", "registered_models", "users"} <= in_mlflow
     assert {"flow_run", "deployment", "work_pool"} <= in_prefect
-    assert place.query("mlflow", "mlflow", "SELECT username FROM users") == [("admin",)]
+    users = place.query("mlflow", "mlflow", "SELECT username, is_admin FROM users")
+    assert dict(users) == {"admin": True, "worker": False}
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         place.query("mlflow", "prefect", "SELECT 1")
 

@@ -1,7 +1,7 @@
 """Companies of odd shapes, each made from the planted one by taking away what others have.
 
 A shape is a function that changes tables and settings in place. Shapes that do not hide one another
-are put together, so that few rounds run all of them; `ALONE` has each by itself.
+are put together, so that few rounds run all of them.
 """
 
 from __future__ import annotations
@@ -160,26 +160,6 @@ def few_matured(tables: Frames, stated: Stated) -> None:
 
 def believing(tables: Frames, stated: Stated) -> None:
     stated["hypothesis"] = [{"attribute": "industry", "any_of": ["health"], "points": 2}]
-
-
-ALONE: dict[str, Shape] = {
-    shape.__name__: shape
-    for shape in (
-        won_only,
-        no_acv,
-        no_prospects,
-        customers_only,
-        no_signals,
-        nameless,
-        two_motions,
-        value,
-        retention,
-        window_of_three,
-        not_ascii,
-        one_attribute,
-        many_levels,
-    )
-}
 
 
 def company(*shapes: Shape) -> tuple[Frames, Stated]:

@@ -1,6 +1,8 @@
 """Rules that docker/ holds to: no secret in it, nothing open to the network, nothing as root."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 
 import pytest
@@ -82,11 +84,77 @@ def test_every_volume_is_declared_and_what_must_last_is_on_one():
     assert f"artifacts:{where.split('=')[1]}" in used
 
 
+@pytest.mark.parametrize("name", services())
+def test_a_service_has_no_rights_of_root_and_no_more_memory_than_it_is_given(name):
+    service = services()[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"\d+g|\$\{\w+:-\d+g\}", service["mem_limit"])
+    assert service["pids_limit"] > 0
+    assert name in OURS or re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
+
+
+def test_an_image_from_elsewhere_is_named_with_its_digest_or_nothing_starts():
+    assert services()["postgres"]["image"].startswith("${POSTGRES_IMAGE:?")
+    assert compose()["x-icploop"]["build"]["args"]["PYTHON_IMAGE"].startswith("${PYTHON_IMAGE:?")
+    from_lines = re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert set(from_lines) == {"${PYTHON_IMAGE}"}
+    assert re.search(r"^ARG PYTHON_IMAGE$", DOCKERFILE.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("digest", "sound"),
+    [
+        ("@sha256:" + "a" * 64, True),
+        ("", False),
+        ("@sha256:abc", False),
+        ("@md5:" + "a" * 64, False),
+    ],
+)
+def test_the_file_of_images_is_checked_for_a_digest_of_each(tmp_path, digest, sound):
+    shutil.copy(ROOT / "docker" / "pin.sh", tmp_path)
+    (tmp_path / "images.env").write_text(
+        "PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:" + "b" * 64 + "\n"
+        f"POSTGRES_IMAGE=postgres:17-bookworm{digest}\n"
+    )
+    words = ["sh", str(tmp_path / "pin.sh"), "--check"]
+    checked = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (checked.returncode == 0) == sound
+    assert sound or "digest of postgres:17-bookworm" in checked.stderr
+    images = ROOT / "docker" / "images.env"
+    assert (
+        not images.exists()
+        or subprocess.run(
+            ["sh", str(ROOT / "docker" / "pin.sh"), "--check"], check=False
+        ).returncode
+        == 0
+    )
+
+
+def test_the_worker_is_not_mlflows_administrator():
+    worker, mlflow = services()["worker"]["environment"], services()["mlflow"]["environment"]
+    assert worker["MLFLOW_TRACKING_USERNAME"] != mlflow["MLFLOW_AUTH_ADMIN_USERNAME"]
+    assert worker["MLFLOW_TRACKING_PASSWORD"] == mlflow["ICP_WORKER_PASSWORD"]
+    assert "ADMIN" not in str(worker)
+
+
+def test_both_pages_stand_behind_a_door():
+    for name in ("mlflow", "prefect"):
+        service = services()[name]
+        [port] = [port.split(":")[1] for port in service["ports"]]
+        page = f"${{{name.upper()}_URL:-http://127.0.0.1:{port}}}"
+        assert service["environment"]["ICP_PAGE"] == page
+        also = service["environment"]["ICP_ALSO"].split()
+        assert {host.split(":")[1] for host in also} == {port}
+        assert f"{name}:{port}" in also
+    assert "flows.server" in services()["prefect"]["command"]
+    assert "--app-name=icploop" in services()["mlflow"]["command"]
+
+
 def test_our_services_give_up_every_right_and_share_one_image():
     for name in OURS:
         service = services()[name]
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["image"] == "icploop"
         assert "user" not in service
         assert "privileged" not in service

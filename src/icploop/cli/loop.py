@@ -463,7 +463,7 @@ def retrain(
 def retrain_text(report: RetrainReport) -> str:
     """The verdict, why, and what to do next."""
     r = report.round
-    lines = [f"{r.decision.verdict}: {' '.join(r.decision.reasons)}"]
+    lines = [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
     lines += [f"Note: {note}" for note in r.notes]
     if report.version:
         lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")
@@ -532,7 +532,7 @@ def prospective_text(report: BacktestReport) -> str:
     return (
         f"On {found.n_holdout} customers won after a version came into force, NRR of the best "
         f"share: ICP {found.challenger.nrr:.1%}, average customer profile "
-        f"{found.champion.nrr:.1%}, everyone {report.everyone_nrr or float('nan'):.1%}.\n"
+        f"{found.rival_kpis.nrr:.1%}, everyone {report.everyone_nrr or float('nan'):.1%}.\n"
         f"ICP against average customer profile: {points(d.estimate)} points "
         f"({points(d.low)} to {points(d.high)}), probability better {d.probability_better:.0%}."
     )

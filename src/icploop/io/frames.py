@@ -1,12 +1,11 @@
 """Files of accounts in and scores out, part by part, so that memory is bounded.
 
 Text cells that a spreadsheet would run as a formula are written behind an apostrophe. A file
-appears under its name only when it is whole.
+appears under its name only when it is whole (`icploop.io.whole_file`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from icploop.errors import DataError, UsageError
+from icploop.io.whole_file import whole_file
 
 # Rows that are read at a time, and that make a row group of what is written.
 _ROWS, _GROUP = 65_536, 131_072
@@ -155,20 +155,10 @@ def _unfinished(path: Path, kinds: tuple[str, ...]) -> Iterator[Path]:
     """A place for a file that moves to `path` when the block ends without a fault."""
     if path.suffix.lower() not in kinds:
         raise UsageError(f"{path}: the output must end in {' or '.join(kinds)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}; give another place") from error
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written there; give another place")
-    place = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as place:
         yield place
-        if not place.exists():
+        if not place.stat().st_size:
             raise DataError(f"{path}: there were no rows to write")
-        place.replace(path)
-    finally:
-        place.unlink(missing_ok=True)
 
 
 def defused(frame: pd.DataFrame) -> pd.DataFrame:
@@ -225,7 +215,7 @@ def _six_digits(values: np.ndarray) -> np.ndarray:
 @contextmanager
 def _to_csv(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     def write(frame: pd.DataFrame) -> None:
-        first = not path.exists()
+        first = not path.stat().st_size
         defused(frame).to_csv(path, mode="a", header=first, index=False, float_format="%.6g")
 
     yield write
@@ -256,12 +246,3 @@ def _to_json(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
         pd.concat(frames).to_json(
             path, orient="records", date_format="iso", indent=1, force_ascii=False
         )
-
-
-def text_to(path: Path, text: str) -> None:
-    """Write a text file. Raises UsageError where that cannot be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}; give another place") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +10,7 @@ from types import MappingProxyType
 
 from icploop.domain.overrides import Override, parse_overrides
 from icploop.errors import UsageError
+from icploop.io.whole_file import private_folder, text_to
 from icploop.settings import (
     CrmSettings,
     Settings,
@@ -56,6 +56,15 @@ class Home:
     def warehouse_file(self) -> Path:
         """`data/warehouse.duckdb`."""
         return self.root / "data" / "warehouse.duckdb"
+
+    @property
+    def access_folder(self) -> Path:
+        """`.icp`, with which the servers of this home let in."""
+        return self.root / ".icp"
+
+    def ticket_file(self, server: str) -> Path:
+        """The ticket for the page of a server."""
+        return self.access_folder / f"open-{server}"
 
     @property
     def mlruns(self) -> Path:
@@ -121,13 +130,12 @@ def create(root: Path, texts: Mapping[str, str] = MappingProxyType({})) -> list[
         if relative.parts[0] == "examples":
             continue
         target = root / "conf" / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (text := texts.get(relative.as_posix())) is not None:
-            target.write_text(text, encoding="utf-8")
-        else:
-            shutil.copyfile(source, target)
+        private_folder(target.parent)
+        text = texts.get(relative.as_posix(), source.read_text(encoding="utf-8"))
+        text_to(target, text, private=True)
         written.append(target)
-    (root / "data" / "inbox").mkdir(parents=True, exist_ok=True)
+    private_folder(root / "data")
+    private_folder(root / "data" / "inbox")
     return written
 
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from icploop.errors import RefusedError, UnavailableError
 from icploop.io.home import Home
+from icploop.io.whole_file import private_folder
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def one_at_a_time(home: Home, lineage: str, patience_seconds: float = 0.0) -> It
     """
     path = home.warehouse_file.with_name(f".{lineage}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         file = path.open("a+")
     except OSError as error:
         raise UnavailableError(

@@ -20,6 +20,7 @@ from typing import Any
 
 from icploop.errors import RefusedError, UnavailableError
 from icploop.io.home import Home
+from icploop.io.whole_file import private_folder, text_to
 
 _MANIFEST = "release.json"
 
@@ -49,21 +50,21 @@ class Releases:
         then nothing appears.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder)
             for left in self.folder.glob(".*.part"):
                 shutil.rmtree(left)
             newest = self._names()[-1:]
             number = int(newest[0].split("-")[0]) + 1 if newest else 1
             name = f"{number:05}-v{version}-{as_of}"
             part = self.folder / f".{name}.part"
-            part.mkdir()
+            private_folder(part)
             write(part)
             hashes = {path.name: _sha256(path) for path in sorted(part.iterdir())}
             manifest = {"version": version, "as_of": as_of.isoformat(), "files": hashes}
             if newest and self._manifest(newest[-1]) == manifest:
                 shutil.rmtree(part)
                 return newest[-1]
-            (part / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            text_to(part / _MANIFEST, json.dumps(manifest, indent=1) + "\n")
             _to_disk(part)
             part.rename(self.folder / name)
         except OSError as error:
@@ -93,7 +94,7 @@ class Releases:
     def point_to(self, name: str) -> None:
         """Let the link lead to a release, in one step."""
         try:
-            self.published.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(self.published.parent)
             fresh = self.published.with_name(f".{self.lineage}.new")
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(Path(os.path.relpath(self.folder / name, self.published.parent)))

@@ -1,6 +1,7 @@
 """The Prefect server, the MLflow server and the schedules of a home folder, on this machine.
 
-All of it listens on 127.0.0.1 only, sends nothing home, and is started again when it dies.
+All of it listens on 127.0.0.1 only, behind a door (`icploop.io.door`), sends nothing home, and is
+started again when it dies.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from icploop.errors import UnavailableError, UsageError
+from icploop.io.door import OPEN
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
+from icploop.io.password import new_ticket, password_of
+from icploop.io.whole_file import private_folder
 
 _HOST = "127.0.0.1"
-_PATIENCE_SECONDS = 90
+_PATIENCE_SECONDS = 180
 _LOOK_EVERY_SECONDS = 5.0
 # A process that dies again at once is told, not started for ever.
 _MOST_STARTS = 5
@@ -45,13 +49,14 @@ class Service:
     log: Path
     page: str = ""
     health: str = ""
+    ticket: str = ""
     starts: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Start it in a session of its own, so that its workers can be ended with it."""
         self.starts += 1
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.log.parent)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter, constant words
                 self.command,
@@ -60,7 +65,14 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Its database and what it unpacks are for its owner only.
+                umask=0o077,
             )
+
+    @property
+    def address(self) -> str:
+        """The address that opens its page, once without asking for the password."""
+        return f"{self.page}{OPEN}#{self.ticket}"
 
     @property
     def has_ended(self) -> bool:
@@ -107,11 +119,12 @@ def _serve(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
     for port, option in ((prefect_port, "--prefect-port"), (mlflow_port, "--mlflow-port")):
         _check_free(port, option)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    servers = [_prefect(home, prefect_port)]
+    password = password_of(home)
+    servers = [_prefect(home, prefect_port, password)]
     external = os.environ.get("MLFLOW_TRACKING_URI")
     if not external:
-        servers.append(_mlflow(home, mlflow_port))
-    schedules = _schedules(home, prefect_port)
+        servers.append(_mlflow(home, mlflow_port, password))
+    schedules = _schedules(home, prefect_port, password)
     services = [*servers, schedules]
     say("starting: the first time takes up to a minute")
     try:
@@ -119,11 +132,15 @@ def _serve(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
             server.start()
         for server in servers:
             _wait_for(server)
-            say(f"ready: {server.name:<9} {server.page}")
+            say(f"ready: {server.name:<9} {server.address}")
         if external:
             say("ready: MLflow    where MLFLOW_TRACKING_URI says; it was not started here")
         schedules.start()
         say(f"ready: schedules ingest, watch, settle, publish of {home.root}")
+        say(
+            "Each address opens its page once; the browser then knows the password, which stands "
+            f"in {home.access_folder / 'password'}."
+        )
         say(f"Logs: {schedules.log.parent}. Ctrl-C ends all of it.")
         _look_after(services, say)
     except KeyboardInterrupt:
@@ -131,6 +148,8 @@ def _serve(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
     finally:
         for service in reversed(services):
             service.end()
+        for server in servers:
+            home.ticket_file(server.name.lower()).unlink(missing_ok=True)
 
 
 def _look_after(services: list[Service], say: Say) -> None:
@@ -149,43 +168,64 @@ def _look_after(services: list[Service], say: Say) -> None:
             service.start()
 
 
-def _mlflow(home: Home, port: int) -> Service:
-    home.mlruns.mkdir(parents=True, exist_ok=True)
+def _mlflow(home: Home, port: int, password: str) -> Service:
+    private_folder(home.mlruns)
     store, artifacts = (home.mlruns / "mlflow.db").resolve(), (home.mlruns / "artifacts").resolve()
+    page = f"http://{_HOST}:{port}"
     # Without the artifact proxy, what the server's clients write can be read by embedded ones.
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--no-serve-artifacts"),
-        *("--host", _HOST, "--port", str(port)),
+        *("--app-name", "icploop", "--host", _HOST, "--port", str(port)),
         *("--backend-store-uri", f"sqlite:///{store}"),
         *("--default-artifact-root", artifacts.as_uri()),
     ]
-    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    page = f"http://{_HOST}:{port}"
-    return Service("MLflow", command, settings, _logs(home) / "mlflow.log", page, "/health")
+    settings = {
+        **_door(home, "mlflow", port),
+        "ICP_PASSWORD": password,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    log, ticket = _logs(home) / "mlflow.log", new_ticket(home, "mlflow")
+    return Service("MLflow", command, settings, log, page, "/health", ticket)
 
 
-def _prefect(home: Home, port: int) -> Service:
-    command = [
-        *(sys.executable, "-m", "prefect", "server", "start"),
-        *("--host", _HOST, "--port", str(port)),
-    ]
-    page = f"http://{_HOST}:{port}"
-    settings = _prefect_settings(home, port)
-    return Service("Prefect", command, settings, _logs(home) / "prefect.log", page, "/api/health")
+def _prefect(home: Home, port: int, password: str) -> Service:
+    command = [sys.executable, "-m", "flows.server", "--host", _HOST, "--port", str(port)]
+    settings = {
+        **_door(home, "prefect", port),
+        **_prefect_settings(home, port),
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        # The door asks more; this holds without it too.
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{_HOST}:{port}",
+        "PREFECT_SERVER_UI_API_URL": f"http://{_HOST}:{port}/api",
+    }
+    log, ticket = _logs(home) / "prefect.log", new_ticket(home, "prefect")
+    return Service(
+        "Prefect", command, settings, log, f"http://{_HOST}:{port}", "/api/health", ticket
+    )
 
 
-def _schedules(home: Home, prefect_port: int) -> Service:
+def _schedules(home: Home, prefect_port: int, password: str) -> Service:
     command = [sys.executable, "-m", "flows.serve", str(home.root.resolve())]
     settings = {
         **_prefect_settings(home, prefect_port),
         "PREFECT_API_URL": f"http://{_HOST}:{prefect_port}/api",
+        "PREFECT_API_AUTH_STRING": password,
+        # It would answer on a port of its own, whoever asks.
+        "PREFECT_RUNNER_SERVER_ENABLE": "false",
     }
     return Service("schedules", command, settings, _logs(home) / "schedules.log")
 
 
+def _door(home: Home, server: str, port: int) -> dict[str, str]:
+    return {
+        "ICP_PAGE": f"http://{_HOST}:{port}",
+        "ICP_ALSO": f"localhost:{port}",
+        "ICP_TICKET": str(home.ticket_file(server).resolve()),
+    }
+
+
 def _prefect_settings(home: Home, port: int) -> dict[str, str]:
-    folder = (home.root / ".prefect").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = private_folder((home.root / ".prefect").resolve())
     return {
         "PREFECT_HOME": str(folder),
         # The UI calls the port that this setting names, whatever --port says.

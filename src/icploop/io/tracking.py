@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
 from icploop.io.secrets import Secret, address, passwords, stated
+from icploop.io.whole_file import private_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,7 +108,7 @@ def connect(home: Home) -> MlflowClient:
     _credentials()
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        home.mlruns.mkdir(parents=True, exist_ok=True)
+        private_folder(home.mlruns)
         uri = f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
     _use(uri)
     return _answering(uri)

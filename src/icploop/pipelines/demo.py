@@ -21,6 +21,7 @@ from icploop.io.home import Home, create
 from icploop.io.tracking import RunRecord, log_run
 from icploop.io.versions import CHAMPION, model_name
 from icploop.io.warehouse import Warehouse
+from icploop.io.whole_file import private_folder, text_to
 from icploop.modeling.judging.round import Round
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.scoring.version import IcpVersion
@@ -96,7 +97,7 @@ def prepare_prefect(root: Path) -> None:
     Without a server named by PREFECT_API_URL, Prefect starts one for as long as the demo lasts.
     """
     own = (root / ".prefect").resolve()
-    own.mkdir(parents=True, exist_ok=True)
+    private_folder(own)
     os.environ.setdefault("PREFECT_HOME", str(own))
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -114,7 +115,7 @@ def found_company(root: Path, seed: int, wins: int = _WINS) -> Company:
         )
     world = simulate(WorldSpec(seed=seed, wins=wins))
     create(root)
-    home.settings_file.write_text(_settings_text(world), encoding="utf-8")
+    text_to(home.settings_file, _settings_text(world))
     with (home.sources_folder / "files.yaml").open("a", encoding="utf-8") as sources:
         sources.write("  signals:\n    file: signals.csv\n")
     for name in TABLES:
@@ -132,7 +133,7 @@ def replay(company: Company, on_round: OnRound) -> Replay:
     promoted: list[Round] = []
 
     def keep(judged: Round, done: int, total: int) -> None:
-        if judged.decision.verdict == "PROMOTE":
+        if judged.ruling.verdict == "PROMOTE":
             promoted.append(judged)
         on_round(judged, done, total)
 
@@ -175,8 +176,8 @@ def true_uplift(company: Company, judged: Round, champion: IcpVersion | None) ->
     Both pursue their best share of the market; what a pursued set is worth is its true expected
     NRR, weighted by what the accounts would pay. The rival is the champion, or the hypothesis.
     """
-    version, evidence = judged.version, judged.evidence
-    if version is None or evidence is None:
+    version, trial = judged.version, judged.trial
+    if version is None or trial is None:
         return None
     features = company.on(judged.as_of).sight.market(company.settings.attributes)
     truth = company.world.truth_at(pd.Series(features.index), judged.as_of)
@@ -186,7 +187,7 @@ def true_uplift(company: Company, judged: Round, champion: IcpVersion | None) ->
         if champion
         else HypothesisScore(company.settings.hypothesis).predict(features)
     )
-    return _true_nrr(truth, ours, evidence.capacity) - _true_nrr(truth, theirs, evidence.capacity)
+    return _true_nrr(truth, ours, trial.capacity) - _true_nrr(truth, theirs, trial.capacity)
 
 
 def report(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from icploop.errors import UsageError
 from icploop.io.versions import CHAMPION
+from icploop.io.whole_file import text_to
 from icploop.modeling.accounts.features import Altered
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.scoring.version import IcpVersion
@@ -59,7 +60,7 @@ def check_health(at: AsOf, out: Path | None = None) -> HealthReport:
     text = health_page(found, at.settings.company)
     if out is not None:
         page = text if out.suffix == ".md" else _html(text, at.settings)
-        out.write_text(page, encoding="utf-8")
+        text_to(out, page)
     return HealthReport(found, text, str(out) if out else None)
 
 

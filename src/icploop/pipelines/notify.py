@@ -16,6 +16,7 @@ from icploop.domain.standing import Standing, standing_of
 from icploop.errors import IcpError
 from icploop.io import webhook
 from icploop.pipelines.as_of import AsOf
+from icploop.report.markdown import notice as in_notice
 
 _log = logging.getLogger("icploop.notices")
 
@@ -63,7 +64,7 @@ def send_notices(at: AsOf) -> None:
 
 def _body(at: AsOf, notice: Notice) -> dict[str, object]:
     return {
-        "text": notice.text,
+        "text": in_notice(notice.text),
         "id": webhook.digest_of(f"{at.settings.company}/{at.lineage}/{notice.key}"),
         "event": notice.event,
         "company": at.settings.company,

@@ -17,6 +17,7 @@ from icploop.io import registry
 from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
 from icploop.io.versions import ALIASES, CHAMPION, model_name
+from icploop.io.whole_file import text_to
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.mirror import check_with_mlflow, mirror
 from icploop.pipelines.notify import send_notices
@@ -72,7 +73,7 @@ def carry_out(at: AsOf, decision: LedgerRow) -> Path:
             "command again"
         )
     at.warehouse.append(done)
-    tell(at)
+    show_and_notify(at)
     return releases.published
 
 
@@ -80,7 +81,7 @@ def _release(at: AsOf, version: str) -> str:
     def write(folder: Path) -> None:
         drawn = write_release(at, folder, version)
         page = at.describe(version).description
-        (folder / "icp.md").write_text(page, encoding="utf-8")
+        text_to(folder / "icp.md", page)
         log_list(at, drawn)
 
     return Releases(at.home, at.lineage).build(version, at.day, write)
@@ -134,10 +135,10 @@ def _undo(at: AsOf, begun: LedgerRow, why: str) -> None:
     if in_force:
         releases = Releases(at.home, at.lineage)
         releases.point_to(releases.last_of(in_force.version) or in_force.release)
-    tell(replace(at, day=begun.as_of))
+    show_and_notify(replace(at, day=begun.as_of))
 
 
-def tell(at: AsOf) -> list[str]:
+def show_and_notify(at: AsOf) -> list[str]:
     """Show the ledger in MLflow and send the notices that are due; says what was put right."""
     done = mirror(at)
     send_notices(at)

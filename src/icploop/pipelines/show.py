@@ -16,7 +16,7 @@ from icploop.domain.profile import Profile, Rules, worth_of_a_point
 from icploop.domain.prose import Finding, lint_text
 from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
-from icploop.io.frames import text_to
+from icploop.io.whole_file import text_to
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.page.what_if import Consequences, consequences, with_line
 from icploop.modeling.scoring.version import IcpVersion

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from icploop.modeling.trust.health import DRIFT_ERROR, MUCH_DRIFT, SOME_DRIFT, Health
+from icploop.report.markdown import plain
 
 _MOST_COSTS = 12
 _SHOWN = 0.0005
@@ -14,7 +15,7 @@ def health_page(found: Health, company: str) -> str:
     """Every part of `Health`, the one to act on first."""
     return "\n".join(
         [
-            f"# Health of the data: {company}, {found.as_of}",
+            f"# Health of the data: {plain(company)}, {found.as_of}",
             "",
             f"{found.customers} customers were learned from; {found.prospects} prospects are "
             "ranked.",
@@ -37,7 +38,7 @@ def _cost(found: Health) -> list[str]:
     shown = found.cost[found.cost["gain"] >= _SHOWN].head(_MOST_COSTS)
     rest = len(found.cost) - len(shown)
     rows = [
-        f"| fill `{_cell(row['attribute'])}` for {row['empty']} accounts | {row['gain']:+.3f} "
+        f"| fill {plain(row['attribute'])} for {row['empty']} accounts | {row['gain']:+.3f} "
         f"({row['low']:+.3f} to {row['high']:+.3f}) | {row['n']} |"
         for _, row in shown.iterrows()
     ]
@@ -59,7 +60,7 @@ def _drift(found: Health) -> list[str]:
     drifted = found.drift[found.drift["drift"] != "none"]
     said = f"{len(drifted)} of {len(found.drift)} attributes differ"
     rows = [
-        f"| {_cell(row['attribute'])} | {_number(row['psi'], '.2f')} | {_number(row['p'], '.2g')} "
+        f"| {plain(row['attribute'])} | {_number(row['psi'], '.2f')} | {_number(row['p'], '.2g')} "
         f"| {row['drift']} |"
         for _, row in found.drift.iterrows()
     ]
@@ -81,7 +82,7 @@ def _fill(found: Health) -> list[str]:
     periods = [column for column in found.fill.columns if column != "attribute"]
     rows = [
         " | ".join(
-            [f"| {_cell(row['attribute'])}", *(_number(row[period], ".0%") for period in periods)]
+            [f"| {plain(row['attribute'])}", *(_number(row[period], ".0%") for period in periods)]
         )
         + " |"
         for _, row in found.fill.iterrows()
@@ -132,12 +133,8 @@ def _quarantine(found: Health) -> list[str]:
     head = ["## In quarantine", ""]
     if not found.quarantine:
         return [*head, "Nothing.", ""]
-    rows = [f"| {_cell(rule)} | {count} |" for rule, count in found.quarantine.items()]
+    rows = [f"| {plain(rule)} | {count} |" for rule, count in found.quarantine.items()]
     return [*head, "| rule | rows and cells |", "| --- | ---: |", *rows, ""]
-
-
-def _cell(text: object) -> str:
-    return str(text).replace("|", "\\|")
 
 
 def _number(value: float, form: str) -> str:

@@ -34,7 +34,7 @@ _TEMPLATE = """<!DOCTYPE html>
 </html>
 """
 # Each of these would make links, pictures or markup of what stands in a customer's record.
-_NOT_READ = ["autolink", "entity", "html_block", "html_inline", "image", "link", "reference"]
+_NOT_READ = ["autolink", "html_block", "html_inline", "image", "link", "reference"]
 _ROLES = {"table": "table", "tr": "row", "th": "columnheader", "td": "cell"}
 _SUPPORT = re.compile(r"\s*\((hypothesis|contradicted)\)\s*")
 _MUST = re.compile(r"must( [+-]\d+)")

@@ -24,6 +24,7 @@ from icploop.modeling.insight.insights import Insights
 from icploop.modeling.judging.round import Round
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.report.insights_page import insights_page
+from icploop.report.markdown import plain
 from icploop.settings import DIMENSIONS, Attribute, Objective, Settings
 
 TITLES = {
@@ -37,7 +38,7 @@ TITLES = {
 PURSUE, REFUSE = "## Pursue", "## Do not pursue"
 # From this share on, the ICP is hardly more than the average customer.
 ALIKE = 0.8
-_ROW = re.compile(r"^\|.*?`(?P<code>[^`]+)`.*$")
+_ROW = re.compile(r"^\|.*?(?<!\\)`(?P<code>[^`]+)`.*$")
 _CUTOFF = re.compile(r"^\*\*(?P<cutoff>-?\d+) points? or more fits?")
 
 
@@ -95,15 +96,15 @@ def rules_of(text: str) -> Rules:
 
 def comparison_table(judged: Round) -> str:
     """Every rival on the same holdout accounts, as a markdown table."""
-    if judged.evidence is None:
+    if judged.trial is None:
         return ""
-    everyone = judged.evidence.everyone
+    everyone = judged.trial.everyone
     lines = [
         "| who chooses | NRR | GRR | retention |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {name} | {k.nrr:.1%} | {k.grr:.1%} | {k.retention:.1%} |"
-            for name, k in judged.evidence.rivals.items()
+            f"| {plain(name)} | {k.nrr:.1%} | {k.grr:.1%} | {k.retention:.1%} |"
+            for name, k in judged.trial.rivals.items()
         ),
         f"| nobody: all {everyone.accounts} accounts | {everyone.nrr:.1%} | {everyone.grr:.1%} "
         f"| {everyone.retention:.1%} |",
@@ -114,11 +115,11 @@ def comparison_table(judged: Round) -> str:
 def _heading(version: IcpVersion, settings: Settings) -> list[str]:
     months = version.outcome.horizon_months
     return [
-        f"# ICP of {settings.company}",
+        f"# ICP of {plain(settings.company)}",
         "",
-        f"Motion {version.motion}, as of {version.as_of}, from {version.profile.matured} "
+        f"Motion {plain(version.motion)}, as of {version.as_of}, from {version.profile.matured} "
         f"customers whose {months} months are over. NRR: what a group of customers pays "
-        f"after {months} months, for each {settings.currency} it paid at the start. "
+        f"after {months} months, for each {plain(settings.currency)} it paid at the start. "
         "Retention: the share that still pays.",
         "",
     ]
@@ -144,7 +145,7 @@ def _pursue(profile: Profile, labels: dict[str, Attribute], worth: str) -> list[
         "",
         f"**{profile.cutoff} {fit}.** Add up the lines that hold. A `must` is non-negotiable: no "
         "points outvote it. Two or three points are a strong line, one is nice to have; a "
-        f"point is worth about {worth}. Choosing by these points "
+        f"point is worth about {plain(worth)}. Choosing by these points "
         f"keeps {profile.fidelity:.0%} of what the full model expects to gain; the full model does "
         "the scoring.",
         "",
@@ -164,7 +165,7 @@ def _row(title: str, line: Line, attribute: Attribute) -> str:
     points = f"{line.points:+d}" if line.points or not line.non_negotiable else ""
     must = "must " if line.non_negotiable else ""
     mark = {"supported": "", "hypothesis": " (hypothesis)", "contradicted": " (contradicted)"}
-    said = f"{_in_cell(line.predicate.text(attribute))} `{line.predicate.code()}`"
+    said = f"{plain(line.predicate.text(attribute))} `{line.predicate.code()}`"
     return (
         f"| {title} | {said}{mark[line.support]} | {must}{points} "
         f"| {e.accounts} of {e.of} | {_percent(e.nrr)} ({_percent(e.nrr_outside)}) "
@@ -212,8 +213,8 @@ def _refusal_row(refusal: Refusal, attribute: Attribute) -> str:
     why = "; ".join([*([refusal.reason] if refusal.reason else []), *refusal.why])
     source = "learned" if refusal.learned else "written"
     return (
-        f"| {source} | {_in_cell(refusal.predicate.text(attribute))} `{refusal.predicate.code()}` "
-        f"| {_in_cell(why) or 'lower NRR'} | {e.accounts} of {e.of} "
+        f"| {source} | {plain(refusal.predicate.text(attribute))} `{refusal.predicate.code()}` "
+        f"| {plain(why) or 'lower NRR'} | {e.accounts} of {e.of} "
         f"| {_percent(e.nrr)} ({_percent(e.nrr_outside)}) "
         f"| {refusal.good_refused} customers who did not shrink; "
         f"{refusal.revenue_refused:.0%} of revenue |"
@@ -233,7 +234,7 @@ def _stated(profile: Profile, labels: dict[str, Attribute]) -> list[str]:
         e = line.evidence
         text = line.predicate.text(labels[line.predicate.attribute])
         return (
-            f"| {_in_cell(text)} | {line.points:+d} | {said[line.support]} "
+            f"| {plain(text)} | {line.points:+d} | {said[line.support]} "
             f"| {e.accounts} of {e.of} | {_reach(e.low, e.high)} |"
         )
 
@@ -276,7 +277,7 @@ def _beside_the_average(profile: Profile, labels: dict[str, Attribute]) -> list[
         "| the average customer | this ICP wants |",
         "| --- | --- |",
         *(
-            f"| {_in_cell(usual.get(name, 'n/a'))} | {_in_cell('; '.join(texts))} |"
+            f"| {plain(usual.get(name, 'n/a'))} | {plain('; '.join(texts))} |"
             for name, texts in sorted(wanted.items())
         ),
         "",
@@ -284,23 +285,24 @@ def _beside_the_average(profile: Profile, labels: dict[str, Attribute]) -> list[
 
 
 def _judged(judged: Round, interval: float) -> list[str]:
-    evidence, decision, comparison = judged.evidence, judged.decision, judged.comparison
-    if evidence is None or comparison is None:
+    trial, ruling, comparison = judged.trial, judged.ruling, judged.comparison
+    if trial is None or comparison is None:
         return []
     read_otherwise = comparison.prospective or comparison.weighted
     return [
         "## How it was judged",
         "",
-        f"**{decision.verdict}.** {' '.join(decision.reasons)}",
+        f"**{ruling.verdict}.** {plain(' '.join(ruling.reasons))}",
         "",
-        f"The {len(evidence.holdout)} newest matured customers, ranked by models that had not seen "
-        f"them; each rival pursues its best {evidence.capacity:.0%}.",
+        f"The {len(trial.holdout)} newest matured customers, ranked by models that had not seen "
+        f"them; each rival pursues its best {trial.capacity:.0%}.",
         "",
         comparison_table(judged),
         "",
         *([*_readings_table(comparison, interval), ""] if read_otherwise else []),
         "The lines above describe the customers that they were learned from; this table does not.",
-        *(["", "Notes:", "", *(f"- {note}" for note in judged.notes)] if judged.notes else []),
+        *(["", "Notes:", ""] if judged.notes else []),
+        *(f"- {plain(note)}" for note in judged.notes),
         "",
     ]
 
@@ -327,11 +329,6 @@ def _readings_table(comparison: Comparison, interval: float) -> list[str]:
             for name, n, d in rows
         ),
     ]
-
-
-def _in_cell(text: str) -> str:
-    """Text that does not end its cell, start code, or start a line."""
-    return " ".join(text.replace("|", "\\|").replace("`", "'").split())
 
 
 def _percent(ratio: float) -> str:

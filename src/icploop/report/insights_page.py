@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from icploop.modeling.insight.clusters import KpiCard, Measure
 from icploop.modeling.insight.insights import Insights
 from icploop.modeling.insight.segments import Answer, FourQuestions, Question
+from icploop.report.markdown import plain
 from icploop.settings import Attribute
 
 _ASKED: dict[Question, str] = {
@@ -32,7 +33,7 @@ def insights_page(found: Insights, attributes: Sequence[Attribute]) -> str:
 def kpi_card_page(found: Insights) -> str:
     """The KPI cards of all clusters, one table each; why there are none otherwise."""
     if not found.cards:
-        return f"No stable clusters: {found.clusters.reason}.\n"
+        return f"No stable clusters: {plain(found.clusters.reason)}.\n"
     return "\n".join(line for card in found.cards for line in _card(card))
 
 
@@ -52,13 +53,13 @@ def _questions(found: FourQuestions, attributes: Sequence[Attribute]) -> list[st
 def _answer(answer: Answer, attributes: Sequence[Attribute]) -> str:
     asked = _ASKED[answer.question]
     if answer.segment is None or answer.estimate is None:
-        return f"| {asked} | not known: {answer.remedy} | | | | |"
+        return f"| {asked} | not known: {plain(answer.remedy)} | | | | |"
     low, middle, high, everyone = (
         _said(answer.question, value)
         for value in (answer.low, answer.estimate, answer.high, answer.everyone)
     )
     strong = ", over 110%" if answer.is_strong_expansion else ""
-    segment = answer.segment.text(attributes).replace("|", "\\|")
+    segment = plain(answer.segment.text(attributes))
     return (
         f"| {asked} | {segment} | {answer.n} | {middle} ({low} to {high}){strong} | {everyone} "
         f"| {answer.verdict} |"
@@ -78,7 +79,7 @@ def _common(found: FourQuestions, attributes: Sequence[Attribute]) -> str:
             "small groups are drawn towards everyone."
         )
     best = found.common[0]
-    text = best.segment.text(attributes)
+    text = plain(best.segment.text(attributes))
     if best.missing is None:
         return f"**{text}** is clearly better on all four."
     left = _ASKED[best.missing].removesuffix("?").lower()
@@ -88,17 +89,14 @@ def _common(found: FourQuestions, attributes: Sequence[Attribute]) -> str:
 def _kinds(found: Insights) -> list[str]:
     head = ["## Kinds of customers", ""]
     if not found.cards:
-        return [*head, f"No stable clusters: {found.clusters.reason}.", ""]
+        return [*head, f"No stable clusters: {plain(found.clusters.reason)}.", ""]
     rows = []
     for card in found.cards:
         traits = "; ".join(trait.text for trait in card.traits) or "like all others"
         nrr, retention = (
             _measure(name, card.revenue_and_value.get(name)) for name in ("nrr", "retention")
         )
-        rows.append(
-            f"| {card.cluster} | {traits.replace('|', '/')} | {card.accounts} | {nrr} "
-            f"| {retention} |"
-        )
+        rows.append(f"| {card.cluster} | {plain(traits)} | {card.accounts} | {nrr} | {retention} |")
     return [
         *head,
         "Clusters that come back when half of the customers are left out; kinds, not yet reasons "
@@ -116,7 +114,7 @@ def _card(card: KpiCard) -> list[str]:
         title: getattr(card, name) for name, title in _FAMILIES.items()
     }
     rows = [
-        f"| {title} | {name.replace('_', ' ')} | {_measure(name, found)} "
+        f"| {title} | {plain(name.replace('_', ' '))} | {_measure(name, found)} "
         f"| {found.n if found else ''} |"
         for title, measures in families.items()
         for name, found in measures.items()
@@ -125,7 +123,7 @@ def _card(card: KpiCard) -> list[str]:
     return [
         f"## Kind {card.cluster}: {card.accounts} customers",
         "",
-        traits,
+        plain(traits),
         "",
         "| | | value (90% interval) | n |",
         "| --- | --- | --- | ---: |",

@@ -45,11 +45,14 @@ def test_what_another_version_made_stale_is_told(waiting: Home):
 
 def test_each_is_sent_once(waiting: Home, receiver: Receiver):  # noqa: F811
     settle(at(waiting, WAITING_SINCE))
-    approve(at(waiting, WAITING_SINCE), "2", who="Ada", reason="reviewed")
+    approve(at(waiting, WAITING_SINCE), "2", who="Ada", reason="reviewed by <!channel>")
     settle(at(waiting, WAITING_SINCE))
     sent = [json.loads(body) for _, body in receiver.got]
     assert [notice["event"] for notice in sent] == ["promoted", "pending", "promoted"]
-    assert sent[-1]["text"] == "ICP version 2 of default is in force, approved by Ada: reviewed"
+    # Slack would call everybody.
+    assert sent[-1]["text"] == (
+        "ICP version 2 of default is in force, approved by Ada: reviewed by &lt;!channel&gt;"
+    )
     assert len({notice["id"] for notice in sent}) == 3
     assert {notice["lineage"] for notice in sent} == {"default"}
 

@@ -277,23 +277,3 @@ def _blank(target: Any) -> None:
         target.write(b"")
     else:
         Path(target).touch()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", shapes.ALONE.values(), ids=shapes.ALONE)
-def test_each_shape_alone_and_its_history_replayed(
-    shape: Shape, found: Callable[..., Founded]
-) -> None:
-    """In the fast test shapes share a company, where one could hide another."""
-    company = found(shape)
-    if company.round["verdict"] == "PROMOTE":
-        company.run("approve", "challenger", "--by", "Ада", "--reason", "проверено")
-        company.run("publish")
-    _is_listed(company)
-    _is_scored(company)
-    _is_shown(company)
-    _is_explained(company)
-    replayed = company.run("backtest", "--json").json["rounds"]
-    # Among few customers a code with hundreds of values names each of them, which is a leak.
-    assert {row["verdict"] for row in replayed} <= {"PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"}
-    assert replayed[-1]["n_matured"] > replayed[0]["n_matured"]

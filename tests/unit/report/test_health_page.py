@@ -37,7 +37,7 @@ COST = pd.DataFrame(
 
 def test_the_page_says_what_to_fill_in_and_what_it_brings() -> None:
     page = health_page(found(COST), "Tiny")
-    assert "| fill `tech` for 400 accounts | +0.030 (+0.010 to +0.050) | 500 |" in page
+    assert "| fill tech for 400 accounts | +0.030 (+0.010 to +0.050) | 500 |" in page
     assert "Filling any of 1 others would bring less." in page
     assert "| tech | 55% | 50% |" in page
     assert "| a\\|b | 0.30 | not known | much |" in page

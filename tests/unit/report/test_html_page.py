@@ -1,6 +1,7 @@
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 
@@ -15,10 +16,11 @@ from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
 from icploop.domain.tiers import percentile_against
 from icploop.modeling.accounts.market import Sight
-from icploop.modeling.judging.evidence import CHALLENGER
 from icploop.modeling.judging.round import Round, run_round
+from icploop.modeling.judging.trial import CHALLENGER
 from icploop.modeling.learning import mixture
 from icploop.report.html_page import html_page, svg
+from icploop.report.icp_page import page as icp_page
 from icploop.report.icp_page import profile_page
 from icploop.report.icp_plots import (
     by_tier,
@@ -29,7 +31,10 @@ from icploop.report.icp_plots import (
     wilson,
 )
 from icploop.settings import Attribute
-from tests.companies import AS_OF, SETTINGS, company
+from tests.companies import AS_OF, SETTINGS, Market, company
+from tests.unit.report.test_insights_page import KNOWN
+from tests.unit.report.test_insights_page import told as insights
+from tests.unit.report.test_markdown import assert_plain
 
 HOSTILE = (
     "<script>alert(1)</script> <img src=x onerror=alert(1)> [x](http://evil.example) "
@@ -132,6 +137,20 @@ def said(figure: Figure) -> list[str]:
     return of_axes + [t.get_text() for t in figure.texts]
 
 
+def test_what_a_round_says_is_text_in_the_page() -> None:
+    told = replace(judged(), notes=(HOSTILE, "- [x](javascript:alert(1))"))
+    told = replace(told, ruling=replace(told.ruling, reasons=(HOSTILE,)))
+    settings = SETTINGS.model_copy(update={"company": HOSTILE, "currency": "<b>"})
+    assert told.version is not None
+    nothing = insights(Market(KNOWN.features[:0], KNOWN.outcomes[:0], KNOWN.truth[:0]))
+    text = icp_page(replace(told.version, motion=HOSTILE), settings, told, nothing)
+    assert_plain(text)
+    assert text.count("onerror=alert(1)>") == 4
+    seen = Seen(html_page("ICP", text, {}))
+    assert not {"script", "img", "a"} & set(seen.elements)
+    assert "<script>alert(1)</script>" in seen.text
+
+
 def test_the_page_refers_to_nothing_outside_of_itself() -> None:
     page = html_page("ICP", markdown(), pictures(judged()))
     assert "http:" not in page
@@ -220,11 +239,11 @@ def test_text_of_a_figure_stays_text() -> None:
 
 def test_tiers_are_those_of_scores_that_had_not_seen_the_customer() -> None:
     found, table = judged(), by_tier(judged())
-    matured = found.evidence.matured
+    matured = found.trial.matured
     assert table["accounts"].sum() == len(matured)
-    scores = found.evidence.scores.loc[matured.index, CHALLENGER]
+    scores = found.trial.scores.loc[matured.index, CHALLENGER]
     percentile = percentile_against(found.version.reference, scores.to_numpy())
-    features = found.evidence.matured_features
+    features = found.trial.matured_features
     refused = found.version.profile.rules.is_anti(features)
     in_d = table.set_index("tier")["accounts"]["D"]
     assert in_d <= (percentile < 100 * 0.4).sum()

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from icploop.errors import RefusedError, UsageError
 from icploop.io.crm.records import Change
+from icploop.io.whole_file import private_folder
 
 
 class Journal:
@@ -30,7 +31,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             self._file = path.open("a+b")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error}; nothing was sent") from error

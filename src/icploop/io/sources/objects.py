@@ -16,6 +16,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from icploop.errors import DataError
 from icploop.io.secrets import stated
+from icploop.io.whole_file import private_folder
 
 # What the stores' own tools read of the environment, by how the address begins.
 _CREDENTIALS = {
@@ -74,7 +75,7 @@ def _relative(path: str, base: str, place: str) -> str:
 
 def _remove_others(folder: Path, kept: Collection[str]) -> None:
     """Remove what is not kept; deepest first, so that a file may take a folder's place."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             if not any(path.iterdir()):
@@ -88,7 +89,7 @@ def _fetch(store: FileSystem, info: FileInfo, target: Path) -> None:
         known = target.stat()
         if (known.st_size, known.st_mtime_ns) == (info.size, info.mtime_ns):
             return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(target.parent)
     part = target.with_name(target.name + _ON_ITS_WAY)
     with store.open_input_stream(info.path) as source, part.open("wb") as copy:
         shutil.copyfileobj(source, copy, _CHUNK)

@@ -11,6 +11,7 @@ import duckdb
 
 from icploop.errors import RefusedError, UnavailableError
 from icploop.io.warehouse import schema
+from icploop.io.whole_file import private_folder
 
 # Other processes hold the file for moments only.
 PATIENCE_SECONDS = 10.0
@@ -29,7 +30,7 @@ def connection(
     """
     patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         with _opened(path, patience) as db:
             db.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 2")
             schema.create(db)

@@ -38,8 +38,8 @@ STABLE_FROM = 0.75
 FEWEST_ATTRIBUTES = 2
 _VISIBLE_SHARE = 0.06  # of an attribute's spread between clusters (Cohen 1988: medium)
 FEWEST_WITNESSES = 60
-# More would cost minutes and show nothing new.
-_MOST_WITNESSES = 3_000
+# A cluster of 5% still has 50 of them; more cost minutes and show nothing new.
+MOST_WITNESSES = 1_000
 FEWEST_IN_CLUSTER = 20
 # Of divisions that gain about as much, the one with the fewest clusters is told.
 _ABOUT_AS_GOOD = 0.9
@@ -174,19 +174,24 @@ class KpiCard:
 
 
 def find_clusters(
-    features: pd.DataFrame, parents: pd.Series, attributes: Sequence[Attribute], *, seed: int
+    features: pd.DataFrame,
+    parents: pd.Series,
+    attributes: Sequence[Attribute],
+    *,
+    seed: int,
+    among: int = MOST_WITNESSES,
 ) -> Clusters:
     """The clusters of customers by their attributes, if there are any that come back.
 
     `features` is their attribute frame, `parents` has the same index. Siblings are one witness and
-    share a cluster; beyond 3,000 witnesses clusters are sought among as many at random. Each
+    share a cluster; clusters are sought `among` at most so many witnesses, at random. Each
     attribute weighs the same, however many levels it has; where it is missing it pulls nowhere.
     Shuffling needs up to 39 rounds and stops as soon as the answer is no (Besag and Clifford,
     Biometrika 78, 1991). The order of rows changes nothing.
     """
     # One thread adds up in one order, so the result is the same on every machine.
     with threadpool_limits(limits=1):
-        return _find(features, parents, attributes, seed)
+        return _find(features, parents, attributes, seed, among)
 
 
 def kpi_cards(
@@ -256,7 +261,11 @@ def describe(
 
 
 def _find(
-    features: pd.DataFrame, parents: pd.Series, attributes: Sequence[Attribute], seed: int
+    features: pd.DataFrame,
+    parents: pd.Series,
+    attributes: Sequence[Attribute],
+    seed: int,
+    among: int,
 ) -> Clusters:
     ordered = features.sort_index(kind="stable")
     owners = parents.loc[ordered.index].to_numpy(dtype=str)
@@ -269,7 +278,7 @@ def _find(
     by_witness = _columns(encoding, ordered).groupby(witness_of, sort=True).mean()
     center, scale = _space(encoding, by_witness)
     everyone = _scaled(by_witness, center, scale)
-    sought_among = _some(len(names), seed)
+    sought_among = _some(len(names), among, seed)
     gappy = everyone.iloc[sought_among]
     place = gappy.fillna(0.0).to_numpy()
     counts = [k for k in CLUSTER_COUNTS if k < len(np.unique(place, axis=0))]
@@ -300,11 +309,11 @@ def _find(
     )
 
 
-def _some(witnesses: int, seed: int) -> np.ndarray:
+def _some(witnesses: int, among: int, seed: int) -> np.ndarray:
     """The witnesses among whom clusters are sought: all, or so many as show any that are there."""
-    if witnesses <= _MOST_WITNESSES:
+    if witnesses <= among:
         return np.arange(witnesses)
-    drawn = np.random.default_rng(seed).choice(witnesses, _MOST_WITNESSES, replace=False)
+    drawn = np.random.default_rng(seed).choice(witnesses, among, replace=False)
     return np.sort(drawn)
 
 

@@ -17,12 +17,16 @@ from icploop.modeling.statistics.folds import folds_by_parent
 _REPEATS = 3
 # Many small predictions are slow, and one large one takes too much memory.
 _ROWS_AT_ONCE = 50_000
-# A mean over so many accounts is steady to a percent or so.
-_MOST_ACCOUNTS = 2_000
+# A mean over so many accounts is steady to a percent or two.
+MOST_ACCOUNTS = 1_000
 
 
 def importances(
-    model: FitModel, features: pd.DataFrame, outcomes: pd.DataFrame, seed: int
+    model: FitModel,
+    features: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    seed: int,
+    among: int = MOST_ACCOUNTS,
 ) -> pd.DataFrame:
     """One row for each attribute, and for the stated hypothesis, most important first.
 
@@ -31,16 +35,16 @@ def importances(
     gain: share of the boosters' total gain. permutation: how much the correlation of expected with
     realised NRR falls on accounts that the model did not see, when the attribute is shuffled
     (Breiman 2001); the hypothesis has none, for it follows its attributes. shap: mean absolute
-    contribution to expected NRR (ratio). Beyond 2,000 accounts the last two are measured on as many
-    at random, of each half and of all.
+    contribution to expected NRR (ratio). The last two are measured `among` at most so many
+    accounts, at random, of each half and of all.
     """
     # On matrices of this size BLAS threads cost more than they bring.
     with threadpool_limits(1):
         table = pd.DataFrame(
             {
                 "gain": model.gain(),
-                "permutation": _permutation(model, features, outcomes, seed),
-                "shap": model.contributions(_some(features, seed)).abs().mean(),
+                "permutation": _permutation(model, features, outcomes, seed, among),
+                "shap": model.contributions(_some(features, among, seed)).abs().mean(),
             }
         )
     ordered = table.rename_axis("attribute").reset_index()
@@ -48,7 +52,7 @@ def importances(
 
 
 def _permutation(
-    model: FitModel, features: pd.DataFrame, outcomes: pd.DataFrame, seed: int
+    model: FitModel, features: pd.DataFrame, outcomes: pd.DataFrame, seed: int, among: int
 ) -> pd.Series:
     ordered = features.sort_index(kind="stable")
     known = outcomes.loc[ordered.index]
@@ -58,7 +62,7 @@ def _permutation(
     for number in range(2):
         train, test = half_of != number, half_of == number
         half = clone(model).fit(ordered[train], known[train])
-        seen = half.encoded(_some(ordered[test], seed))
+        seen = half.encoded(_some(ordered[test], among, seed))
         nrr = known["nrr"][seen.features.index].clip(upper=WINSORISED_AT)
         (whole,) = _correlations(half.expected_if(seen, [None]), nrr)
         at_once = max(_ROWS_AT_ONCE // (len(nrr) * _REPEATS), 1)
@@ -70,12 +74,12 @@ def _permutation(
     return pd.Series({name: float(np.mean(list_)) for name, list_ in falls.items()})
 
 
-def _some(features: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _some(features: pd.DataFrame, among: int, seed: int) -> pd.DataFrame:
     """At most so many accounts as a mean needs, in the order of their ids."""
-    if len(features) <= _MOST_ACCOUNTS:
+    if len(features) <= among:
         return features
     by_id = features.sort_index(kind="stable")
-    drawn = np.random.default_rng(seed).choice(len(by_id), _MOST_ACCOUNTS, replace=False)
+    drawn = np.random.default_rng(seed).choice(len(by_id), among, replace=False)
     return by_id.iloc[np.sort(drawn)]
 
 

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from icploop.modeling.insight.clusters import (
+    MOST_WITNESSES,
     STABLE_FROM,
     Clusters,
     Measure,
@@ -29,8 +30,8 @@ class World:
     parents: pd.Series
     truth: np.ndarray
 
-    def clusters(self, seed: int = 0) -> Clusters:
-        return find_clusters(self.features, self.parents, ATTRIBUTES, seed=seed)
+    def clusters(self, seed: int = 0, among: int = MOST_WITNESSES) -> Clusters:
+        return find_clusters(self.features, self.parents, ATTRIBUTES, seed=seed, among=among)
 
 
 def world(
@@ -74,9 +75,8 @@ def test_planted_clusters_are_found() -> None:
         assert adjusted_rand_score(known.truth, found.labels) > 0.6
 
 
-def test_clusters_sought_among_some_hold_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icploop.modeling.insight.clusters._MOST_WITNESSES", 150)
-    some = PLANTED.clusters()
+def test_clusters_sought_among_some_hold_for_all() -> None:
+    some = PLANTED.clusters(among=150)
     assert some.is_stable, some.reason
     assert len(some.labels) == len(PLANTED.features) > 150
     assert adjusted_rand_score(FOUND.labels, some.labels) > 0.9

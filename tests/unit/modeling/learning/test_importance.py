@@ -36,12 +36,11 @@ def test_the_same_seed_gives_the_same_numbers_in_any_order_of_rows() -> None:
     pd.testing.assert_frame_equal(again, TABLE, rtol=1e-6)
 
 
-def test_of_many_accounts_some_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icploop.modeling.learning.importance._MOST_ACCOUNTS", 60)
-    some = importances(MODEL, KNOWN.features, KNOWN.outcomes, seed=0)
+def test_of_many_accounts_some_are_enough() -> None:
+    some = importances(MODEL, KNOWN.features, KNOWN.outcomes, seed=0, among=60)
     shap, whole = (table.set_index("attribute")["shap"] for table in (some, TABLE))
     assert not some.equals(TABLE)
     assert shap.idxmax() == "industry"
     assert shap["industry"] == pytest.approx(whole["industry"], rel=0.25)
-    again = importances(MODEL, KNOWN.features.iloc[::-1], KNOWN.outcomes, seed=0)
+    again = importances(MODEL, KNOWN.features.iloc[::-1], KNOWN.outcomes, seed=0, among=60)
     pd.testing.assert_frame_equal(again, some, rtol=1e-6)
