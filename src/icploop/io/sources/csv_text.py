@@ -78,7 +78,7 @@ class CsvFile:
             f"read_csv({_literal(str(self.path))}, auto_detect = false, "
             f"columns = {{{columns}}}, header = true, skip = {self.skip}, "
             f"delim = {_literal(self.delimiter)}, quote = {quote}, escape = {quote}, "
-            f"max_line_size = {LONGEST_LINE}, store_rejects = true)"
+            f"max_line_size = {LONGEST_LINE}, buffer_size = {LONGEST_LINE}, store_rejects = true)"
         )
 
 
