@@ -26,7 +26,7 @@ def demo(root: Path, seed: int, on_round: OnRound, say: Callable[[str], None]) -
     promote(root, MOTION, in_force, APPROVER, "won the replay of the demo", replayed.last_promoted)
     say("running the last round as Prefect flows")
     last = watch(root, MOTION, company.last_day)
-    if last.retrain and last.retrain.round.decision.verdict == "PROMOTE":
+    if last.retrain and last.retrain.round.ruling.verdict == "PROMOTE":
         challenger = str(last.retrain.version)
         promote(root, MOTION, challenger, APPROVER, "beats the champion", company.last_day)
     listed = target_list(root, MOTION, root / "target-accounts.csv", company.last_day)

@@ -71,4 +71,4 @@ def _verdict(report: pipeline.RetrainReport) -> dict[str, object]:
 
 
 def _sentence(report: pipeline.RetrainReport) -> str:
-    return f"{report.round.decision.verdict}: {' '.join(report.round.decision.reasons)}"
+    return f"{report.round.ruling.verdict}: {' '.join(report.round.ruling.reasons)}"

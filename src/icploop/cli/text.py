@@ -41,7 +41,7 @@ def progress(what: str) -> Callable[[Round, int, int], None]:
     def show(judged: Round, done: int, total: int) -> None:
         filled = round(30 * done / total)
         bar = "█" * filled + "░" * (30 - filled)
-        line = f"  {what} {bar} {judged.as_of}  {judged.decision.verdict:<13}"
+        line = f"  {what} {bar} {judged.as_of}  {judged.ruling.verdict:<13}"
         print(
             f"\r{line}" if interactive else line, end="" if interactive else "\n", file=sys.stderr
         )

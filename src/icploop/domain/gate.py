@@ -81,7 +81,7 @@ class Comparison:
     rival: str
     n_holdout: int
     challenger: Kpis
-    champion: Kpis
+    rival_kpis: Kpis
     nrr: Difference
     grr: Difference
     retention: Difference
@@ -102,7 +102,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Ruling:
     """A verdict, why, and how many more matured accounts it would take to tell (0: none)."""
 
     verdict: Verdict
@@ -112,7 +112,7 @@ class Decision:
 
 def too_few(
     matured: int, policy: GatePolicy, enough_by: date | None = None, as_of: date | None = None
-) -> Decision | None:
+) -> Ruling | None:
     """INCONCLUSIVE when there are fewer matured accounts than the policy asks for.
 
     `enough_by` is the month in which enough of those won so far will have matured, if known. Where
@@ -134,7 +134,7 @@ def too_few(
         )
     else:
         reason += f", which those won so far give by {enough_by:%Y-%m} at the earliest."
-    return Decision("INCONCLUSIVE", (reason,), missing)
+    return Ruling("INCONCLUSIVE", (reason,), missing)
 
 
 def decide(
@@ -143,7 +143,7 @@ def decide(
     distrust: Sequence[str] = (),
     guards: Sequence[str] = (),
     required: float | None = None,
-) -> Decision:
+) -> Ruling:
     """The verdict on a comparison.
 
     `distrust` lists why it cannot be trusted, if anything does, and `guards` what a winner would
@@ -151,19 +151,19 @@ def decide(
     """
     asked = policy.probability_better if required is None else required
     if untrusted := [*distrust, *_missing_metrics(comparison)]:
-        return Decision("INVALID", tuple(untrusted))
+        return Ruling("INVALID", tuple(untrusted))
     uplift = comparison.uplift
     is_worse = uplift.estimate <= 0 and uplift.probability_better <= 1 - asked
     is_better = uplift.estimate > policy.min_uplift and uplift.probability_better >= asked
     if not is_worse and not is_better:
         return _cannot_tell(comparison, policy, asked)
     if doubt := _contradicted(comparison, asked):
-        return Decision("INCONCLUSIVE", (doubt,))
+        return Ruling("INCONCLUSIVE", (doubt,))
     if is_worse:
-        return Decision("KEEP", (f"It is worse than {_against(comparison)}.",))
+        return Ruling("KEEP", (f"It is worse than {_against(comparison)}.",))
     if failed := [*_failed_guards(comparison, policy), *guards]:
-        return Decision("KEEP", tuple(failed))
-    return Decision("PROMOTE", (f"It beats {_against(comparison)}.",))
+        return Ruling("KEEP", tuple(failed))
+    return Ruling("PROMOTE", (f"It beats {_against(comparison)}.",))
 
 
 def _missing_metrics(comparison: Comparison) -> list[str]:
@@ -177,7 +177,7 @@ def _against(comparison: Comparison) -> str:
     d, objective = comparison.uplift, comparison.objective
     ours, theirs = (
         getattr(comparison.challenger, objective),
-        getattr(comparison.champion, objective),
+        getattr(comparison.rival_kpis, objective),
     )
     return (
         f"{comparison.rival} on {comparison.n_holdout} holdout accounts at equal capacity: "
@@ -212,7 +212,7 @@ def _contradicted(comparison: Comparison, asked: float) -> str | None:
     )
 
 
-def _cannot_tell(comparison: Comparison, policy: GatePolicy, asked: float) -> Decision:
+def _cannot_tell(comparison: Comparison, policy: GatePolicy, asked: float) -> Ruling:
     needed = accounts_needed(comparison, policy, asked)
     more = (
         f"about {needed} more matured accounts would tell an uplift of that size"
@@ -223,7 +223,7 @@ def _cannot_tell(comparison: Comparison, policy: GatePolicy, asked: float) -> De
         f"Too close to tell from {_against(comparison)}; the policy asks for more than "
         f"{100 * policy.min_uplift:.1f} points and {asked:.0%}; {more}."
     )
-    return Decision("INCONCLUSIVE", (reason,), needed)
+    return Ruling("INCONCLUSIVE", (reason,), needed)
 
 
 def accounts_needed(comparison: Comparison, policy: GatePolicy, asked: float) -> int:

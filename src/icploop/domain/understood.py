@@ -5,6 +5,7 @@ And what looks wrong by itself, as findings: nothing here changes a number.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -17,7 +18,7 @@ from icploop.domain.calendar import last_ended_month, month_number, month_start
 from icploop.domain.findings import Finding, Severity
 from icploop.domain.outcomes import LeftOut, number_of
 from icploop.domain.tables import Tables
-from icploop.settings import Freshness
+from icploop.settings import Freshness, TableName
 
 PAGE = "your-data.md"
 
@@ -90,6 +91,26 @@ def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
 def finding(code: str, message: str, severity: Severity = "warning") -> Finding:
     """A finding of ingest, which the docs explain under its code."""
     return Finding(code, severity, message, f"{PAGE}#{code}")
+
+
+def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: str) -> list[Finding]:
+    """What was made of good cells of a table, by how many."""
+    said = {
+        "keys_folded": "{count:,} ids of {table}.{column} were written with other blanks or in "
+        "another Unicode form, and were brought to one.",
+        "money_converted": "The money of {count:,} rows of {table} was converted into {currency} "
+        "by `currencies` in conf/icp.yaml.",
+        "acv_annualised": "The acv of {count:,} deals was brought to a year by `{column}`; where "
+        "it is a year's already, state `acv_per: year` under tables.deals.",
+    }
+    return [
+        finding(
+            code,
+            said[code].format(count=count, table=table, column=column, currency=currency),
+            "note",
+        )
+        for (code, column), count in sorted(remarks.items())
+    ]
 
 
 def unmatched_money(matched: float, unmatched: float) -> list[Finding]:

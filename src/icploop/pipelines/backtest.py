@@ -68,7 +68,7 @@ class BacktestReport:
             and {
                 "accounts": found.n_holdout,
                 "icp_nrr": found.challenger.nrr,
-                "average_customer_nrr": found.champion.nrr,
+                "average_customer_nrr": found.rival_kpis.nrr,
                 "everyone_nrr": self.everyone_nrr,
                 "uplift": {
                     "estimate": found.nrr.estimate,
@@ -107,9 +107,9 @@ def backtest(
         earlier = {"the first version in force": in_force[0].version} if len(in_force) > 1 else {}
         judged = run_round(Sight.of(seen, settings, motion, day), Before(champion, earlier, looks))
         truth = true_uplift(judged, champion)
-        promoted = judged.decision.verdict == "PROMOTE" and judged.version is not None
-        if judged.evidence is not None:
-            looks = looks.after(judged.evidence.holdout, promoted)
+        promoted = judged.ruling.verdict == "PROMOTE" and judged.version is not None
+        if judged.trial is not None:
+            looks = looks.after(judged.trial.holdout, promoted)
         if promoted and judged.version is not None:
             in_force.append(_come_into_force(judged, judged.version))
         rows.append(_row(judged, in_force, truth) | {"closed_deals": closed})
@@ -150,10 +150,10 @@ def days_when_due(
 
 
 def _come_into_force(judged: Round, version: IcpVersion) -> InForce:
-    if judged.evidence is None:
-        raise ValueError("a promoted round has evidence")
-    features = judged.evidence.matured_features
-    average = AverageCustomer(kinds_of(version.attributes)).fit(features, judged.evidence.matured)
+    if judged.trial is None:
+        raise ValueError("a promoted round has a trial")
+    features = judged.trial.matured_features
+    average = AverageCustomer(kinds_of(version.attributes)).fit(features, judged.trial.matured)
     return InForce(version, average, np.sort(average.predict(features).to_numpy()))
 
 
@@ -163,7 +163,7 @@ def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[st
     return {
         "as_of": judged.as_of.isoformat(),
         "n_matured": judged.n_matured,
-        "verdict": judged.decision.verdict,
+        "verdict": judged.ruling.verdict,
         "rival": comparison.rival if comparison else None,
         "uplift": uplift.estimate if uplift else None,
         "low": uplift.low if uplift else None,
@@ -171,7 +171,7 @@ def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[st
         "probability_better": uplift.probability_better if uplift else None,
         "champion": in_force[-1].version.as_of.isoformat() if in_force else None,
         "true_uplift": truth,
-        "reason": " ".join(judged.decision.reasons),
+        "reason": " ".join(judged.ruling.reasons),
     }
 
 

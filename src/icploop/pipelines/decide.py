@@ -14,7 +14,7 @@ from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
 from icploop.io.versions import CHALLENGER, PREVIOUS
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.promote import PATIENCE_SECONDS, carry_out, finish, tell
+from icploop.pipelines.promote import PATIENCE_SECONDS, carry_out, finish, show_and_notify
 from icploop.settings import Settings
 
 AUTO = "policy.approval: auto"
@@ -86,7 +86,7 @@ class RejectionReport:
 
 
 @dataclass(frozen=True)
-class Answer:
+class FormOutcome:
     """What came of a decision on a form."""
 
     refused: bool
@@ -151,15 +151,15 @@ def rollback(at: AsOf, which: str | None = None, *, who: str, reason: str) -> Ro
         return RollbackReport(at.motion, former.version, left, who, reason, str(published))
 
 
-def decide(at: AsOf, which: str, *, approves: bool, who: str, reason: str) -> Answer:
+def decide(at: AsOf, which: str, *, approves: bool, who: str, reason: str) -> FormOutcome:
     """Approve or reject as somebody said on a form; what is refused is told, not raised."""
     act = approve if approves else reject
     try:
         done = act(at, which, who=who, reason=reason)
     except (UsageError, RefusedError) as error:
-        return Answer(True, str(error))
+        return FormOutcome(True, str(error))
     words = "is in force, approved" if approves else "was rejected"
-    return Answer(False, f"Version {done.version} of {at.motion} {words} by {who}")
+    return FormOutcome(False, f"Version {done.version} of {at.motion} {words} by {who}")
 
 
 def settle(at: AsOf) -> SettledReport:
@@ -174,7 +174,7 @@ def settle(at: AsOf) -> SettledReport:
         done = finish(at)
         done += _by_tags(at)
         done += _by_policy(at)
-        done += tell(at)
+        done += show_and_notify(at)
     return SettledReport(at.motion, tuple(done))
 
 
@@ -210,7 +210,7 @@ def _put_in_force(at: AsOf, pending: Pending, who: str, reason: str) -> Promotio
 def _refuse(at: AsOf, pending: Pending, who: str, reason: str) -> RejectionReport:
     row = LedgerRow("rejection", at.lineage, at.day, pending.version, who, reason)
     at.warehouse.append(row)
-    tell(at)
+    show_and_notify(at)
     return RejectionReport(at.motion, pending.version, who, reason)
 
 

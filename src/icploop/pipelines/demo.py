@@ -133,7 +133,7 @@ def replay(company: Company, on_round: OnRound) -> Replay:
     promoted: list[Round] = []
 
     def keep(judged: Round, done: int, total: int) -> None:
-        if judged.decision.verdict == "PROMOTE":
+        if judged.ruling.verdict == "PROMOTE":
             promoted.append(judged)
         on_round(judged, done, total)
 
@@ -176,8 +176,8 @@ def true_uplift(company: Company, judged: Round, champion: IcpVersion | None) ->
     Both pursue their best share of the market; what a pursued set is worth is its true expected
     NRR, weighted by what the accounts would pay. The rival is the champion, or the hypothesis.
     """
-    version, evidence = judged.version, judged.evidence
-    if version is None or evidence is None:
+    version, trial = judged.version, judged.trial
+    if version is None or trial is None:
         return None
     features = company.on(judged.as_of).sight.market(company.settings.attributes)
     truth = company.world.truth_at(pd.Series(features.index), judged.as_of)
@@ -187,7 +187,7 @@ def true_uplift(company: Company, judged: Round, champion: IcpVersion | None) ->
         if champion
         else HypothesisScore(company.settings.hypothesis).predict(features)
     )
-    return _true_nrr(truth, ours, evidence.capacity) - _true_nrr(truth, theirs, evidence.capacity)
+    return _true_nrr(truth, ours, trial.capacity) - _true_nrr(truth, theirs, trial.capacity)
 
 
 def report(

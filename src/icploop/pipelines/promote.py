@@ -73,7 +73,7 @@ def carry_out(at: AsOf, decision: LedgerRow) -> Path:
             "command again"
         )
     at.warehouse.append(done)
-    tell(at)
+    show_and_notify(at)
     return releases.published
 
 
@@ -135,10 +135,10 @@ def _undo(at: AsOf, begun: LedgerRow, why: str) -> None:
     if in_force:
         releases = Releases(at.home, at.lineage)
         releases.point_to(releases.last_of(in_force.version) or in_force.release)
-    tell(replace(at, day=begun.as_of))
+    show_and_notify(replace(at, day=begun.as_of))
 
 
-def tell(at: AsOf) -> list[str]:
+def show_and_notify(at: AsOf) -> list[str]:
     """Show the ledger in MLflow and send the notices that are due; says what was put right."""
     done = mirror(at)
     send_notices(at)

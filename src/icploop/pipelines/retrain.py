@@ -31,15 +31,15 @@ from icploop.io.tracking import (
 from icploop.io.versions import CHAMPION, Registered, model_name
 from icploop.modeling.accounts.features import plain
 from icploop.modeling.insight.insights import Insights, insights_of
-from icploop.modeling.judging.evidence import Evidence
 from icploop.modeling.judging.round import Before, Round, run_round
+from icploop.modeling.judging.trial import Trial
 from icploop.modeling.learning.importance import importances
 from icploop.modeling.scoring.version import IcpVersion, content_hash
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.decide import AUTO, PromotionReport, put_in_force_by_policy
 from icploop.pipelines.health import with_health
 from icploop.pipelines.notify import send_notices
-from icploop.pipelines.promote import finish, tell
+from icploop.pipelines.promote import finish, show_and_notify
 from icploop.pipelines.watch import fresh_deals, watch
 from icploop.report import plots
 from icploop.report.html_page import html_page
@@ -70,7 +70,7 @@ class RetrainReport:
     @property
     def waits(self) -> bool:
         """Whether its version waits for approval now."""
-        passed = self.version is not None and self.round.decision.verdict == "PROMOTE"
+        passed = self.version is not None and self.round.ruling.verdict == "PROMOTE"
         return passed and self.promoted is None
 
     def as_dict(self) -> dict[str, Any]:
@@ -85,13 +85,13 @@ class RetrainReport:
             "version": self.version,
             "in_force": self.promoted is not None,
             "champion": self.champion,
-            "verdict": r.decision.verdict,
-            "reasons": list(r.decision.reasons),
-            "n_train": len(r.evidence.customers) if r.evidence else 0,
+            "verdict": r.ruling.verdict,
+            "reasons": list(r.ruling.reasons),
+            "n_train": len(r.trial.customers) if r.trial else 0,
             "n_matured": r.n_matured,
             "n_holdout": comparison.n_holdout if comparison else 0,
             "challenger": _kpis(comparison.challenger if comparison else None),
-            "champion_metrics": _kpis(comparison.champion if comparison else None),
+            "champion_metrics": _kpis(comparison.rival_kpis if comparison else None),
             "rival": comparison.rival if comparison else None,
             "uplift": {
                 "estimate": uplift.estimate if uplift else None,
@@ -103,7 +103,7 @@ class RetrainReport:
             if comparison and comparison.prospective
             else None,
             "weighted": asdict(comparison.weighted) if comparison and comparison.weighted else None,
-            "needed_matured": r.decision.needed_matured,
+            "needed_matured": r.ruling.needed_matured,
             "notes": list(r.notes),
             "allowed_leaks": dict(r.allowed_leaks),
             "left_out": asdict(r.left_out) if r.left_out else None,
@@ -141,7 +141,7 @@ def retrain_if_due(at: AsOf, *, who: str = SCHEDULE, say: Say = lambda _: None) 
         at = at.anew(with_lists=True)
         due = watch(at)
         if not due.is_due:
-            tell(at)
+            show_and_notify(at)
             return WatchReport(due, None)
         return WatchReport(due, _retrained(at, due.reason, who, {}, say))
 
@@ -215,7 +215,7 @@ def _round(
     report = record(at, judged, number, trigger=trigger, who=who)
     if report.waits:
         report = replace(report, promoted=put_in_force_by_policy(at))
-    tell(at)
+    show_and_notify(at)
     return report
 
 
@@ -268,14 +268,14 @@ def record(
     report, content = _log(at, judged, champion, key)
     newest = closed_deals(at.seen, at.motion, settings.trigger).max()
     details = {
-        "verdict": judged.decision.verdict,
+        "verdict": judged.ruling.verdict,
         "closed_deals": judged.closed_deals,
         "newest_close": None if pd.isna(newest) else newest.date().isoformat(),
         "champion": report.champion,
         "run_id": report.run_id,
         "content_hash": content,
         "settings_hash": settings.judging_digest(),
-        "holdout": sorted(judged.evidence.holdout) if judged.evidence else [],
+        "holdout": sorted(judged.trial.holdout) if judged.trial else [],
         **_allowed(judged),
     }
     at.warehouse.append(
@@ -286,7 +286,7 @@ def record(
             judged.as_of,
             version=report.version,
             who=who,
-            reason=" ".join(judged.decision.reasons),
+            reason=" ".join(judged.ruling.reasons),
             details=details,
         ),
         counted=fresh.index,
@@ -302,7 +302,7 @@ def _log(
     experiment = model_name(at.lineage)
     version = judged.version
     left = _left_behind(at, key)
-    if version is None or judged.evidence is None:
+    if version is None or judged.trial is None:
         run = with_health(_run(settings, judged, champion, key), at, version)
         run_id = log_run(run, experiment, home)
         return RetrainReport(judged, None, champion, run_id, ""), None
@@ -311,8 +311,8 @@ def _log(
         report = RetrainReport(judged, left.number, champion, left.run_id, left.description)
         return report, content
     insights = insights_of(
-        judged.evidence.matured_features,
-        judged.evidence.matured,
+        judged.trial.matured_features,
+        judged.trial.matured,
         at.sight.decided,
         at.seen,
         version.attributes,
@@ -358,8 +358,8 @@ def _left_behind(at: AsOf, key: str) -> Registered | None:
 
 def _tags(judged: Round, champion: str | None) -> dict[str, str]:
     return {
-        "verdict": judged.decision.verdict,
-        "reasons": " ".join(judged.decision.reasons),
+        "verdict": judged.ruling.verdict,
+        "reasons": " ".join(judged.ruling.reasons),
         "as_of": judged.as_of.isoformat(),
         "motion": judged.motion,
         "judged_against": champion or "none",
@@ -404,27 +404,27 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
     tags = _tags(judged, champion) | {ROUND_KEY: key}
     params = _params(settings, judged)
     metrics = {"n_matured": float(judged.n_matured), "closed_deals": float(judged.closed_deals)}
-    if version is None or judged.evidence is None or judged.comparison is None:
+    if version is None or judged.trial is None or judged.comparison is None:
         return RunRecord(name, params=params, metrics=metrics, tags=tags)
-    evidence, uplift = judged.evidence, judged.comparison.uplift
+    trial, uplift = judged.trial, judged.comparison.uplift
     importance = importances(
         version.fit_model,
-        evidence.matured_features[[a.name for a in version.attributes]],
-        evidence.matured,
+        trial.matured_features[[a.name for a in version.attributes]],
+        trial.matured,
         settings.seed,
     )
-    deciles = plots.deciles(evidence)
-    calibrations = evidence.calibrations
+    deciles = plots.deciles(trial)
+    calibrations = trial.calibrations
     metrics |= _holdout(judged.comparison.challenger) | {
         "n_holdout": float(judged.comparison.n_holdout),
-        "n_train": float(len(evidence.customers)),
+        "n_train": float(len(trial.customers)),
         f"uplift.{settings.objective}": uplift.estimate,
         "uplift.low": uplift.low,
         "uplift.high": uplift.high,
         "uplift.probability_better": uplift.probability_better,
         "uplift.z": judged.comparison.z or 0.0,
     }
-    metrics |= _other_readings(judged.comparison) | _honesty(evidence)
+    metrics |= _other_readings(judged.comparison) | _honesty(trial)
     return RunRecord(
         name,
         params=params,
@@ -444,18 +444,18 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
             "calibration.png": plots.calibration_figure(calibrations),
         },
         dataset=Dataset(
-            plain(evidence.matured_features).join(evidence.matured[["nrr", "grr", "retained"]]),
+            plain(trial.matured_features).join(trial.matured[["nrr", "grr", "retained"]]),
             f"{judged.motion} matured accounts",
             judged.snapshot_hash,
         ),
         children=tuple(
             RunRecord(
                 rival,
-                params={"rival": rival, "capacity": evidence.capacity},
+                params={"rival": rival, "capacity": trial.capacity},
                 metrics=_holdout(found),
                 tags={"as_of": judged.as_of.isoformat(), "motion": judged.motion},
             )
-            for rival, found in evidence.rivals.items()
+            for rival, found in trial.rivals.items()
         ),
     )
 
@@ -496,14 +496,14 @@ def _other_readings(comparison: Comparison) -> dict[str, float]:
     return {name: number for name, number in metrics.items() if math.isfinite(number)}
 
 
-def _honesty(evidence: Evidence) -> dict[str, float]:
+def _honesty(trial: Trial) -> dict[str, float]:
     """Skill and calibration on accounts that training did not see."""
     metrics = {
-        "skill.correlation": evidence.skill.correlation,
-        "skill.low": evidence.skill.low,
-        "skill.high": evidence.skill.high,
+        "skill.correlation": trial.skill.correlation,
+        "skill.low": trial.skill.low,
+        "skill.high": trial.skill.high,
     }
-    for name, found in evidence.calibrations.items():
+    for name, found in trial.calibrations.items():
         metrics |= {
             f"calibration.{name}.error": found.error,
             f"calibration.{name}.error_by_chance": found.by_chance,
@@ -523,9 +523,9 @@ def _holdout(found: Kpis) -> dict[str, float]:
 
 def _example(judged: Round, version: IcpVersion) -> pd.DataFrame:
     """Three raw accounts, as a caller of the served model would send them."""
-    if judged.evidence is None:
+    if judged.trial is None:
         return pd.DataFrame()
-    frame = plain(judged.evidence.features.head(3)[[a.name for a in version.attributes]])
+    frame = plain(judged.trial.features.head(3)[[a.name for a in version.attributes]])
     for attribute in version.attributes:
         values = frame[attribute.name]
         if attribute.kind == "flag":

@@ -96,15 +96,15 @@ def rules_of(text: str) -> Rules:
 
 def comparison_table(judged: Round) -> str:
     """Every rival on the same holdout accounts, as a markdown table."""
-    if judged.evidence is None:
+    if judged.trial is None:
         return ""
-    everyone = judged.evidence.everyone
+    everyone = judged.trial.everyone
     lines = [
         "| who chooses | NRR | GRR | retention |",
         "| --- | --- | --- | --- |",
         *(
             f"| {plain(name)} | {k.nrr:.1%} | {k.grr:.1%} | {k.retention:.1%} |"
-            for name, k in judged.evidence.rivals.items()
+            for name, k in judged.trial.rivals.items()
         ),
         f"| nobody: all {everyone.accounts} accounts | {everyone.nrr:.1%} | {everyone.grr:.1%} "
         f"| {everyone.retention:.1%} |",
@@ -285,17 +285,17 @@ def _beside_the_average(profile: Profile, labels: dict[str, Attribute]) -> list[
 
 
 def _judged(judged: Round, interval: float) -> list[str]:
-    evidence, decision, comparison = judged.evidence, judged.decision, judged.comparison
-    if evidence is None or comparison is None:
+    trial, ruling, comparison = judged.trial, judged.ruling, judged.comparison
+    if trial is None or comparison is None:
         return []
     read_otherwise = comparison.prospective or comparison.weighted
     return [
         "## How it was judged",
         "",
-        f"**{decision.verdict}.** {plain(' '.join(decision.reasons))}",
+        f"**{ruling.verdict}.** {plain(' '.join(ruling.reasons))}",
         "",
-        f"The {len(evidence.holdout)} newest matured customers, ranked by models that had not seen "
-        f"them; each rival pursues its best {evidence.capacity:.0%}.",
+        f"The {len(trial.holdout)} newest matured customers, ranked by models that had not seen "
+        f"them; each rival pursues its best {trial.capacity:.0%}.",
         "",
         comparison_table(judged),
         "",

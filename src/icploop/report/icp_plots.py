@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from icploop.domain.outcomes import kpis
 from icploop.domain.profile import FEWEST_ACCOUNTS, Line, Profile, Support
 from icploop.domain.tiers import percentile_against
-from icploop.modeling.judging.evidence import CHALLENGER, Evidence, for_version
 from icploop.modeling.judging.round import Round
+from icploop.modeling.judging.trial import CHALLENGER, Trial, for_version
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.modeling.statistics.bootstrap import kpi_interval
 from icploop.settings import Attribute
@@ -79,9 +79,9 @@ def by_tier(judged: Round) -> pd.DataFrame:
     at 90%, nan for fewer than ten customers). Only tiers with customers have a row.
     """
     found = []
-    if judged.evidence is not None and judged.version is not None:
-        matured = judged.evidence.matured
-        tiers = _tiers(judged.evidence, judged.version)
+    if judged.trial is not None and judged.version is not None:
+        matured = judged.trial.matured
+        tiers = _tiers(judged.trial, judged.version)
         found = [_measured(matured[tiers == name], name) for name in TIERS if (tiers == name).any()]
     columns = [f"{kpi}{end}" for kpi in ("nrr", "retention") for end in ("", "_low", "_high")]
     return pd.DataFrame(found, columns=["tier", "accounts", *columns])
@@ -90,9 +90,9 @@ def by_tier(judged: Round) -> pd.DataFrame:
 def tier_figure(judged: Round) -> Figure:
     """NRR and retention of matured customers by tier (see `by_tier`), with 90% intervals."""
     table = by_tier(judged)
-    if judged.evidence is None or table.empty:
+    if judged.trial is None or table.empty:
         return _nothing("No customers to show by tier yet.")
-    everyone = kpis(judged.evidence.matured)
+    everyone = kpis(judged.trial.matured)
     figure = Figure(figsize=(_WIDTH, 0.42 * len(table) + 1.1), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, kpi, title in zip(panels, ("nrr", "retention"), ("NRR", "Retention"), strict=True):
@@ -176,10 +176,10 @@ def market_figure(market: pd.DataFrame, cutoff: int) -> Figure:
     return _plain(figure)
 
 
-def _tiers(evidence: Evidence, version: IcpVersion) -> pd.Series:
-    scores = evidence.scores.loc[evidence.matured.index, CHALLENGER]
+def _tiers(trial: Trial, version: IcpVersion) -> pd.Series:
+    scores = trial.scores.loc[trial.matured.index, CHALLENGER]
     percentile = percentile_against(version.reference, scores.to_numpy())
-    known = for_version(evidence.matured_features, version)
+    known = for_version(trial.matured_features, version)
     return version.tier(known, pd.Series(percentile, index=scores.index))
 
 

@@ -9,33 +9,33 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from icploop.domain.outcomes import kpis
-from icploop.modeling.judging.evidence import CHALLENGER, Evidence
+from icploop.modeling.judging.trial import CHALLENGER, Trial
 from icploop.modeling.statistics.calibration import Calibration
 
 _TITLES = {"expected_nrr": "NRR", "expected_grr": "GRR", "p_retained": "logo retention"}
 _BLUE, _GREY, _ORANGE = "#2f6db3", "#9aa5b1", "#d9822b"
 
 
-def deciles(evidence: Evidence, groups: int = 10) -> pd.DataFrame:
+def deciles(trial: Trial, groups: int = 10) -> pd.DataFrame:
     """What accounts did by tenth of the out-of-fold score, best tenth first.
 
     Columns: decile, accounts, expected_nrr, nrr, grr, retention, p_retained (ratios).
     """
-    of_matured = evidence.scores.loc[evidence.matured.index, CHALLENGER]
+    of_matured = trial.scores.loc[trial.matured.index, CHALLENGER]
     scores = of_matured.sort_values(ascending=False, kind="stable")
     rows = []
     for number, position in enumerate(np.array_split(np.arange(len(scores)), groups), start=1):
         names = scores.index[position]
-        found = kpis(evidence.matured.loc[names])
+        found = kpis(trial.matured.loc[names])
         rows.append(
             {
                 "decile": number,
                 "accounts": found.accounts,
-                "expected_nrr": float(evidence.expected.loc[names, "expected_nrr"].mean()),
+                "expected_nrr": float(trial.expected.loc[names, "expected_nrr"].mean()),
                 "nrr": found.nrr,
                 "grr": found.grr,
                 "retention": found.retention,
-                "p_retained": float(evidence.expected.loc[names, "p_retained"].mean()),
+                "p_retained": float(trial.expected.loc[names, "p_retained"].mean()),
             }
         )
     return pd.DataFrame(rows)

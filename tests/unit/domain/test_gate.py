@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from icploop.domain.gate import (
     Comparison,
-    Decision,
     Difference,
+    Ruling,
     Weighted,
     accounts_needed,
     decide,
@@ -40,7 +40,7 @@ def comparison(
         rival="the champion",
         n_holdout=200,
         challenger=Kpis(1.1, 0.9, 0.9, 200),
-        champion=Kpis(1.1 - uplift, 0.9 - grr, 0.9 - retention, 200),
+        rival_kpis=Kpis(1.1 - uplift, 0.9 - grr, 0.9 - retention, 200),
         nrr=difference(uplift, better, error),
         grr=difference(grr),
         retention=difference(retention),
@@ -103,7 +103,7 @@ def test_a_winner_that_breaks_a_guard_is_not_promoted(
 
 def test_distrust_makes_even_a_clear_winner_invalid_and_gives_its_reasons() -> None:
     found = decide(comparison(0.3, 1.0), POLICY, ["Leak: x.", "Suspicious: y."])
-    assert found == Decision("INVALID", ("Leak: x.", "Suspicious: y."))
+    assert found == Ruling("INVALID", ("Leak: x.", "Suspicious: y."))
 
 
 @pytest.mark.parametrize("metric", ["nrr", "grr", "retention"])
@@ -144,7 +144,7 @@ def test_only_a_finite_winner_within_the_guards_is_ever_promoted(
     ],
 )
 def test_a_reason_is_a_sentence_with_the_number_that_decided(
-    found: Decision, numbers: list[str]
+    found: Ruling, numbers: list[str]
 ) -> None:
     (reason,) = found.reasons
     assert all(number in reason for number in numbers), reason
@@ -210,7 +210,7 @@ def test_a_round_may_ask_for_more_than_the_policy() -> None:
 
 
 def test_a_winner_that_breaks_a_guard_of_the_round_is_kept_out_with_its_sentence() -> None:
-    assert decide(comparison(0.05, 0.99), POLICY, guards=["Guard: x."]) == Decision(
+    assert decide(comparison(0.05, 0.99), POLICY, guards=["Guard: x."]) == Ruling(
         "KEEP", ("Guard: x.",)
     )
     # A guard says nothing about one that would not be promoted anyway.

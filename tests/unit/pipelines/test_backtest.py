@@ -143,7 +143,7 @@ def test_every_round_is_reported_while_it_runs():
     seen: list[tuple[str, int, int]] = []
 
     def note(judged: Round, done: int, total: int) -> None:
-        seen.append((judged.decision.verdict, done, total))
+        seen.append((judged.ruling.verdict, done, total))
 
     report = backtest(replaying(planted.company(), min_matured=10_000), on_round=note)
     assert [verdict for verdict, *_ in seen] == report.rounds["verdict"].tolist()

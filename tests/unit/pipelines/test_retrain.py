@@ -311,12 +311,13 @@ def test_an_attribute_that_is_declared_but_absent_stops_the_round(own: Home):
 
 def test_a_motion_without_deals_is_inconclusive(own: Home):
     report = retrain(at(own, DAY, "upsell"), force=True)
-    assert report.round.decision.verdict == "INCONCLUSIVE"
+    assert report.round.ruling.verdict == "INCONCLUSIVE"
     assert report.as_dict()["n_matured"] == 0
 
 
 def test_before_the_first_ingest_it_says_what_to_run(own: Home):
-    own.warehouse_file.unlink()
+    for file in own.warehouse_file.parent.glob(f"{own.warehouse_file.stem}.*"):
+        file.unlink()
     with pytest.raises(DataError, match="run `icp ingest` first"):
         retrain(at(own, date(2024, 1, 1)))
 

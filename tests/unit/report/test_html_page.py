@@ -16,8 +16,8 @@ from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
 from icploop.domain.tiers import percentile_against
 from icploop.modeling.accounts.market import Sight
-from icploop.modeling.judging.evidence import CHALLENGER
 from icploop.modeling.judging.round import Round, run_round
+from icploop.modeling.judging.trial import CHALLENGER
 from icploop.modeling.learning import mixture
 from icploop.report.html_page import html_page, svg
 from icploop.report.icp_page import page as icp_page
@@ -139,7 +139,7 @@ def said(figure: Figure) -> list[str]:
 
 def test_what_a_round_says_is_text_in_the_page() -> None:
     told = replace(judged(), notes=(HOSTILE, "- [x](javascript:alert(1))"))
-    told = replace(told, decision=replace(told.decision, reasons=(HOSTILE,)))
+    told = replace(told, ruling=replace(told.ruling, reasons=(HOSTILE,)))
     settings = SETTINGS.model_copy(update={"company": HOSTILE, "currency": "<b>"})
     assert told.version is not None
     nothing = insights(Market(KNOWN.features[:0], KNOWN.outcomes[:0], KNOWN.truth[:0]))
@@ -239,11 +239,11 @@ def test_text_of_a_figure_stays_text() -> None:
 
 def test_tiers_are_those_of_scores_that_had_not_seen_the_customer() -> None:
     found, table = judged(), by_tier(judged())
-    matured = found.evidence.matured
+    matured = found.trial.matured
     assert table["accounts"].sum() == len(matured)
-    scores = found.evidence.scores.loc[matured.index, CHALLENGER]
+    scores = found.trial.scores.loc[matured.index, CHALLENGER]
     percentile = percentile_against(found.version.reference, scores.to_numpy())
-    features = found.evidence.matured_features
+    features = found.trial.matured_features
     refused = found.version.profile.rules.is_anti(features)
     in_d = table.set_index("tier")["accounts"]["D"]
     assert in_d <= (percentile < 100 * 0.4).sum()

@@ -123,11 +123,11 @@ class Answer:
 class Common:
     """A segment that is significantly better on all four questions, or on all but `missing`.
 
-    `evidence` is its answer to each question that is known, those that it fails included.
+    `answers` is its answer to each question that is known, those that it fails included.
     """
 
     segment: Segment
-    evidence: tuple[Answer, ...]
+    answers: tuple[Answer, ...]
     missing: Question | None
 
 
@@ -184,14 +184,14 @@ def four_questions(
         else:
             readings[question] = told
     p_adjusted = _holm({question: reading.p for question, reading in readings.items()}, family)
-    evidence = {
-        question: _Evidence(question, segments, inside, known, reading, p_adjusted[question])
+    asked = {
+        question: _Asked(question, segments, inside, known, reading, p_adjusted[question])
         for question, reading in readings.items()
     }
-    answers |= {question: found.answer(found.best()) for question, found in evidence.items()}
+    answers |= {question: found.answer(found.best()) for question, found in asked.items()}
     return FourQuestions(
         answers=tuple(answers[question] for question in QUESTIONS),
-        common=tuple(_common(list(evidence.values()), inside)),
+        common=tuple(_common(list(asked.values()), inside)),
     )
 
 
@@ -401,7 +401,7 @@ def _holm(p_of: dict[Question, np.ndarray], family: np.ndarray) -> dict[Question
 
 
 @dataclass(frozen=True)
-class _Evidence:
+class _Asked:
     """One question with all that is known of its segments."""
 
     question: Question
@@ -461,24 +461,24 @@ class _Evidence:
         return float(members["end_mrr"].sum()) / start if start > 0 else float("nan")
 
 
-def _common(evidence: Sequence[_Evidence], inside: np.ndarray) -> Iterator[Common]:
+def _common(asked: Sequence[_Asked], inside: np.ndarray) -> Iterator[Common]:
     """The segments that are significant on most questions, three at least, the clearest first."""
-    if len(evidence) < len(QUESTIONS) - 1:
+    if len(asked) < len(QUESTIONS) - 1:
         return
-    wins = np.array([found.is_significant for found in evidence])
+    wins = np.array([found.is_significant for found in asked])
     most = int(wins.sum(axis=0).max())
     if most < len(QUESTIONS) - 1:
         return
-    clear = np.sum([np.nan_to_num(found.reading.z) for found in evidence], axis=0)
+    clear = np.sum([np.nan_to_num(found.reading.z) for found in asked], axis=0)
     kept: list[int] = []
     for position in np.argsort(-clear, kind="stable"):
         if wins[:, position].sum() < most or _is_told(inside, int(position), kept):
             continue
         kept.append(int(position))
-        met = {e.question for e, won in zip(evidence, wins[:, position], strict=True) if won}
+        met = {e.question for e, won in zip(asked, wins[:, position], strict=True) if won}
         yield Common(
-            evidence[0].segments[position],
-            tuple(e.answer(int(position)) for e in evidence if np.isfinite(e.p_adjusted[position])),
+            asked[0].segments[position],
+            tuple(e.answer(int(position)) for e in asked if np.isfinite(e.p_adjusted[position])),
             next((question for question in QUESTIONS if question not in met), None),
         )
 

@@ -60,7 +60,7 @@ def compare(
         rival=rival,
         n_holdout=len(judged),
         challenger=seen_ours,
-        champion=seen_theirs,
+        rival_kpis=seen_theirs,
         nrr=difference("nrr"),
         grr=difference("grr"),
         retention=difference("retention"),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from icploop.modeling.judging.advantage import advantage
-from icploop.modeling.judging.evidence import CHALLENGER, Evidence
+from icploop.modeling.judging.trial import CHALLENGER, Trial
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.modeling.statistics.capacity import pursued
 from icploop.settings import Attribute, GatePolicy
@@ -29,7 +29,7 @@ _DEAL_NUMBERS = (
 
 
 def broken(
-    evidence: Evidence,
+    trial: Trial,
     rival: str,
     version: IcpVersion,
     tiers: pd.Series,
@@ -38,36 +38,36 @@ def broken(
 ) -> list[str]:
     """The guards that a challenger would break, as sentences.
 
-    `rival` names the column of `evidence.scores` that it is compared with, `tiers` holds the tier
+    `rival` names the column of `trial.scores` that it is compared with, `tiers` holds the tier
     of each reference prospect, `changes` is what `deal_changes` found.
     """
     return [
-        *_harmed_parts(evidence, rival, version, policy),
+        *_harmed_parts(trial, rival, version, policy),
         *(
             f"Guard: {change}, which is worse by {change.worse:.0%}; the policy allows "
             f"{policy.deal_margin:.0%}."
             for change in changes
             if change.worse > policy.deal_margin
         ),
-        *_overconfident(evidence),
-        *_refused(evidence, version, policy),
+        *_overconfident(trial),
+        *_refused(trial, version, policy),
         *_narrow(tiers, version.tiers.min_coverage, policy),
     ]
 
 
-def missing_slices(evidence: Evidence, policy: GatePolicy) -> list[str]:
+def missing_slices(trial: Trial, policy: GatePolicy) -> list[str]:
     """The declared slices that cannot be judged, as reasons for distrust."""
     return [
         f"Slice: no level of `{name}` has {policy.slice_min} holdout customers, so what the "
         "challenger does to it cannot be judged; take it out of policy.slices, or lower "
         "policy.slice_min."
         for name in policy.slices
-        if not list(_levels(evidence.features.loc[_held(evidence), name], policy.slice_min))
+        if not list(_levels(trial.features.loc[_held(trial), name], policy.slice_min))
     ]
 
 
-def _held(evidence: Evidence) -> pd.Index:
-    return evidence.holdout.intersection(evidence.customers.index)
+def _held(trial: Trial) -> pd.Index:
+    return trial.holdout.intersection(trial.customers.index)
 
 
 def _levels(values: pd.Series, fewest: int) -> Iterator[tuple[str, pd.Index]]:
@@ -83,10 +83,10 @@ def _levels(values: pd.Series, fewest: int) -> Iterator[tuple[str, pd.Index]]:
 
 
 def _parts(
-    evidence: Evidence, attributes: tuple[Attribute, ...], policy: GatePolicy
+    trial: Trial, attributes: tuple[Attribute, ...], policy: GatePolicy
 ) -> Iterator[tuple[str, pd.Index]]:
     """Parts of the holdout: its older and newer half, small and large accounts, declared slices."""
-    held = evidence.customers.loc[_held(evidence)]
+    held = trial.customers.loc[_held(trial)]
     order = held["at"].rank(method="first") > len(held) / 2
     yield "the older half of the holdout", held.index[~order]
     yield "the newer half of the holdout", held.index[order]
@@ -95,19 +95,19 @@ def _parts(
     yield "the larger half by starting MRR", held.index[large]
     labels = {a.name: a.label for a in attributes}
     for name in policy.slices:
-        for level, accounts in _levels(evidence.features.loc[held.index, name], policy.slice_min):
+        for level, accounts in _levels(trial.features.loc[held.index, name], policy.slice_min):
             yield f"{labels.get(name, name)} {level}", accounts
 
 
 def _harmed_parts(
-    evidence: Evidence, rival: str, version: IcpVersion, policy: GatePolicy
+    trial: Trial, rival: str, version: IcpVersion, policy: GatePolicy
 ) -> Iterator[str]:
-    for name, accounts in _parts(evidence, version.attributes, policy):
+    for name, accounts in _parts(trial, version.attributes, policy):
         if len(accounts) < policy.slice_min:
             continue
-        scores = evidence.scores.loc[accounts]
+        scores = trial.scores.loc[accounts]
         found = advantage(
-            evidence.customers.loc[accounts],
+            trial.customers.loc[accounts],
             scores[CHALLENGER],
             scores[rival],
             "nrr",
@@ -168,8 +168,8 @@ def deal_changes(deals: pd.DataFrame, capacity: float) -> list[DealChange]:
     return found
 
 
-def _overconfident(evidence: Evidence) -> Iterator[str]:
-    found = evidence.calibrations["expected_nrr"]
+def _overconfident(trial: Trial) -> Iterator[str]:
+    found = trial.calibrations["expected_nrr"]
     if found.slope + _CLEAR_Z * found.slope_error < _LEAST_SLOPE:
         yield (
             f"Guard: expectations of NRR are too far apart: realised rises by {found.slope:.2f} "
@@ -178,11 +178,11 @@ def _overconfident(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _refused(evidence: Evidence, version: IcpVersion, policy: GatePolicy) -> Iterator[str]:
-    good = evidence.matured.index[evidence.matured["nrr"] >= 1]
+def _refused(trial: Trial, version: IcpVersion, policy: GatePolicy) -> Iterator[str]:
+    good = trial.matured.index[trial.matured["nrr"] >= 1]
     if len(good) == 0:
         return
-    refused = float(version.profile.rules.is_anti(evidence.features.loc[good]).mean())
+    refused = float(version.profile.rules.is_anti(trial.features.loc[good]).mean())
     if refused > policy.max_refused_good:
         yield (
             f"Guard: its anti-ICP refuses {refused:.0%} of the {len(good)} customers who did not "

@@ -18,9 +18,9 @@ from icploop.domain.calendar import last_ended_month, last_moment, month_start
 from icploop.domain.follow_up import follow_up
 from icploop.domain.gate import (
     Comparison,
-    Decision,
     Difference,
     Prospective,
+    Ruling,
     Weighted,
     decide,
     too_few,
@@ -36,22 +36,22 @@ from icploop.errors import UsageError
 from icploop.modeling.accounts.market import Sight
 from icploop.modeling.judging.advantage import advantage
 from icploop.modeling.judging.comparison import Skill, compare, reading
-from icploop.modeling.judging.evidence import (
+from icploop.modeling.judging.guards import broken, deal_changes, missing_slices
+from icploop.modeling.judging.selection import LISTING_COLUMNS, Selection, selection
+from icploop.modeling.judging.tier_outcomes import out_of_order
+from icploop.modeling.judging.trial import (
     AVERAGE,
     CHALLENGER,
     CHAMPION,
     HYPOTHESIS,
-    Challenger,
+    ChallengerSpec,
     ClosedDeals,
-    Evidence,
+    Trial,
     for_version,
     gather,
 )
-from icploop.modeling.judging.guards import broken, deal_changes, missing_slices
-from icploop.modeling.judging.selection import LISTING_COLUMNS, Selection, selection
-from icploop.modeling.judging.tier_outcomes import out_of_order
 from icploop.modeling.learning.rivals import AverageCustomer, HypothesisScore
-from icploop.modeling.page.after_the_sale import troubles
+from icploop.modeling.page.after_the_sale import after_the_sale
 from icploop.modeling.page.profile import Customers, learn_profile
 from icploop.modeling.page.scorecard import learn_scorecard, worth_asking_about
 from icploop.modeling.scoring.version import Bands, IcpVersion
@@ -79,14 +79,14 @@ class Round:
 
     motion: str
     as_of: date
-    decision: Decision
+    ruling: Ruling
     closed_deals: int
     n_matured: int
     snapshot_hash: str
     policy_hash: str
     version: IcpVersion | None = None
     comparison: Comparison | None = None
-    evidence: Evidence | None = None
+    trial: Trial | None = None
     market: pd.DataFrame | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
     allowed_leaks: Mapping[str, str] = field(default_factory=dict)
@@ -147,18 +147,18 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
     old = [stale.message] if stale else []
     if sight.left_out.share:
         old.append(str(sight.left_out))
-    if decision := too_few(matured, settings.policy, _enough_by(sight), sight.as_of):
+    if ruling := too_few(matured, settings.policy, _enough_by(sight), sight.as_of):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
-        return opened(decision=decision, notes=(*old, *notes))
+        return opened(ruling=ruling, notes=(*old, *notes))
     customers = _followed(sight)
     features = sight.history.at(customers, settings.attributes)
     usable, said = _usable(features[customers["matured"]], settings.attributes)
     if not usable:
-        return opened(decision=Decision("INVALID", tuple(said)), notes=(*old, *said))
+        return opened(ruling=Ruling("INVALID", tuple(said)), notes=(*old, *said))
     deals = ClosedDeals.of(sight, customers)
-    challenger = Challenger(usable, settings)
+    challenger = ChallengerSpec(usable, settings)
     reference = _reference(sight, usable)
-    evidence = gather(
+    trial = gather(
         challenger,
         reference,
         features,
@@ -168,34 +168,34 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         before.earlier_champions,
         sight.capacity,
     )
-    distrust, minded = _leaking(sight, evidence, deals, usable, allowed)
+    distrust, minded = _leaking(sight, trial, deals, usable, allowed)
     said += minded
-    distrust += missing_slices(evidence, settings.policy)
+    distrust += missing_slices(trial, settings.policy)
     rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
-    found = _selection(sight, evidence, before.listings)
+    found = _selection(sight, trial, before.listings)
     comparison = replace(
-        _compared(evidence, settings, rival),
-        prospective=_prospective(evidence, settings, champion),
-        weighted=_weighted(evidence, settings, rival, found),
+        _compared(trial, settings, rival),
+        prospective=_prospective(trial, settings, champion),
+        weighted=_weighted(trial, settings, rival, found),
     )
-    version, market = _version(sight, reference, challenger, deals, evidence, snapshot)
+    version, market = _version(sight, reference, challenger, deals, trial, snapshot)
     changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), sight.capacity)
-    guards = broken(evidence, rival, version, market["tier"], changes, settings.policy)
-    guards += _behind(evidence, settings, before.earlier_champions)
+    guards = broken(trial, rival, version, market["tier"], changes, settings.policy)
+    guards += _behind(trial, settings, before.earlier_champions)
     required = required_probability(settings.policy, before.looks)
     said += [f"Mind that {change}." for change in changes]
-    if alarm := before.looks.used_up(list(evidence.holdout), settings.policy):
+    if alarm := before.looks.used_up(list(trial.holdout), settings.policy):
         said.append(alarm)
-    said += _tiers_out_of_order(evidence, version, settings)
-    if not evidence.skill.is_shown:
-        said.append(_no_skill(evidence.skill))
+    said += _tiers_out_of_order(trial, version, settings)
+    if not trial.skill.is_shown:
+        said.append(_no_skill(trial.skill))
     if not version.deal_model.knows_p_win:
         said.append("P(win) is unknown: it takes both won and lost deals to learn it.")
     return opened(
-        decision=decide(comparison, settings.policy, distrust, guards, required),
+        ruling=decide(comparison, settings.policy, distrust, guards, required),
         version=version,
         comparison=comparison,
-        evidence=evidence,
+        trial=trial,
         market=market,
         notes=(*old, *said),
     )
@@ -203,22 +203,20 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
 
 def _leaking(
     sight: Sight,
-    evidence: Evidence,
+    trial: Trial,
     deals: ClosedDeals,
     usable: tuple[Attribute, ...],
     allowed: Mapping[str, str],
 ) -> tuple[list[str], list[str]]:
     """Why the comparison cannot be trusted as far as columns go, and what to mind besides."""
-    sales = Sales(
-        evidence.matured_features, evidence.matured, deals.features, deals.rows, sight.history
-    )
+    sales = Sales(trial.matured_features, trial.matured, deals.features, deals.rows, sight.history)
     found = find_leaks(sales, usable, sight.settings.seed)
     refused, notes = found.but_for(allowed)
-    parents = evidence.customers["parent"]
+    parents = trial.customers["parent"]
     known = families(sight.seen.accounts).reindex(parents.index)
     apart, minded = shared_parents(parents, known, sight.settings.seed)
     suspicious = too_good(
-        evidence.expected.loc[evidence.matured.index, "expected_nrr"], evidence.matured["retained"]
+        trial.expected.loc[trial.matured.index, "expected_nrr"], trial.matured["retained"]
     )
     notes += [*found.notes, *([minded] if minded else [])]
     reasons = [str(leak) for leak in [*refused, *apart]]
@@ -288,11 +286,11 @@ def _usable(
     return tuple(usable), notes
 
 
-def _compared(evidence: Evidence, settings: Settings, rival: str) -> Comparison:
+def _compared(trial: Trial, settings: Settings, rival: str) -> Comparison:
     """The challenger against a rival on the holdout, with what younger customers tell."""
-    judged = evidence.judged.loc[evidence.holdout]
-    ours, theirs = evidence.scores[CHALLENGER], evidence.scores[rival]
-    tell = judged if settings.objective == "value" else evidence.recent
+    judged = trial.judged.loc[trial.holdout]
+    ours, theirs = trial.scores[CHALLENGER], trial.scores[rival]
+    tell = judged if settings.objective == "value" else trial.recent
     return compare(
         judged,
         ours,
@@ -300,7 +298,7 @@ def _compared(evidence: Evidence, settings: Settings, rival: str) -> Comparison:
         rival=f"the {rival}",
         objective=settings.objective,
         evidence=advantage(tell, ours, theirs, settings.objective, settings.outcome),
-        capacity=evidence.capacity,
+        capacity=trial.capacity,
         interval=settings.policy.interval,
         draws=settings.policy.draws,
         seed=settings.seed,
@@ -308,19 +306,19 @@ def _compared(evidence: Evidence, settings: Settings, rival: str) -> Comparison:
 
 
 def _reading(
-    evidence: Evidence,
+    trial: Trial,
     settings: Settings,
     rival: str,
     accounts: pd.Index,
     weight: pd.Series | None = None,
 ) -> Difference:
     return reading(
-        evidence.judged.loc[accounts],
-        evidence.scores[CHALLENGER],
-        evidence.scores[rival],
+        trial.judged.loc[accounts],
+        trial.scores[CHALLENGER],
+        trial.scores[rival],
         objective=settings.objective,
         weight=weight,
-        capacity=evidence.capacity,
+        capacity=trial.capacity,
         interval=settings.policy.interval,
         draws=settings.policy.draws,
         seed=settings.seed,
@@ -328,37 +326,37 @@ def _reading(
 
 
 def _prospective(
-    evidence: Evidence, settings: Settings, champion: IcpVersion | None
+    trial: Trial, settings: Settings, champion: IcpVersion | None
 ) -> Prospective | None:
     """The uplift on the accounts whose outcome nobody could know when the champion was trained."""
     if champion is None:
         return None
-    held = evidence.customers.loc[evidence.holdout.intersection(evidence.customers.index)]
+    held = trial.customers.loc[trial.holdout.intersection(trial.customers.index)]
     later = held.index[held["matured_month"] > last_ended_month(champion.as_of)]
     if len(later) < _FEWEST_READ:
         return Prospective(len(later), None)
-    return Prospective(len(later), _reading(evidence, settings, CHAMPION, later))
+    return Prospective(len(later), _reading(trial, settings, CHAMPION, later))
 
 
-def _selection(sight: Sight, evidence: Evidence, listings: pd.DataFrame) -> Selection | None:
+def _selection(sight: Sight, trial: Trial, listings: pd.DataFrame) -> Selection | None:
     """What earlier lists had to do with the holdout."""
     deals = sight.seen.deals[of_motion(sight.seen.deals, sight.motion)]
-    held = evidence.judged.loc[evidence.holdout]
+    held = trial.judged.loc[trial.holdout]
     lists = under_one_account(listings, sight.seen.same_as)
     return selection(held, deals, lists, last_moment(sight.as_of))
 
 
 def _weighted(
-    evidence: Evidence, settings: Settings, rival: str, found: Selection | None
+    trial: Trial, settings: Settings, rival: str, found: Selection | None
 ) -> Weighted | None:
     if found is None:
         return None
-    uplift = _reading(evidence, settings, rival, evidence.holdout, found.weight)
+    uplift = _reading(trial, settings, rival, trial.holdout, found.weight)
     return Weighted(found.listed, found.because, found.n_effective, uplift)
 
 
 def _behind(
-    evidence: Evidence, settings: Settings, earlier_champions: Mapping[str, IcpVersion]
+    trial: Trial, settings: Settings, earlier_champions: Mapping[str, IcpVersion]
 ) -> list[str]:
     """The earlier champions that the challenger has fallen behind, as broken guards.
 
@@ -368,7 +366,7 @@ def _behind(
     sure = 1 - settings.policy.probability_better
     said = []
     for name in earlier_champions:
-        against = _compared(evidence, settings, name).uplift
+        against = _compared(trial, settings, name).uplift
         if against.estimate < 0 and against.probability_better <= sure:
             said.append(
                 f"Guard: it has fallen behind {name}: {100 * against.estimate:+.1f} points "
@@ -411,19 +409,19 @@ def _scored_deals(
     return rows.assign(challenger=ours.to_numpy(), rival=theirs.to_numpy())
 
 
-def _tiers_out_of_order(evidence: Evidence, version: IcpVersion, settings: Settings) -> list[str]:
-    unseen = evidence.scores[CHALLENGER].loc[evidence.matured.index]
+def _tiers_out_of_order(trial: Trial, version: IcpVersion, settings: Settings) -> list[str]:
+    unseen = trial.scores[CHALLENGER].loc[trial.matured.index]
     fit_score = pd.Series(percentile_against(version.reference, unseen.to_numpy()), unseen.index)
-    tier = version.tier(evidence.matured_features, fit_score)
-    return out_of_order(tier, evidence.matured, settings.policy.draws, settings.seed)
+    tier = version.tier(trial.matured_features, fit_score)
+    return out_of_order(tier, trial.matured, settings.policy.draws, settings.seed)
 
 
 def _version(
     sight: Sight,
     market: pd.DataFrame,
-    challenger: Challenger,
+    challenger: ChallengerSpec,
     deals: ClosedDeals,
-    evidence: Evidence,
+    trial: Trial,
     snapshot: str,
 ) -> tuple[IcpVersion, pd.DataFrame]:
     """The version, and how it sees the reference prospects (`Round.market`)."""
@@ -434,32 +432,32 @@ def _version(
         objective=settings.objective,
         terms=deals.terms,
         attributes=usable,
-        fit_model=challenger.fit_model().fit(evidence.features, evidence.customers),
+        fit_model=challenger.fit_model().fit(trial.features, trial.customers),
         deal_model=challenger.deal_model().fit(deals.features, deals.rows),
-        profile=Profile((), (), len(evidence.matured)),
+        profile=Profile((), (), len(trial.matured)),
         tiers=settings.tiers,
         outcome=settings.outcome,
         bands=Bands.measure(
-            evidence.expected.loc[evidence.matured.index, "expected_nrr"],
-            evidence.matured,
+            trial.expected.loc[trial.matured.index, "expected_nrr"],
+            trial.matured,
             settings.policy.draws,
             settings.seed,
         ),
         reference=np.empty(0),
-        archived=evidence.scores[CHALLENGER].sort_index(),
+        archived=trial.scores[CHALLENGER].sort_index(),
         snapshot_hash=snapshot,
         policy_hash=settings.policy.digest(),
     )
     ranked = version.ranked(market)
     fit_score = percentile_against(np.sort(ranked.to_numpy()), ranked.to_numpy())
     customers = Customers(
-        evidence.matured_features,
-        evidence.matured,
-        troubles(evidence.matured, sight.seen.signals),
+        trial.matured_features,
+        trial.matured,
+        after_the_sale(trial.matured, sight.seen.signals),
         sight.as_of,
     )
     asked = worth_asking_about(market, customers.features)
-    card = learn_scorecard(asked, version.ranked(asked), usable, evidence.capacity)
+    card = learn_scorecard(asked, version.ranked(asked), usable, trial.capacity)
     version = replace(
         version,
         reference=np.sort(ranked.to_numpy()),

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 
 from icploop.errors import DataError
 from icploop.modeling.accounts.encoding import Encoding
-from icploop.modeling.learning.partial_pooling import Line, Task, pooled_lines
+from icploop.modeling.learning.partial_pooling import LinearPredictor, Task, pooled_lines
 from icploop.modeling.statistics.folds import folds_by_parent
 from icploop.settings import Kind
 
@@ -29,7 +29,7 @@ _FILE = "deal_model.json"
 class _Expectation:
     """A line on the encoded columns, and the constant that follows from it."""
 
-    line: Line
+    line: LinearPredictor
     constant: float
 
 
@@ -122,7 +122,9 @@ class DealModel(BaseEstimator):
         # Odds that fall where the line says they rise are noise, and one parent proves nothing.
         if slope <= 0 or fold.max() == 0:
             slope, level = 0.0, float(logit(average))
-        return _Expectation(Line(level + slope * line.intercept, slope * line.weights), 1.0)
+        return _Expectation(
+            LinearPredictor(level + slope * line.intercept, slope * line.weights), 1.0
+        )
 
     def _learn_acv(self, linear: pd.DataFrame, known: pd.DataFrame) -> _Expectation | None:
         """Pooled log ACV; the constant turns the typical ACV into the mean."""
@@ -137,7 +139,7 @@ class DealModel(BaseEstimator):
 
     def _pooled(
         self, linear: pd.DataFrame, task: Task, fold: np.ndarray
-    ) -> tuple[Line, np.ndarray]:
+    ) -> tuple[LinearPredictor, np.ndarray]:
         columns = linear.to_numpy()
         group = pd.factorize(linear.columns.map(self.encoding_.attribute_of))[0]
         pooled = pooled_lines(columns, group, [task], fold)
@@ -154,4 +156,6 @@ class DealModel(BaseEstimator):
         if raw is None:
             return None
         weights = np.array([raw["weights"][column] for column in self.columns_])
-        return _Expectation(Line(float(raw["intercept"]), weights), float(raw["constant"]))
+        return _Expectation(
+            LinearPredictor(float(raw["intercept"]), weights), float(raw["constant"])
+        )

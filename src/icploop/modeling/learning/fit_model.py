@@ -25,7 +25,7 @@ from icploop.modeling.accounts.encoding import Encoding
 from icploop.modeling.accounts.features import Altered
 from icploop.modeling.accounts.support import Support
 from icploop.modeling.learning.mixture import Mixture, Quantity, mix
-from icploop.modeling.learning.partial_pooling import Line, Task, pooled_lines
+from icploop.modeling.learning.partial_pooling import LinearPredictor, Task, pooled_lines
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.learning.targets import MOST_LOG_GROWTH, churn_of, growth_of
 from icploop.modeling.learning.trees import Change, Margins
@@ -283,7 +283,9 @@ class FitModel(BaseEstimator):
         model.level_ = Level(**document["level"])
         model.mixtures_ = {
             name: Mixture(
-                Line(raw["intercept"], np.array([raw["weights"][c] for c in model.center_.index])),
+                LinearPredictor(
+                    raw["intercept"], np.array([raw["weights"][c] for c in model.center_.index])
+                ),
                 raw["boosted"],
                 tuple(_booster(parts[f"{name}-{i}.ubj"]) for i in range(raw["boosters"])),
             )

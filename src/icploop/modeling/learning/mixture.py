@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import xgboost as xgb
 
-from icploop.modeling.learning.partial_pooling import Line, Task
+from icploop.modeling.learning.partial_pooling import LinearPredictor, Task
 
 Quantity = Literal["hazard", "growth"]
 
@@ -43,14 +43,14 @@ class Mixture:
     For a hazard it predicts the log of the hazard ratio, for growth the log growth a year.
     """
 
-    line: Line
+    line: LinearPredictor
     boosted: float
     boosters: tuple[xgb.Booster, ...]
 
     @classmethod
     def constant(cls, value: float, columns: int) -> Mixture:
         """The same prediction for everybody."""
-        return cls(Line(value, np.zeros(columns)), 0.0, ())
+        return cls(LinearPredictor(value, np.zeros(columns)), 0.0, ())
 
     def predict(self, linear: np.ndarray, tree: np.ndarray) -> np.ndarray:
         """The prediction of each row."""
@@ -96,7 +96,7 @@ def margins(boosters: Sequence[xgb.Booster], tree: np.ndarray) -> np.ndarray:
 def mix(
     quantity: Quantity,
     task: Task,
-    line: Line,
+    line: LinearPredictor,
     unseen: np.ndarray,
     tree: np.ndarray,
     relevance: np.ndarray,
@@ -130,7 +130,9 @@ def mix(
     level, shares = _shares_of(quantity, task, voices[in_task] - center)
     intercept = level - shares @ center + shares[0] * line.intercept
     mixture = Mixture(
-        Line(float(intercept), shares[0] * line.weights), float(shares[1]), tuple(boosters)
+        LinearPredictor(float(intercept), shares[0] * line.weights),
+        float(shares[1]),
+        tuple(boosters),
     )
     return mixture, level + (voices - center) @ shares
 

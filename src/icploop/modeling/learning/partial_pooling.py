@@ -52,7 +52,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearPredictor:
     """A linear predictor on raw columns: intercept and one weight a column."""
 
     intercept: float
@@ -72,7 +72,7 @@ class PooledLines:
     that was learned for each group.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[LinearPredictor, ...]
     out_of_fold: tuple[np.ndarray, ...]
     relevance: tuple[np.ndarray, ...]
 
@@ -114,7 +114,7 @@ def pooled_lines(
         weights = np.zeros(len(group))
         weights[varies] = np.mean([fit.lines[i].weights for fit in fits], axis=0) / spread[varies]
         intercept = float(np.mean([fit.lines[i].intercept for fit in fits]) - center @ weights)
-        lines.append(Line(intercept, weights))
+        lines.append(LinearPredictor(intercept, weights))
     return PooledLines(
         tuple(lines),
         tuple(np.mean([fit.out_of_fold[i] for fit in fits], axis=0) for i in each),
@@ -174,7 +174,7 @@ def _nothing_to_tell(
     lines, predictions = [], []
     for task in tasks:
         mean = float(np.average(task.target, weights=task.weight))
-        lines.append(Line(mean, np.zeros(columns.shape[1])))
+        lines.append(LinearPredictor(mean, np.zeros(columns.shape[1])))
         unseen = np.full(len(columns), np.nan)
         for number in np.unique(fold):
             rest = task.among(fold != number)
@@ -256,10 +256,10 @@ class _Sums:
         """The squares of the target about its mean."""
         return max(self.squares - self.target**2 / self.weight, 0.0)
 
-    def line(self, weights: np.ndarray, factor: np.ndarray) -> Line:
+    def line(self, weights: np.ndarray, factor: np.ndarray) -> LinearPredictor:
         """The line through the means with these weights, on columns that are not scaled."""
         intercept = (self.target - self.columns @ weights) / self.weight
-        return Line(float(intercept), weights * factor)
+        return LinearPredictor(float(intercept), weights * factor)
 
 
 def _fields(*sums: _Sums) -> tuple[tuple[Any, ...], ...]:

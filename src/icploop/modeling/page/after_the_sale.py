@@ -32,7 +32,7 @@ _TROUBLES: Mapping[str, _Trouble] = {
 }
 
 
-def troubles(customers: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
+def after_the_sale(customers: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
     """One row a customer (rows of `outcomes` and `follow_up`, index account_id) with what happened.
 
     Columns: cancels_early (0/1), tickets (a month for each 1,000 of starting MRR),
@@ -58,7 +58,7 @@ def troubles(customers: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
 
 
 def what_went_wrong(found: pd.DataFrame, inside: np.ndarray) -> tuple[str, ...]:
-    """In which of the `troubles` those inside are clearly worse than the others, in words."""
+    """In which columns of `after_the_sale` those inside are clearly worse than others, in words."""
     said = []
     for column, trouble in _TROUBLES.items():
         values = found[column].to_numpy(dtype="float64")

@@ -45,11 +45,11 @@ _Z_90 = 1.645
 
 @dataclass(frozen=True)
 class Customers:
-    """Matured customers: attribute frame, rows of `outcomes`, `troubles`, and the as-of day."""
+    """Matured customers: attributes, rows of `outcomes` and `after_the_sale`, the as-of day."""
 
     features: pd.DataFrame
     matured: pd.DataFrame
-    troubles: pd.DataFrame
+    after_the_sale: pd.DataFrame
     as_of: date
 
     @property
@@ -173,7 +173,7 @@ def _refusal(customers: Customers, dimension: str, predicate: Predicate, reason:
         predicate=predicate,
         learned=not reason,
         reason=reason,
-        why=what_went_wrong(customers.troubles, inside),
+        why=what_went_wrong(customers.after_the_sale, inside),
         good_refused=int((matured["nrr"].to_numpy()[inside] >= 1).sum()),
         revenue_refused=float(matured["end_mrr"][inside].sum()) / paid if paid > 0 else 0.0,
         evidence=customers.evidence(predicate),

@@ -20,7 +20,7 @@ from icploop.modeling.accounts.coding import Coded, Texts
 from icploop.modeling.accounts.encoding import Encoding
 from icploop.modeling.learning.deal_model import DealModel
 from icploop.modeling.learning.fit_model import GROWTH, HAZARD, NODES, STATED, WEIGHTS, FitModel
-from icploop.modeling.learning.partial_pooling import Line
+from icploop.modeling.learning.partial_pooling import LinearPredictor
 from icploop.modeling.learning.rivals import HypothesisScore
 from icploop.modeling.scoring.tree_shap import TreeShap
 
@@ -31,7 +31,9 @@ _LARGEST = float(np.finfo("float32").max)
 class LineTables:
     """What lines on the linear columns of an encoding say of each attribute's values."""
 
-    def __init__(self, encoding: Encoding, columns: Sequence[str], lines: Sequence[Line]) -> None:
+    def __init__(
+        self, encoding: Encoding, columns: Sequence[str], lines: Sequence[LinearPredictor]
+    ) -> None:
         self._encoding = encoding
         self.intercepts = np.array([line.intercept for line in lines])
         # (lines, columns) also where there is no line: deals may tell neither chance nor value.

@@ -150,7 +150,7 @@ def test_expansion_is_also_told_in_sums_of_money() -> None:
 
 def test_one_finding_is_not_told_twice() -> None:
     assert [common.segment for common in ANSWERS.common] == [HEALTH]
-    assert [answer.question for answer in ANSWERS.common[0].evidence] == list(QUESTIONS)
+    assert [answer.question for answer in ANSWERS.common[0].answers] == list(QUESTIONS)
 
 
 def test_a_planted_pair_is_found_as_a_pair() -> None:

@@ -124,7 +124,7 @@ POOR = pd.Series(np.random.default_rng(9).normal(size=150), index=KNOWN.truth.in
 )
 def test_scores_that_rank_alike_differ_by_exactly_nothing(one: pd.Series, other: pd.Series) -> None:
     found = compared(KNOWN, one, other)
-    assert found.challenger == found.champion
+    assert found.challenger == found.rival_kpis
     for difference in (found.nrr, found.grr, found.retention):
         assert difference == Difference(0, 0, 0, 0.5, 0)
 
@@ -132,7 +132,7 @@ def test_scores_that_rank_alike_differ_by_exactly_nothing(one: pd.Series, other:
 def test_the_better_score_wins_by_what_it_wins_on_the_accounts() -> None:
     found = compared(KNOWN, GOOD, POOR)
     assert found.n_holdout == 150
-    assert found.nrr.estimate == found.challenger.nrr - found.champion.nrr
+    assert found.nrr.estimate == found.challenger.nrr - found.rival_kpis.nrr
     assert found.challenger == at_capacity(KNOWN.outcomes, GOOD, 0.25)
     assert found.nrr.low < found.nrr.estimate < found.nrr.high
     assert found.nrr.low > 0

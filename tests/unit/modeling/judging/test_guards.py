@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from icploop.domain.predicate import Predicate
-from icploop.domain.profile import Evidence as LineEvidence
-from icploop.domain.profile import Refusal
+from icploop.domain.profile import Evidence, Refusal
 from icploop.domain.tiers import tier_of
-from icploop.modeling.judging.evidence import Evidence
 from icploop.modeling.judging.guards import DealChange, broken, deal_changes, missing_slices
+from icploop.modeling.judging.trial import Trial
 from icploop.modeling.scoring.version import IcpVersion
 from icploop.settings import GatePolicy, Tiers
 from tests.companies import market
@@ -20,7 +19,7 @@ POLICY = GatePolicy()
 ALL_TIERS = pd.Series(["A", "B", "C", "D"] * 10)
 
 
-def evidence(challenger: pd.Series | None = None, expected: pd.Series | None = None) -> Evidence:
+def trial(challenger: pd.Series | None = None, expected: pd.Series | None = None) -> Trial:
     truth = KNOWN.truth
     said = truth if expected is None else expected
     scores = pd.DataFrame(
@@ -28,13 +27,13 @@ def evidence(challenger: pd.Series | None = None, expected: pd.Series | None = N
     )
     frame = pd.DataFrame({"expected_nrr": said, "expected_grr": said, "p_retained": said})
     customers = KNOWN.outcomes.assign(account_id=KNOWN.outcomes.index)
-    return Evidence(
+    return Trial(
         KNOWN.features, customers, customers, scores, frame, customers.index, capacity=0.25
     )
 
 
 def found(
-    given: Evidence, policy: GatePolicy = POLICY, tiers: pd.Series = ALL_TIERS, **more: object
+    given: Trial, policy: GatePolicy = POLICY, tiers: pd.Series = ALL_TIERS, **more: object
 ) -> list[str]:
     changes = more.get("changes", ())
     chosen = more.get("version", without_anti(version()))
@@ -46,15 +45,15 @@ def without_anti(one: IcpVersion) -> IcpVersion:
 
 
 def test_a_sound_challenger_breaks_nothing() -> None:
-    assert found(evidence()) == []
+    assert found(trial()) == []
 
 
 def test_harm_to_a_declared_slice_is_named_with_its_number() -> None:
     gaming = KNOWN.features["industry"].eq("gaming")
     # Right everywhere, and upside down within one industry.
     upside_down = KNOWN.truth.where(~gaming, -KNOWN.truth)
-    quiet = found(evidence(upside_down))
-    told = found(evidence(upside_down), GatePolicy(slices=("industry",)))
+    quiet = found(trial(upside_down))
+    told = found(trial(upside_down), GatePolicy(slices=("industry",)))
     said = [sentence for sentence in told if sentence not in quiet]
     assert len(said) == 1
     assert said[0].startswith(f"Guard: in industry gaming ({gaming.sum()} customers) outcomes")
@@ -62,7 +61,7 @@ def test_harm_to_a_declared_slice_is_named_with_its_number() -> None:
 
 
 def test_a_slice_without_enough_customers_cannot_be_judged() -> None:
-    given = evidence()
+    given = trial()
     assert missing_slices(given, GatePolicy(slices=("industry", "employees"))) == []
     (said,) = missing_slices(given, GatePolicy(slices=("industry",), slice_min=250))
     assert "no level of `industry` has 250 holdout customers" in said
@@ -70,17 +69,17 @@ def test_a_slice_without_enough_customers_cannot_be_judged() -> None:
 
 def test_expectations_that_are_too_far_apart_are_named() -> None:
     wild = KNOWN.truth.mean() + 8 * (KNOWN.truth - KNOWN.truth.mean())
-    (said,) = found(evidence(expected=wild))
+    (said,) = found(trial(expected=wild))
     assert "too far apart: realised rises by 0.1" in said
 
 
 @pytest.mark.parametrize(("allowed", "broke"), [(0.05, True), (0.9, False)])
 def test_an_anti_icp_that_refuses_good_customers_is_named(allowed: float, broke: bool) -> None:
-    nothing = LineEvidence(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    nothing = Evidence(0, 0, 0, 0, 0, 0, 0, 0, 0)
     health = Predicate("industry", any_of=("health",))
     refuses = Refusal("firmographic", health, True, "", (), 0, 0.0, nothing)
     one = replace(version(), profile=replace(version().profile, anti=(refuses,)))
-    said = found(evidence(), GatePolicy(max_refused_good=allowed), version=one)
+    said = found(trial(), GatePolicy(max_refused_good=allowed), version=one)
     assert bool(said) == broke
     if broke:
         assert "of the" in said[0]
@@ -89,7 +88,7 @@ def test_an_anti_icp_that_refuses_good_customers_is_named(allowed: float, broke:
 
 def test_a_market_that_is_mostly_unknown_or_refused_is_too_narrow() -> None:
     tiers = pd.Series(["A", "B", "C", "D"] + ["unknown"] * 10 + ["anti"] * 6)
-    (said,) = found(evidence(), tiers=tiers)
+    (said,) = found(trial(), tiers=tiers)
     assert "only 20% of the 20 prospects" in said
 
 
@@ -101,7 +100,7 @@ def test_a_tier_without_anybody_is_named() -> None:
         meets=pd.Series(True, range(3)),
         tiers=Tiers(),
     )
-    said = found(evidence(), tiers=tiers)
+    said = found(trial(), tiers=tiers)
     assert [sentence.split(" would")[0] for sentence in said] == ["Guard: tier B", "Guard: tier C"]
 
 
@@ -142,7 +141,7 @@ def test_deals_that_get_better_or_stay_alike_are_not_told() -> None:
 @pytest.mark.parametrize(("after", "broke"), [(0.16, False), (0.14, True)])
 def test_the_policy_says_how_much_worse_deals_may_get(after: float, broke: bool) -> None:
     change = DealChange("win rate", 0.3, after, 500, -6.0, more_is_better=True)
-    said = found(evidence(), changes=[change])
+    said = found(trial(), changes=[change])
     assert bool(said) == broke
     if broke:
         assert "the win rate of the deals it would pursue goes from 0.3 to 0.14" in said[0]

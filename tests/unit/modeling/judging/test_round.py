@@ -13,7 +13,8 @@ from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
 from icploop.errors import DataError, UsageError
 from icploop.modeling.accounts.market import Sight
-from icploop.modeling.judging.evidence import (
+from icploop.modeling.judging.round import Before, Round, run_round, snapshot_hash
+from icploop.modeling.judging.trial import (
     AVERAGE,
     CHALLENGER,
     CHAMPION,
@@ -21,7 +22,6 @@ from icploop.modeling.judging.evidence import (
     PAGE,
     RANDOM,
 )
-from icploop.modeling.judging.round import Before, Round, run_round, snapshot_hash
 from icploop.modeling.learning import mixture
 from icploop.settings import Settings
 from tests.companies import (
@@ -75,11 +75,11 @@ def declaring(name: str, kind: str) -> dict[str, Any]:
 
 def test_a_planted_truth_beats_the_average_customer_and_is_promoted() -> None:
     found = judged()
-    assert found.decision.verdict == "PROMOTE"
+    assert found.ruling.verdict == "PROMOTE"
     assert found.comparison is not None
     assert found.comparison.rival == "the average customer profile"
     assert found.comparison.nrr.estimate > 0.1
-    assert found.n_matured == found.evidence.matured.shape[0] >= 60
+    assert found.n_matured == found.trial.matured.shape[0] >= 60
     assert found.closed_deals == seen_by(COMPANY, AS_OF).deals["closed_at"].notna().sum()
 
 
@@ -92,29 +92,29 @@ def test_the_version_knows_what_it_was_learned_from() -> None:
     assert found.version.policy_hash == found.policy_hash == SETTINGS.policy.digest()
     assert found.version.profile.matured == found.n_matured
     archived = found.version.archived
-    assert sorted(archived.index) == sorted(found.evidence.customers.index)
+    assert sorted(archived.index) == sorted(found.trial.customers.index)
     assert len(archived) > found.n_matured
-    fair = found.evidence.scores[CHALLENGER]
+    fair = found.trial.scores[CHALLENGER]
     assert archived[fair.index].to_dict() == fair.to_dict()
-    assert set(found.evidence.judged.index) < set(fair.index)
+    assert set(found.trial.judged.index) < set(fair.index)
 
 
 def test_every_rival_is_judged_on_the_same_accounts_at_the_same_capacity() -> None:
     found = judged()
-    rivals = found.evidence.rivals
+    rivals = found.trial.rivals
     assert list(rivals) == [CHALLENGER, AVERAGE, PAGE, RANDOM]
     assert rivals[CHALLENGER] == found.comparison.challenger
-    assert rivals[AVERAGE] == found.comparison.champion
-    holdout = found.evidence.matured.loc[found.evidence.holdout]
+    assert rivals[AVERAGE] == found.comparison.rival_kpis
+    holdout = found.trial.matured.loc[found.trial.holdout]
     assert rivals[RANDOM].nrr == pytest.approx(kpis(holdout).nrr)
-    assert found.evidence.everyone == kpis(holdout)
+    assert found.trial.everyone == kpis(holdout)
 
 
 def test_the_holdout_is_the_newest_matured_accounts() -> None:
-    evidence = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).evidence
-    assert len(evidence.holdout) == 40
-    oldest_inside = evidence.matured.loc[evidence.holdout, "at"].min()
-    outside = evidence.matured.drop(evidence.holdout)
+    trial = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).trial
+    assert len(trial.holdout) == 40
+    oldest_inside = trial.matured.loc[trial.holdout, "at"].min()
+    outside = trial.matured.drop(trial.holdout)
     assert (outside["at"] <= oldest_inside).all()
 
 
@@ -130,9 +130,9 @@ def test_too_few_matured_accounts_give_no_version_and_say_how_many_more_are_need
     early = date(2023, 3, 31)
     found = run_round(Sight.of(COMPANY, SETTINGS, "default", early))
     assert 0 < found.n_matured < 40
-    assert found.decision.verdict == "INCONCLUSIVE"
-    assert found.decision.needed_matured == 40 - found.n_matured
-    assert (found.version, found.comparison, found.evidence) == (None, None, None)
+    assert found.ruling.verdict == "INCONCLUSIVE"
+    assert found.ruling.needed_matured == 40 - found.n_matured
+    assert (found.version, found.comparison, found.trial) == (None, None, None)
     assert found.closed_deals > 0
 
 
@@ -145,13 +145,13 @@ def test_old_data_are_noted_first() -> None:
 @pytest.mark.parametrize("known", [tables(), tables(deals=[deal("a", "2023-01-01", "2023-01-02")])])
 def test_a_company_without_history_is_inconclusive(known: Tables) -> None:
     found = run_round(Sight.of(known, SETTINGS, "default", AS_OF))
-    assert (found.decision.verdict, found.decision.needed_matured) == ("INCONCLUSIVE", 40)
+    assert (found.ruling.verdict, found.ruling.needed_matured) == ("INCONCLUSIVE", 40)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_changing_anything_after_the_day_changes_no_byte_of_the_round(seed: int) -> None:
     again = run_round(Sight.of(changed_after(COMPANY, AS_OF, seed), SETTINGS, "default", AS_OF))
-    assert again.decision == judged().decision
+    assert again.ruling == judged().ruling
     assert again.comparison == judged().comparison
     assert again.snapshot_hash == judged().snapshot_hash
     assert again.version.parts() == judged().version.parts()
@@ -166,7 +166,7 @@ def test_the_order_of_rows_changes_no_byte_of_the_round() -> None:
     )
     again = run_round(Sight.of(shuffled, SETTINGS, "default", AS_OF))
     assert again.version.parts() == judged().version.parts()
-    assert again.decision == judged().decision
+    assert again.ruling == judged().ruling
 
 
 def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() -> None:
@@ -174,11 +174,11 @@ def test_a_champion_is_the_rival_and_is_judged_by_what_it_said_before_it_knew() 
     champion = replace(champion, archived=champion.archived[::2])
     found = run_round(Sight.of(QUICK, settings(), "default", AS_OF), Before(champion))
     assert found.comparison.rival == "the champion"
-    assert list(found.evidence.scores) == [CHALLENGER, CHAMPION, AVERAGE, PAGE, RANDOM]
-    said = found.evidence.scores[CHAMPION]
+    assert list(found.trial.scores) == [CHALLENGER, CHAMPION, AVERAGE, PAGE, RANDOM]
+    said = found.trial.scores[CHAMPION]
     learned = champion.archived.index.intersection(said.index)
     assert said[learned].tolist() == champion.archived[learned].tolist()
-    fresh = found.evidence.features.loc[said.index].drop(learned)
+    fresh = found.trial.features.loc[said.index].drop(learned)
     assert len(fresh) > 5
     expected = champion.fit_model.predict(fresh[[a.name for a in champion.attributes]])
     assert said[fresh.index].tolist() == expected["expected_nrr"].tolist()
@@ -189,8 +189,8 @@ def test_the_prospective_reading_knows_only_what_matured_after_the_champion() ->
     earlier = run_round(Sight.of(COMPANY, settings(), "default", then))
     found = run_round(Sight.of(COMPANY, settings(), "default", AS_OF), Before(earlier.version))
     later = found.comparison.prospective
-    assert later.n == len(found.evidence.holdout.difference(earlier.evidence.matured.index))
-    assert 20 <= later.n < len(found.evidence.holdout)
+    assert later.n == len(found.trial.holdout.difference(earlier.trial.matured.index))
+    assert 20 <= later.n < len(found.trial.holdout)
     assert later.uplift is not None
     of_today = run_round(Sight.of(COMPANY, settings(), "default", AS_OF), Before(judged().version))
     assert of_today.comparison.prospective == Prospective(0, None)
@@ -199,13 +199,13 @@ def test_the_prospective_reading_knows_only_what_matured_after_the_champion() ->
 
 def test_customers_of_an_earlier_list_are_weighed_beside_the_plain_reading() -> None:
     plain = run_round(Sight.of(QUICK, settings(), "default", AS_OF))
-    evidence = plain.evidence
+    trial = plain.trial
     ids = QUICK.accounts["account_id"].drop_duplicates()
     rng = np.random.default_rng(0)
     on_list = rng.random(len(ids)) < 0.5
     listing = pd.DataFrame(
         {
-            "as_of": evidence.judged.loc[evidence.holdout, "at"].median().normalize(),
+            "as_of": trial.judged.loc[trial.holdout, "at"].median().normalize(),
             "account_id": ids,
             "propensity": on_list.astype(float),
             "listed": on_list,
@@ -226,7 +226,7 @@ def test_a_champion_that_rests_on_an_attribute_that_has_left_the_settings_is_sti
         Sight.of(QUICK, settings(dimensions=dimensions), "default", AS_OF), Before(judged().version)
     )
     assert found.comparison.rival == "the champion"
-    assert found.evidence.scores[CHAMPION].notna().all()
+    assert found.trial.scores[CHAMPION].notna().all()
     assert [a.name for a in found.version.attributes] == ["employees", "industry"]
 
 
@@ -234,8 +234,8 @@ def test_without_a_champion_the_stated_hypothesis_is_the_rival() -> None:
     stated = settings(hypothesis=[{"attribute": "industry", "any_of": ["retail"], "points": 2}])
     found = run_round(Sight.of(QUICK, stated, "default", AS_OF))
     assert found.comparison.rival == "the hypothesis"
-    retail = found.evidence.features["industry"].eq("retail")
-    assert found.evidence.scores[HYPOTHESIS].tolist() == (2.0 * retail).tolist()
+    retail = found.trial.features["industry"].eq("retail")
+    assert found.trial.scores[HYPOTHESIS].tolist() == (2.0 * retail).tolist()
 
 
 def test_a_leak_makes_the_round_invalid_and_names_the_column() -> None:
@@ -245,8 +245,8 @@ def test_a_leak_makes_the_round_invalid_and_names_the_column() -> None:
     found = run_round(
         Sight.of(leaking, settings(dimensions=declaring("renewed", "flag")), "default", AS_OF)
     )
-    assert found.decision.verdict == "INVALID"
-    assert any("`renewed`" in reason for reason in found.decision.reasons)
+    assert found.ruling.verdict == "INVALID"
+    assert any("`renewed`" in reason for reason in found.ruling.reasons)
     assert found.allowed_leaks == {}
 
 
@@ -258,7 +258,7 @@ def test_an_allowed_leak_is_learned_from_and_told() -> None:
     found = run_round(
         Sight.of(leaking, stated, "default", AS_OF), allowed_leaks={"renewed": "we ask before"}
     )
-    assert found.decision.verdict != "INVALID"
+    assert found.ruling.verdict != "INVALID"
     assert found.allowed_leaks == {"renewed": "we ask before"}
     assert any(n.startswith("Allowed, because we ask before: Leak:") for n in found.notes)
 
@@ -294,8 +294,8 @@ def test_where_no_attribute_teaches_anything_the_round_says_so() -> None:
     known = with_attribute(QUICK, "extra", "same")
     alone = settings(dimensions={"pain_proof": {"extra": "category"}})
     found = run_round(Sight.of(known, alone, "default", AS_OF))
-    assert found.decision.verdict == "INVALID"
-    assert "`extra` is left out" in found.decision.reasons[0]
+    assert found.ruling.verdict == "INVALID"
+    assert "`extra` is left out" in found.ruling.reasons[0]
     assert (found.version, found.comparison) == (None, None)
     assert found.n_matured > 0
 
@@ -320,12 +320,12 @@ def test_the_snapshot_hash_changes_with_any_table_and_not_with_the_order_of_sign
 
 
 def test_customers_that_have_not_matured_are_learned_from_too() -> None:
-    evidence = judged().evidence
-    young = evidence.customers[~evidence.customers["matured"]]
+    trial = judged().trial
+    young = trial.customers[~trial.customers["matured"]]
     assert len(young) > 20
     assert young["nrr"].isna().all()
     assert young["months_at_risk"].between(1, 12).all()
-    assert not set(young.index) & set(evidence.judged.index)
+    assert not set(young.index) & set(trial.judged.index)
 
 
 @pytest.mark.parametrize(
@@ -335,11 +335,11 @@ def test_another_objective_ranks_and_judges_by_itself(objective: str, column: st
     found = run_round(Sight.of(QUICK, settings(objective=objective), "default", AS_OF))
     assert found.comparison.uplift == getattr(found.comparison, objective)
     assert found.version.lineage == f"default.{objective}"
-    expected = found.evidence.expected[column]
+    expected = found.trial.expected[column]
     assert found.version.archived.to_dict() == expected.to_dict()
-    predicted = found.version.fit_model.predict(found.evidence.features)[column]
+    predicted = found.version.fit_model.predict(found.trial.features)[column]
     pd.testing.assert_series_equal(
-        found.version.ranked(found.evidence.features), predicted, check_names=False
+        found.version.ranked(found.trial.features), predicted, check_names=False
     )
 
 
@@ -348,7 +348,7 @@ VALUE = {"objective": "value", "value": {"gross_margin": 0.7, "cost_of_pursuit":
 
 def test_value_is_judged_on_won_and_lost_deals() -> None:
     found = run_round(Sight.of(COMPANY, settings(**VALUE), "default", AS_OF))
-    judged_accounts = found.evidence.judged
+    judged_accounts = found.trial.judged
     lost = judged_accounts[judged_accounts["won"] == 0]
     assert len(lost) >= 3
     # A deal of 1,200 a year that is lost costs 500; mean ACV is 1,200.
@@ -359,12 +359,12 @@ def test_value_is_judged_on_won_and_lost_deals() -> None:
     assert found.comparison.uplift == found.comparison.value
     assert found.version.lineage == "default.value"
     assert found.version.score_columns[-1] == "expected_value"
-    assert "value of a deal" in " ".join(found.decision.reasons)
+    assert "value of a deal" in " ".join(found.ruling.reasons)
 
 
 def test_the_average_customer_of_value_is_learned_from_the_customers() -> None:
     found = run_round(Sight.of(COMPANY, settings(**VALUE), "default", AS_OF))
-    assert found.evidence.scores[AVERAGE].std() > 0
+    assert found.trial.scores[AVERAGE].std() > 0
 
 
 def test_value_without_lost_deals_stops_the_round_with_the_remedy() -> None:
@@ -377,17 +377,17 @@ def test_without_lost_deals_the_chance_to_win_is_unknown_and_the_rest_goes_on() 
     without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
     found = run_round(Sight.of(without, settings(), "default", AS_OF))
     assert any(note.startswith("P(win) is unknown") for note in found.notes)
-    ids = pd.Series(found.evidence.features.index)
-    features = found.evidence.features.reset_index(drop=True)
+    ids = pd.Series(found.trial.features.index)
+    features = found.trial.features.reset_index(drop=True)
     scores = found.version.score_features(ids, features, AS_OF, "1")
     assert scores["p_win"].isna().all()
     assert scores["expected_nrr"].notna().all()
 
 
 def test_a_half_life_makes_old_customers_count_less() -> None:
-    plain = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).evidence.customers
+    plain = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).trial.customers
     halved = settings(learning={"half_life_months": 6})
-    weight = run_round(Sight.of(QUICK, halved, "default", AS_OF)).evidence.customers["weight"]
+    weight = run_round(Sight.of(QUICK, halved, "default", AS_OF)).trial.customers["weight"]
     assert "weight" not in plain
     oldest, newest = plain["at"].idxmin(), plain["at"].idxmax()
     months = (plain.loc[newest, "at"] - plain.loc[oldest, "at"]).days / (365.25 / 12)
@@ -411,7 +411,7 @@ def test_with_too_few_matured_customers_the_round_points_to_the_hypothesis() -> 
     lines = [{"attribute": "industry", "any_of": ["retail"], "points": 2}]
     early = date(2023, 3, 31)
     found = run_round(Sight.of(COMPANY, settings(hypothesis=lines), "default", early))
-    assert found.decision.verdict == "INCONCLUSIVE"
+    assert found.ruling.verdict == "INCONCLUSIVE"
     assert [note.split(":")[0] for note in found.notes] == ["Hypothesis mode"]
     assert run_round(Sight.of(COMPANY, settings(), "default", early)).notes == ()
 

@@ -7,7 +7,7 @@ from sklearn.linear_model import RidgeCV
 from threadpoolctl import threadpool_limits
 
 from icploop.modeling.learning.partial_pooling import (
-    Line,
+    LinearPredictor,
     PooledLines,
     Task,
     pooled_lines,
@@ -246,5 +246,5 @@ def test_a_task_is_cut_to_chosen_accounts() -> None:
 
 
 def test_a_line_adds_its_weights_to_its_intercept() -> None:
-    line = Line(1.0, np.array([2.0, -1.0]))
+    line = LinearPredictor(1.0, np.array([2.0, -1.0]))
     assert line.predict(np.array([[0.0, 0], [1, 1], [2, 0]])).tolist() == [1, 2, 5]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icploop.modeling.page.after_the_sale import troubles, what_went_wrong
+from icploop.modeling.page.after_the_sale import after_the_sale, what_went_wrong
 
 
 def customers(n: int = 60) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def signals(*rows: tuple[str, str, float]) -> pd.DataFrame:
 
 def test_each_trouble_is_counted_for_its_time_and_money() -> None:
     rows = [("a0", "ticket", 1.0)] * 10 + [("a1", "payment_failure", 1.0)] * 2
-    found = troubles(customers(2), signals(*rows, ("a1", "usage", 4.0), ("a1", "usage", 6.0)))
+    found = after_the_sale(customers(2), signals(*rows, ("a1", "usage", 4.0), ("a1", "usage", 6.0)))
     assert found["cancels_early"].tolist() == [1.0, 0.0]
     # Ten tickets in five months for half a thousand of MRR.
     assert found["tickets"].tolist() == [4.0, 0.0]
@@ -33,7 +33,7 @@ def test_each_trouble_is_counted_for_its_time_and_money() -> None:
 
 
 def test_what_nobody_recorded_is_missing_and_not_none() -> None:
-    found = troubles(customers(4), signals(("stranger", "ticket", 1.0)))
+    found = after_the_sale(customers(4), signals(("stranger", "ticket", 1.0)))
     assert found[["tickets", "payment_failures", "usage"]].isna().all(axis=None)
 
 
@@ -60,5 +60,5 @@ def test_only_what_is_clearly_worse_is_told() -> None:
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_one_customer_tells_nothing(n: int) -> None:
-    found = troubles(customers(2), signals(("a0", "ticket", 1.0)))
+    found = after_the_sale(customers(2), signals(("a0", "ticket", 1.0)))
     assert what_went_wrong(found, np.arange(2) < n) == ()

@@ -9,7 +9,7 @@ import pytest
 from icploop.domain.outcomes import kpis
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile
-from icploop.modeling.page.after_the_sale import troubles
+from icploop.modeling.page.after_the_sale import after_the_sale
 from icploop.modeling.page.profile import Customers, learn_profile
 from icploop.modeling.page.scorecard import learn_scorecard
 from icploop.settings import Settings
@@ -22,7 +22,7 @@ NO_SIGNALS = pd.DataFrame({"account_id": [], "at": [], "kind": [], "value": []})
 
 def learned(known: Market, settings: Settings = SETTINGS) -> Profile:
     card = learn_scorecard(known.features, known.truth, SETTINGS.attributes, 0.25)
-    happened = troubles(known.outcomes, NO_SIGNALS)
+    happened = after_the_sale(known.outcomes, NO_SIGNALS)
     customers = Customers(known.features, known.outcomes, happened, AS_OF)
     return learn_profile(
         customers, card, SETTINGS.attributes, known.features, known.truth, settings

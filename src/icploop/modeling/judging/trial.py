@@ -40,7 +40,7 @@ _ASKED = 1000
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Trial:
     """What a round learned from and judged on, each frame indexed by account_id.
 
     `customers` (rows of `outcomes` and `follow_up`) are all that were learned from, with their
@@ -139,7 +139,7 @@ class ClosedDeals:
 
 
 @dataclass(frozen=True)
-class Challenger:
+class ChallengerSpec:
     """How the challenger is made: unfitted models of the usable attributes."""
 
     attributes: tuple[Attribute, ...]
@@ -203,7 +203,7 @@ class FitWithPage:
 
 
 def gather(
-    challenger: Challenger,
+    challenger: ChallengerSpec,
     market: pd.DataFrame,
     features: pd.DataFrame,
     customers: pd.DataFrame,
@@ -211,7 +211,7 @@ def gather(
     champion: IcpVersion | None,
     earlier_champions: Mapping[str, IcpVersion],
     capacity: float,
-) -> Evidence:
+) -> Trial:
     """Cross-fit the challenger and every rival, and give each a fair score of the same accounts.
 
     `market` is the attribute frame of the reference prospects.
@@ -241,7 +241,7 @@ def gather(
     for name, earlier in earlier_champions.items():
         scores[name] = earlier.judged_score(for_version(known, earlier))
     scores[RANDOM] = RandomChoice().predict(known)
-    return Evidence(
+    return Trial(
         features=features,
         customers=customers,
         judged=judged,
