@@ -177,7 +177,7 @@ def _from_query(
 
 
 def _result(db: duckdb.DuckDBPyConnection, query: str, place: str) -> pd.DataFrame:
-    """The rows of a query. Raises DataError where two columns have one name, or one would be lost."""
+    """The rows of a query. Raises DataError for two columns of one name: one would be lost."""
     answer = db.execute(query)
     names = [str(column[0]) for column in answer.description or ()]
     if twice := [name for name in names if names.count(name) > 1]:
