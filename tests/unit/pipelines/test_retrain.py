@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -321,8 +322,8 @@ def test_a_motion_without_deals_is_inconclusive(own: Home):
 
 
 def test_before_the_first_ingest_it_says_what_to_run(own: Home):
-    for file in own.warehouse_file.parent.glob(f"{own.warehouse_file.stem}.*"):
-        file.unlink()
+    for kept in (own.warehouse_file.parent, own.mlruns):
+        shutil.rmtree(kept)
     with pytest.raises(DataError, match="run `icp ingest` first"):
         retrain(at(own, date(2024, 1, 1)))
 
