@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from icploop.cli.options import (
     NewHome,
     OneTable,
     PrefectPort,
+    RawExports,
     RowsOut,
     Seed,
     ShrinkIsMeant,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.ingest import IngestReport
+    from icploop.pipelines.init import InitReport
     from icploop.pipelines.ledger import LedgerReport
     from icploop.pipelines.quarantine import QuarantineReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
@@ -71,23 +74,55 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: icp init my-company")
-def init(folder: NewHome, as_json: AsJson = False) -> None:
-    """Write a commented conf/ for a new company."""
-    from icploop.io.home import create
+@app.command(epilog="Example: icp init my-company --from exports/")
+def init(folder: NewHome, exports: RawExports = None, as_json: AsJson = False) -> None:
+    """Write a commented conf/ for a new company, mapped onto its exports."""
+    from icploop.pipelines.init import init as run
 
-    written = create(folder)
-    answer(
-        as_json,
-        {"home": str(folder), "written": [str(path) for path in written]},
-        lambda: (
-            f"Wrote {len(written)} files below {folder / 'conf'}.\n"
+    report = run(folder, exports)
+    answer(as_json, report.as_dict(), lambda: init_text(report))
+
+
+def init_text(report: InitReport) -> str:
+    """What was written, what was guessed, and what a person should look at."""
+    conf, guessed = report.home / "conf", report.guessed
+    head = f"Wrote {len(report.written)} files below {conf}."
+    if guessed is None:
+        return (
+            f"{head}\n"
             "Next: put accounts.csv, deals.csv and revenue.csv into "
-            f"{folder / 'data' / 'inbox'}, declare your attributes in "
-            f"{folder / 'conf' / 'icp.yaml'},\n"
-            f"then run: icp ingest --home {folder}"
-        ),
-    )
+            f"{report.home / 'data' / 'inbox'}, declare your attributes in "
+            f"{conf / 'icp.yaml'},\n"
+            f"then run: icp ingest --home {report.home}"
+        )
+    rows = [
+        (name, one.file, "query" if one.query else "file", len(one.columns))
+        for name, one in guessed.tables.items()
+    ]
+    stages = Counter(one.outcome or "unclear" for one in guessed.stages)
+    kinds = ", ".join(f"{n} {name}" for name, n in report.kinds().items())
+    lines = [
+        head,
+        "",
+        table(("table", "from", "by", "columns"), rows),
+        "",
+        *wrapped(f"Stages: {', '.join(f'{n} {outcome}' for outcome, n in stages.items())}.")
+        * bool(stages),
+        *wrapped(f"Attributes: {kinds}; {len(guessed.left_out)} columns left out."),
+        *wrapped(f"Currency: {guessed.currency} ({guessed.currency_why})."),
+    ]
+    if guessed.unused:
+        lines += wrapped(f"Not used: {', '.join(sorted(guessed.unused))}.")
+    for doubt in guessed.unsure:
+        lines += ["", *wrapped(f"LOOK: {doubt}")]
+    lines += [
+        "",
+        "Each guess stands with its reason in",
+        f"  {conf / 'sources' / 'files.yaml'}",
+        f"  {conf / 'icp.yaml'}",
+        f"Next: icp ingest --home {report.home}",
+    ]
+    return "\n".join(lines)
 
 
 @app.command(epilog="Example: icp demo --home demo-company")

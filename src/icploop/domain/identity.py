@@ -19,6 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from icploop.domain.calendar import seen_by, settled
+from icploop.domain.cells import folded_key
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.settings import Identity, TableName
 
@@ -27,13 +28,51 @@ _SHORTEST_NAME = 4
 _GUESSED = "domain and name"
 # What so many accounts share is a platform's domain, and no family's.
 _MOST_OF_A_FAMILY = 20
+# Where anybody has an e-mail address: such a domain is no company's own.
 _FREE_DOMAINS = """
-aol.com gmail.com gmx.de gmx.net googlemail.com hotmail.com icloud.com live.com mail.com mail.ru
-msn.com outlook.com proton.me protonmail.com qq.com t-online.de web.de yahoo.com yandex.ru
+126.com 139.com 163.com aliceadsl.fr att.net bellsouth.net bigpond.com bluewin.ch btinternet.com
+charter.net comcast.net cox.net daum.net docomo.ne.jp duck.com earthlink.net ezweb.ne.jp
+fastmail.com fastmail.fm foxmail.com free.fr freemail.hu freenet.de gmail.com googlemail.com
+hanmail.net hey.com hushmail.com icloud.com inbox.lv inbox.ru interia.pl juno.com laposte.net
+libero.it list.ru mac.com mail.com mail.de mail.ru me.com mailbox.org naver.com neuf.fr
+ntlworld.com o2.pl onet.pl optonline.net optusnet.com.au orange.fr pm.me posteo.de proton.me
+protonmail.com qq.com rambler.ru rediffmail.com rogers.com sapo.pt sbcglobal.net seznam.cz sfr.fr
+shaw.ca sina.com sky.com sohu.com sympatico.ca t-online.de talktalk.net telenet.be telus.net
+terra.com.br tiscali.it tuta.com tutanota.com ukr.net uol.com.br verizon.net virgilio.it
+virginmedia.com walla.co.il wanadoo.fr web.de wp.pl yeah.net zoho.com
 """
 _FREE = frozenset(_FREE_DOMAINS.split())
+_FREE_EVERYWHERE = re.compile(
+    r"(?:aol|gmx|hotmail|live|msn|outlook|rocketmail|windowslive|yahoo|yandex|ymail)"
+    r"\.(?:com?\.)?[a-z]{2,4}"
+)
+# Where anybody has a page: companies differ only in what comes behind such an address.
+_PLATFORM_DOMAINS = """
+about.me airbnb.com amazon.com angel.co app.link apps.apple.com bandcamp.com behance.net bit.ly
+booking.com business.site calendly.com capterra.com carrd.co crunchbase.com discord.gg
+docs.google.com drive.google.com dropbox.com dribbble.com ebay.com etsy.com eventbrite.com
+facebook.com fb.com fb.me flickr.com g.co g.page g2.com github.com gitlab.com glassdoor.com goo.gl
+google.com gumroad.com indeed.com indiamart.com instagram.com issuu.com kickstarter.com kununu.com
+linkedin.com linkin.bio linktr.ee lnkd.in medium.com meetup.com messenger.com mixcloud.com
+mobile.de myspace.com notion.site notion.so ok.ru open.spotify.com patreon.com pinterest.com
+play.google.com producthunt.com quora.com reddit.com scribd.com sites.google.com slideshare.net
+soundcloud.com substack.com t.co t.me telegram.me tiktok.com tinyurl.com tripadvisor.com
+trustpilot.com tumblr.com twitch.tv twitter.com upwork.com vimeo.com vk.com wa.me waze.com
+wechat.com weibo.com whatsapp.com wikipedia.org x.com xing.com yellowpages.com yelp.com youtu.be
+youtube.com zoominfo.com
+"""
+_PLATFORMS = frozenset(_PLATFORM_DOMAINS.split())
+# Of these every subdomain is a company's own.
+_HOMES_ON_PLATFORMS = frozenset(
+    {"business.site", "carrd.co", "medium.com", "notion.site", "substack.com", "tumblr.com"}
+)
+_COUNTRY = re.compile(r"\.(?:com?\.)?(?!ai|cc|co|fm|gg|io|ly|me|so|to|tv)[a-z]{2}$")
 # Most domains are written so, and need no more looking at.
-_IS_BARE = re.compile(r"(?!www\d?\.)[a-z0-9-]+(?:\.[a-z0-9-]+)+").fullmatch
+_IS_BARE = re.compile(r"(?!www\d?\.)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}").fullmatch
+_IS_HOST = re.compile(r"[^\s.]+(?:\.[^\s.]+)*\.(?:[^\W\d_]{2,}|xn--[a-z0-9-]+)").fullmatch
+# Salesforce's ids, in which capitals count; the last three of 18 characters say which there are.
+_SALESFORCE = re.compile(r"(?=.*\d)[A-Za-z0-9]{15}(?:[A-Za-z0-5]{3})?")
+_CHECK_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _LEGAL_FORMS = """
 ab ag aps as asa bv co company corp corporation eood gmbh gmbhcokg inc incorporated kft kg kk
 limited llc llp lp ltd ltda nv oy oyj plc pte pty pvt sa sarl sas se sl sp spa srl sro ug zoo
@@ -44,12 +83,28 @@ MERGED_INTO = "merged_into"
 
 
 def domain_key(text: str) -> str:
-    """`https://www.Acme.example/de` and `sales@acme.example` are `acme.example`; empty if free."""
+    """`https://www.Acme.example/de` and `sales@acme.example` are `acme.example`.
+
+    Empty for what is no company's own: free mail (`yahoo.co.uk`), and pages on platforms
+    (`facebook.com/acme`).
+    """
     if _IS_BARE(text):
-        return "" if text in _FREE else text
+        return "" if _is_public(text) else text
     bare = re.sub(r"^\s*(?:[a-z]+://)?(?:[^@/\s]*@)?(?:www\d?\.)?", "", text.strip().lower())
     host = re.split(r"[/:?#\s]", bare)[0].rstrip(".")
-    return "" if host in _FREE or "." not in host else host
+    return "" if not _IS_HOST(host) or _is_public(host) else host
+
+
+def _is_public(host: str) -> bool:
+    """Whether anybody may have an address or a page there."""
+    if host in _FREE or _FREE_EVERYWHERE.fullmatch(host):
+        return True
+    labels = host.split(".")
+    ends = {".".join(labels[i:]) for i in range(len(labels) - 1)}
+    # A platform has an address in each country: facebook.de, tripadvisor.co.uk.
+    ends |= {_COUNTRY.sub(".com", end) for end in ends}
+    found = ends & _PLATFORMS
+    return bool(found) and not (found <= _HOMES_ON_PLATFORMS and host not in _HOMES_ON_PLATFORMS)
 
 
 def name_key(text: str) -> str:
@@ -63,8 +118,33 @@ def name_key(text: str) -> str:
 
 
 def id_key(text: str) -> str:
-    """` AC-001 ` is `ac-001`."""
-    return text.strip().lower()
+    """` AC-001 ` is `ac-001`; ids in which capitals count keep them.
+
+    Those are ids with digits, capitals and small letters, and Salesforce's of 15 characters. One of
+    18, whose last three say which letters are capitals, is the one of 15.
+    """
+    plain = folded_key(text)
+    if _SALESFORCE.fullmatch(plain):
+        if len(plain) == 15 and plain.startswith("00"):
+            return plain
+        if len(plain) == 18 and (restored := _with_capitals(plain)):
+            return restored
+    tells_apart = plain != plain.lower() and plain != plain.upper() and re.search(r"\d", plain)
+    # Words that begin with a capital are written so by people: `Acme-1`.
+    return plain if tells_apart and re.search(r"^\S*[a-z0-9][A-Z]\S*$", plain) else plain.lower()
+
+
+def _with_capitals(text: str) -> str:
+    """Salesforce's id of 15 characters from one of 18; empty where the last three are no check."""
+    body = ""
+    for start, check in zip((0, 5, 10), text[15:].upper(), strict=True):
+        bits = _CHECK_CHARACTERS.index(check)
+        for place, char in enumerate(text[start : start + 5]):
+            is_capital = bool(bits >> place & 1)
+            if is_capital and not char.isalpha():
+                return ""
+            body += char.upper() if is_capital else char.lower()
+    return body
 
 
 def families(accounts: pd.DataFrame) -> pd.Series:

@@ -21,6 +21,9 @@ ENOUGH_ADDRESSES = 0.05
 _MOST_ROWS = 200_000
 _MOST_VALUES = 20_000
 _PHONE_DIGITS = 6
+_NO_PERSONS_NUMBER = frozenset(
+    {"company", "main", "switchboard", "id", "key", "code", "erp", "ref"}
+)
 _ADDRESS_WORDS = frozenset({"email", "mail", "e", "address"})
 
 _ADDRESS = re.compile(r"([a-z0-9._%+'-]+)@[a-z0-9.-]+\.[a-z]{2,}", re.IGNORECASE)
@@ -179,7 +182,9 @@ def by_content(column: str, values: pd.Series) -> str:
     if _share(texts.map(_names_a_person)) >= ENOUGH_ADDRESSES:
         return "holds e-mail addresses of persons"
     for rule, pattern in _LOOKS_LIKE.items():
-        if rule == "phone numbers" and set(_words(column)) & {"company", "main", "switchboard"}:
+        if rule == "phone numbers" and (
+            set(_words(column)) & _NO_PERSONS_NUMBER or _are_padded_keys(texts)
+        ):
             continue
         if _share(texts.map(lambda text, p=pattern: bool(p.fullmatch(text)))) >= ENOUGH:
             return f"holds {rule}"
@@ -187,6 +192,13 @@ def by_content(column: str, values: pd.Series) -> str:
     if column != "name" and _share(texts.map(_is_full_name)) >= ENOUGH:
         return "holds names of persons"
     return ""
+
+
+def _are_padded_keys(texts: pd.Series) -> bool:
+    """Whether numbers are keys as ERPs write them: of one length, filled up with zeros."""
+    as_keys = texts.str.fullmatch(r"0\d+") & texts.str.contains("000", regex=False)
+    lengths = texts.str.len()
+    return _share(as_keys) >= ENOUGH and lengths.min() == lengths.max()
 
 
 def _share(hits: pd.Series) -> float:

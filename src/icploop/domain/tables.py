@@ -6,16 +6,27 @@ that a row broke. Only a missing required column stops everything (DataError).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from icploop.domain.bills import MONTHS, UNTIL, first_of_month, months_covered, spread_over_months
+from icploop.domain.cells import (
+    as_text,
+    cut_keys,
+    has_control_characters,
+    in_two_ways,
+    read_key,
+    read_kind,
+    read_number,
+    read_text,
+)
 from icploop.errors import DataError
 from icploop.settings import Attribute, Kind, SameMonth, TableName
+from icploop.settings.formats import AS_IT_IS, PLAIN, CellFormat, TableFormat, suggested
 
 SEVERAL_ROWS = "an account has one row a month"
 REPEATED = "the key is unique (the first row was kept)"
@@ -23,8 +34,12 @@ REPEATED = "the key is unique (the first row was kept)"
 BILLED_AS = "billed_as"
 FAULT_COLUMNS = ["row", "column", "rule", "value"]
 
-_TRUE = {"true", "t", "yes", "y", "1", "1.0"}
-_FALSE = {"false", "f", "no", "n", "0", "0.0"}
+# What is left of sums that cancel, in whole units of the currency, is nothing.
+LEAST_MRR = 0.01
+# Columns beside the canonical ones that say in what unit its money is.
+CURRENCY, TERM_MONTHS, TERM_YEARS = "currency", "term_months", "term_years"
+_MONEY = ("acv", "acquisition_cost", "mrr")
+_COVERED = "months_covered"
 
 
 @dataclass(frozen=True)
@@ -32,8 +47,8 @@ class Known:
     """What is known of stored rows besides what they say: what they replaced, and when they came.
 
     `former` has, by table, the rows that a source no longer gives as they were: their columns,
-    `since` and `until` (days; it held from the one, always where missing, to the day before the
-    other) and `replaced_on` (the day since which another row has its key, missing where none has).
+    `_since` and `_until` (days; it held from the one, always where missing, to the day before the
+    other) and `_replaced_on` (the day since which another row has its key, missing where none has).
     `ahead` has a row for each account and day on which revenue was stored long before its months
     began: account_id, came_on (day), first and last (numbers of months).
     """
@@ -64,7 +79,8 @@ class Tables:
 class TableContract:
     """What the contract says of one table: its key, and its columns by type.
 
-    A row with an empty required cell is bad. `key` is empty for signals, which have none.
+    A row with an empty required cell is bad. `key` is empty for signals, which have none. `ids` are
+    the texts that name something: they are compared, and move money.
     """
 
     key: tuple[str, ...]
@@ -72,6 +88,11 @@ class TableContract:
     texts: tuple[str, ...] = ()
     moments: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The texts that name something."""
+        return tuple(column for column in self.texts if column.endswith("_id"))
 
     @property
     def columns(self) -> list[str]:
@@ -117,11 +138,15 @@ class CheckedTable:
     `rows` keeps the index of the frame that was checked. `faults` has one line for each rule that
     a row broke: row (that index), column, rule, value. `emptied` has the same columns for cells of
     declared attributes that could not be read: there the row stays and the cell is empty.
+    `remarks` counts by code and column what was made of good cells: `keys_folded` (different ids
+    whose blanks or letters were brought to one form), `money_converted` (rows whose money was, by
+    the rates of other currencies), `acv_annualised` (rows, by the term of the deal).
     """
 
     rows: pd.DataFrame
     faults: pd.DataFrame
     emptied: pd.DataFrame
+    remarks: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def bad_rows(self) -> int:
@@ -134,7 +159,8 @@ def check_table(
     raw: pd.DataFrame,
     *,
     max_money: float,
-    dates: str | None = None,
+    formats: TableFormat = AS_IT_IS,
+    rates: Mapping[str, float] | None = None,
     attributes: Iterable[Attribute] = (),
     same_month: SameMonth = "refuse",
     known: Collection[str] | None = None,
@@ -142,33 +168,46 @@ def check_table(
 ) -> CheckedTable:
     """Type `raw` and hold it against the contract of table `name`.
 
-    `dates` is a strptime format for moments that are not ISO 8601. `max_money` bounds acv,
-    acquisition cost and MRR (company currency). `place` names the source in errors. Unknown
-    columns are kept as they are; declared `attributes` are typed by their kind. Rows that repeat
-    an earlier row in every column are dropped without a fault. `same_month` says what several rows
-    of one customer and month are: faults all of them, parts that add up, or the first of them.
-    Customers that are one account (`billed_as`) add up. Rows of accounts that are not `known`,
-    where that is stated, are faults before keys are looked at. Raises DataError for a missing
-    required column.
+    `formats` says how its cells are written, and `rates` what a unit of each currency is worth in
+    the company's, for rows that name theirs under `currency` (None: all money is the company's).
+    `max_money` bounds acv, acquisition cost and MRR (company currency). `place` names the source in
+    errors. Unknown columns are kept as they are; declared `attributes` are typed by their kind.
+    Rows that repeat an earlier row in every column are dropped without a fault. `same_month` says
+    what several rows of one customer and month are: faults all of them, parts that add up, or the
+    first of them. Customers that are one account (`billed_as`) add up. Rows of accounts that are
+    not `known`, where that is stated, are faults before keys are looked at. Raises DataError for a
+    missing required column.
     """
     from icploop.domain.rules import broken_rules  # noqa: PLC0415 - pandera is for who ingests
 
     contract = CONTRACTS[name]
     _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
+    remarks: Counter[tuple[str, str]] = Counter()
     adds_up = name == "revenue" and same_month == "sum"
     frame = raw.copy() if adds_up else _without_repeats(raw, contract)
     for column in contract.columns:
-        frame[column], faults = _read_cells(contract, column, _column(frame, column), dates)
+        given = _column(frame, column)
+        frame[column], faults = _read_cells(contract, column, given, formats.of(column))
         unread.append(faults)
+        if column in contract.ids:
+            remarks["keys_folded", column] = keys_folded(given, frame[column])
+    unread += [
+        _to_one_currency(name, frame, rates, remarks),
+        _to_a_year(name, frame, formats, remarks),
+    ]
+    if name == "revenue":
+        unread.append(_to_bills_of_months(frame, formats, place))
+        frame["mrr"] = frame["mrr"] if formats.spread else without_dust(frame["mrr"])
     emptied: list[pd.DataFrame] = []
     for attribute in attributes:
         if attribute.name in frame.columns and attribute.name not in contract.columns:
+            how = formats.of(attribute.name).keeping(attribute.keep)
             frame[attribute.name], faults = _read(
-                attribute.name, frame[attribute.name], attribute.kind, dates
+                attribute.name, frame[attribute.name], attribute.kind, how
             )
             emptied.append(faults)
-    broken = _faults([broken_rules(name, frame, max_money)])
+    broken = _faults([broken_rules(name, _as_bills(frame, formats), max_money)])
     # A cell that could not be read is empty by now: say why it is, not that it is.
     unreadable = _faults(unread)
     told = set(zip(unreadable["row"], unreadable["column"], strict=True))
@@ -178,30 +217,69 @@ def check_table(
     if known is not None:
         strangers = unknown_accounts(good, known)
         faults, good = _faults([faults, strangers]), good[~good.index.isin(strangers["row"])]
-    if name == "revenue":
+    if formats.spread:
+        kept, repeated = _spread(good)
+    elif name == "revenue":
         repeated = _repeated_months(good, same_month)
+        kept = _added_up(good[~good.index.isin(repeated["row"])])
     else:
         repeated = _repeated_keys(good, contract)
-    kept = good[~good.index.isin(repeated["row"])]
-    if name == "revenue":
-        kept = _added_up(kept)
-    return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied))
+        kept = good[~good.index.isin(repeated["row"])]
+    return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied), +remarks)
 
 
 def check_cells(
-    name: TableName, column: str, values: pd.Series, *, max_money: float, dates: str | None = None
+    name: TableName,
+    column: str,
+    values: pd.Series,
+    *,
+    max_money: float,
+    how: CellFormat = PLAIN,
+    rate: float = 1.0,
 ) -> tuple[pd.Series, pd.Series]:
     """Cells of one canonical column, typed, and which of them make any row bad.
 
     By the rules of `check_table` that look at this column alone: where there are no others but that
-    of the key, this says of each distinct cell what `check_table` says of each row with it.
+    of the key, this says of each distinct cell what `check_table` says of each row with it. `rate`
+    is that of the one currency in which all money is.
     """
     from icploop.domain.rules import broken_rules  # noqa: PLC0415 - pandera is for who ingests
 
-    typed, unreadable = _read_cells(CONTRACTS[name], column, values, dates)
+    typed, unreadable = _read_cells(CONTRACTS[name], column, values, how)
+    if column == "mrr":
+        typed = without_dust(typed * rate)
     broken = broken_rules(name, typed.to_frame(column), max_money, column)
     bad = typed.index.isin(unreadable["row"]) | typed.index.isin(broken["row"])
     return typed, pd.Series(bad, index=typed.index)
+
+
+def keys_folded(given: pd.Series, keys: pd.Series) -> int:
+    """How many ids were written otherwise than they are compared (blanks at their ends apart)."""
+    changed = keys.notna() & (keys != as_text(given))
+    return int(given[changed].nunique())
+
+
+def require_one_reading(
+    name: TableName, column: str, values: pd.Series, how: CellFormat, place: str
+) -> None:
+    """Refuse a whole column of numbers that can be read in two ways (DataError, with the remedy).
+
+    `values` are all cells of the column: one of them may settle how the others are meant.
+    """
+    if how.numbers is not None or (doubtful := in_two_ways(values)) is None:
+        return
+    whole = doubtful.replace(".", "")
+    raise DataError(
+        f"{place}: `{column}` of table `{name}` can be read in two ways: {doubtful!r} is {whole} "
+        f"or {float(doubtful):g}. Nothing was changed. Say which in the source's settings, under "
+        f'tables.{name}: `numbers: {{{column}: "1.234,56"}}` if it is {whole}, '
+        f'`numbers: {{{column}: "1,234.56"}}` if it is {float(doubtful):g}'
+    )
+
+
+def without_dust(mrr: pd.Series) -> pd.Series:
+    """MRR in which what is left of sums that cancel is 0."""
+    return mrr.mask(mrr.abs() < LEAST_MRR, 0.0)
 
 
 def unknown_accounts(rows: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
@@ -215,75 +293,6 @@ def is_one_of(texts: pd.Series, known: Collection[str]) -> np.ndarray:
     return np.array([text in known for text in texts.to_numpy(dtype=object)], dtype=bool)
 
 
-def read_text(values: pd.Series) -> pd.Series:
-    """Trimmed text; empty and blank cells are missing. Whole numbers lose a trailing `.0`."""
-    if pd.api.types.is_float_dtype(values.dtype):
-        values = values.map(lambda v: f"{v:.0f}" if float(v).is_integer() else repr(v), "ignore")
-    text = values.astype("str").str.strip()
-    return text.mask(text == "", None)
-
-
-def read_moment(values: pd.Series, dates: str | None = None) -> pd.Series:
-    """Moments in UTC without a zone; unreadable ones are missing. Default format: ISO 8601."""
-    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
-        values = read_text(values)
-    moments = pd.to_datetime(values, format=dates or "ISO8601", errors="coerce", utc=True)
-    return moments.dt.tz_localize(None).astype("datetime64[us]")
-
-
-def read_number(values: pd.Series) -> pd.Series:
-    """Finite numbers; everything else is missing."""
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = read_text(values)
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    return numbers.where(np.isfinite(numbers))
-
-
-def read_flag(values: pd.Series) -> pd.Series:
-    """1.0 for true, 0.0 for false (true/false, yes/no, 1/0 in any case), missing otherwise."""
-
-    def flag(word: str) -> float:
-        return 1.0 if word.lower() in _TRUE else 0.0 if word.lower() in _FALSE else np.nan
-
-    return by_distinct(read_text(values), flag).astype("float64")
-
-
-def read_set(values: pd.Series) -> pd.Series:
-    """Sets as text `a|b|c`, sorted and without repeats, from such text, `a;b;c`, or lists."""
-    if values.dtype == object:
-        values = values.map(
-            lambda v: "|".join(map(str, v)) if isinstance(v, list | np.ndarray) else v
-        )
-    return read_text(by_distinct(read_text(values), set_in_order))
-
-
-def by_distinct(texts: pd.Series, function: Callable[[str], Any]) -> pd.Series:
-    """The function of each text, missing where the text is; called once for each distinct text."""
-    distinct = texts.dropna().unique()
-    return texts.map(dict(zip(distinct, map(function, distinct), strict=True)))
-
-
-def set_in_order(text: str) -> str:
-    """A set as text `a|b|c`, sorted and without repeats, from `c|a;b`; empty without members."""
-    return "|".join(sorted({part.strip() for part in re.split(r"[|;]", text)} - {""}))
-
-
-def read_kind(values: pd.Series, kind: Kind, dates: str | None = None) -> pd.Series:
-    """The values of a declared attribute, typed by its kind; what cannot be read is missing.
-
-    `dates` is a strptime format for dates that are not ISO 8601.
-    """
-    if kind == "date":
-        return read_moment(values, dates)
-    readers = {
-        "category": read_text,
-        "number": read_number,
-        "flag": read_flag,
-        "set": read_set,
-    }
-    return readers[kind](values)
-
-
 _RULES: dict[str, str] = {
     "category": "{column} is text",
     "number": "{column} is a number",
@@ -294,20 +303,169 @@ _RULES: dict[str, str] = {
 
 
 def _read_cells(
-    contract: TableContract, column: str, values: pd.Series, dates: str | None
+    contract: TableContract, column: str, values: pd.Series, how: CellFormat
 ) -> tuple[pd.Series, pd.DataFrame]:
+    if column in contract.ids:
+        return read_key(values, how), _cut_or_broken(column, values)
     if column in contract.texts:
-        return read_text(values), _faults([])
-    return _read(column, values, "date" if column in contract.moments else "number", dates)
+        return read_text(values, how), _faults([])
+    return _read(column, values, "date" if column in contract.moments else "number", how)
+
+
+def _cut_or_broken(column: str, values: pd.Series) -> pd.DataFrame:
+    """Faults of ids that are not what they were: two of them may be one, or one none of either."""
+    cut = values[cut_keys(values)]
+    broken = values[has_control_characters(values)]
+    return _faults(
+        [
+            _fault_lines(
+                cut,
+                column,
+                f"{column} has all its digits (a spreadsheet or a decimal column has cut them; "
+                "export the file again without opening it there, with ids as text)",
+            ),
+            _fault_lines(broken, column, f"{column} has no control characters"),
+        ]
+    )
 
 
 def _read(
-    column: str, values: pd.Series, kind: Kind, dates: str | None = None
+    column: str, values: pd.Series, kind: Kind, how: CellFormat
 ) -> tuple[pd.Series, pd.DataFrame]:
-    typed = read_kind(values, kind, dates)
+    typed = read_kind(values, kind, how)
     missing = values[typed.isna()]
-    unreadable = missing[read_text(missing).notna()]
-    return typed, _fault_lines(unreadable, column, _RULES[kind].format(column=column))
+    unreadable = missing[read_text(missing, how).notna()]
+    if kind != "number":
+        return typed, _fault_lines(unreadable, column, _RULES[kind].format(column=column))
+    rules = unreadable.map(lambda value: _number_rule(column, str(value), how))
+    parts = [_fault_lines(unreadable[rules == rule], column, rule) for rule in rules.unique()]
+    return typed, _faults(parts)
+
+
+def _number_rule(column: str, value: str, how: CellFormat) -> str:
+    """What a cell is not, with the format in which it would be read, where there is one."""
+    rule = _RULES["number"].format(column=column)
+    if how.numbers is not None:
+        return f"{rule} written like {how.numbers.example}"
+    examples = suggested(value)
+    if not examples:
+        return rule
+    stated = " or ".join(f'`numbers: "{example}"`' for example in examples.split(" or "))
+    return f"{rule} (state {stated} for it in the source's settings)"
+
+
+def _to_one_currency(
+    name: TableName,
+    frame: pd.DataFrame,
+    rates: Mapping[str, float] | None,
+    remarks: Counter[tuple[str, str]],
+) -> pd.DataFrame:
+    """Bring the money of rows that name their currency to the company's; those without a rate."""
+    columns = [column for column in _MONEY if column in CONTRACTS[name].numbers]
+    if rates is None or not columns or CURRENCY not in frame.columns:
+        return _faults([])
+    codes = currency_codes(frame[CURRENCY])
+    rate = codes.map(rates).astype("float64")
+    has_money = frame[columns].notna().any(axis=1)
+    for column in columns:
+        frame[column] = frame[column] * rate.fillna(1.0)
+    remarks["money_converted", CURRENCY] = int((has_money & (rate.fillna(1.0) != 1.0)).sum())
+    unknown = codes[codes.notna() & rate.isna() & has_money]
+    return _faults(
+        [
+            _fault_lines(unknown[unknown == code], CURRENCY, no_rate_rule(code))
+            for code in unknown.unique()
+        ]
+    )
+
+
+def currency_codes(values: pd.Series) -> pd.Series:
+    """Codes of currencies in capitals; missing where a cell says nothing."""
+    return read_text(values).str.upper()
+
+
+def no_rate_rule(code: str) -> str:
+    """The rule that money in a currency without a rate breaks."""
+    return f"the currency {code} has a rate (state `currencies: {{{code}: ...}}` in conf/icp.yaml)"
+
+
+def _to_a_year(
+    name: TableName,
+    frame: pd.DataFrame,
+    formats: TableFormat,
+    remarks: Counter[tuple[str, str]],
+) -> pd.DataFrame:
+    """Bring the acv of deals to a year, by what `formats` says that it is for; bad terms."""
+    if name != "deals" or formats.acv_per == "year":
+        return _faults([])
+    if formats.acv_per == "month":
+        frame["acv"] *= 12
+        remarks["acv_annualised", "acv"] = int(frame["acv"].notna().sum())
+        return _faults([])
+    terms = {TERM_MONTHS: 1.0, TERM_YEARS: 12.0}
+    column = next((column for column in terms if column in frame.columns), None)
+    if column is None:
+        return _faults([])
+    given = frame[column]
+    months = read_number(given, formats.of(column)) * terms[column]
+    is_term = months > 0
+    remarks["acv_annualised", column] = int((is_term & (months != 12) & frame["acv"].notna()).sum())
+    frame["acv"] = frame["acv"].where(~is_term, frame["acv"] * 12 / months)
+    wrong = given[read_text(given, formats.of(column)).notna() & ~is_term]
+    return _fault_lines(wrong, column, f"{column} is a number above 0")
+
+
+def _to_bills_of_months(frame: pd.DataFrame, formats: TableFormat, place: str) -> pd.DataFrame:
+    """Bring ARR to a month, and bills to the month in which they begin; bad times of bills.
+
+    For how many months a bill is stands then under `_COVERED`.
+    """
+    if formats.mrr_per == "year":
+        frame["mrr"] /= 12
+    if formats.spread is None:
+        return _faults([])
+    if isinstance(formats.spread, str) and formats.spread not in frame.columns:
+        raise DataError(
+            f"{place}: tables.revenue has `spread: {formats.spread}`, and no column "
+            f"`{formats.spread}`; map it under tables.revenue.columns: "
+            f"`{formats.spread}: <your column>`"
+        )
+    frame[_COVERED] = months_covered(frame, formats.spread, formats)
+    frame["month"] = first_of_month(frame["month"])
+    unknown = frame.loc[frame[_COVERED].isna() & frame["month"].notna()]
+    rules = {
+        MONTHS: "months is a number from 1 to 120",
+        UNTIL: "until is a day after the first one, at most 120 months",
+    }
+    if not isinstance(formats.spread, str):
+        return _faults([])
+    return _fault_lines(unknown[formats.spread], formats.spread, rules[formats.spread])
+
+
+def _as_bills(frame: pd.DataFrame, formats: TableFormat) -> pd.DataFrame:
+    """The frame as its rules see it: a credit note is a bill below 0."""
+    return frame.assign(mrr=frame["mrr"].abs()) if formats.spread else frame
+
+
+def _spread(good: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Bills over their months, added up; and faults for months with more credit than bills."""
+    # What a bill is for says nothing of a month.
+    rows = spread_over_months(good, good[_COVERED])
+    rows = rows.drop(columns=[_COVERED, MONTHS, UNTIL], errors="ignore")
+    months = _added_up(rows)
+    months["mrr"] = without_dust(months["mrr"])
+    below = months[months["mrr"] < 0]
+    told = [
+        f"{account} {month:%Y-%m}: {mrr:.10g}"
+        for account, month, mrr in zip(
+            below["account_id"], below["month"], below["mrr"], strict=True
+        )
+    ]
+    # A month is of several bills; the account's first one stands for it.
+    firsts = good.reset_index().drop_duplicates("account_id").set_index("account_id")["index"]
+    values = pd.Series(told, index=firsts.loc[below["account_id"]].to_numpy(), dtype="object")
+    faults = _fault_lines(values, "mrr", "bills of a month are not below 0 together")
+    return months[months["mrr"] >= 0], faults
 
 
 def _column(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -320,8 +478,7 @@ def _without_repeats(raw: pd.DataFrame, contract: TableContract) -> pd.DataFrame
     """Signals may repeat (two tickets on one day); a repeated row of a keyed table says nothing."""
     if not contract.key:
         return raw.copy()
-    as_text = raw.astype("str")
-    return raw[~as_text.duplicated()].copy()
+    return raw[~raw.astype("str").duplicated()].copy()
 
 
 def _require_columns(name: str, contract: TableContract, raw: pd.DataFrame, place: str) -> None:

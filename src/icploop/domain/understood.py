@@ -5,6 +5,7 @@ And what looks wrong by itself, as findings: nothing here changes a number.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -17,7 +18,7 @@ from icploop.domain.calendar import last_ended_month, month_number, month_start
 from icploop.domain.findings import Finding
 from icploop.domain.outcomes import LeftOut, number_of
 from icploop.domain.tables import Tables
-from icploop.settings import Freshness
+from icploop.settings import Freshness, TableName
 
 # Twelve times the first month against ACV: a factor that no ramp or discount explains.
 _UNLIKE = 3.0
@@ -83,6 +84,26 @@ def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
         *_crowds(seen.accounts),
     ]
     return Understood(_sums(seen.revenue, numbers, how_far), tuple(found))
+
+
+def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: str) -> list[Finding]:
+    """What was made of good cells of a table, by how many."""
+    said = {
+        "keys_folded": "{count:,} ids of {table}.{column} were written with other blanks or in "
+        "another Unicode form, and were brought to one.",
+        "money_converted": "The money of {count:,} rows of {table} was converted into {currency} "
+        "by `currencies` in conf/icp.yaml.",
+        "acv_annualised": "The acv of {count:,} deals was brought to a year by `{column}`; where "
+        "it is a year's already, state `acv_per: year` under tables.deals.",
+    }
+    return [
+        Finding(
+            code,
+            "note",
+            said[code].format(count=count, table=table, column=column, currency=currency),
+        )
+        for (code, column), count in sorted(remarks.items())
+    ]
 
 
 def unmatched_money(matched: float, unmatched: float) -> list[Finding]:

@@ -46,18 +46,18 @@ def batches_of(
     from icploop.io.sources import files  # noqa: PLC0415 - who only writes needs no sources
 
     if path.suffix.lower() == ".parquet":
-        files.scan(path)
+        files.require_file(path)
         yield from _batches_of_parquet(path, wanted, group)
         return
-    with duckdb.connect() as db:
+    with duckdb.connect() as db, files.Shelf(db) as shelf:
         try:
-            yield from db.execute(f"FROM {files.scan(path)}").to_arrow_reader(_ROWS)
+            yield from db.execute(f"FROM {shelf.scan(path)}").to_arrow_reader(_ROWS)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise files.unreadable(path, error) from error
         for line in files.rejects(db).itertuples():
             raise DataError(
-                f"{path}: row {line.row} ({line.value!r}) does not have as many cells as the "
-                "header; mend it or take it out"
+                f"{path}: row {line.row} ({line.value!r}) breaks the rule “{line.rule}”; mend it "
+                "or take it out"
             )
 
 
@@ -72,7 +72,7 @@ def row_groups(path: Path) -> int:
     """How many row groups a Parquet file has. Raises DataError where it is none."""
     from icploop.io.sources import files  # noqa: PLC0415 - who only writes needs no sources
 
-    files.scan(path)
+    files.require_file(path)
     try:
         return int(pq.ParquetFile(path).metadata.num_row_groups)
     except (pa.ArrowException, OSError) as error:

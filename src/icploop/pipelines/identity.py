@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from icploop.domain.cells import read_key, read_number, read_text
 from icploop.domain.identity import (
     Matches,
     billing_by_customer,
@@ -15,7 +16,7 @@ from icploop.domain.identity import (
     match,
     one_account_of,
 )
-from icploop.domain.tables import BILLED_AS, read_number, read_text
+from icploop.domain.tables import BILLED_AS
 from icploop.io.sources import GivenTable, RawTable, TableInParts
 from icploop.io.warehouse import AnyBatch, Batch, Warehouse
 from icploop.settings import Identity, Settings
@@ -43,13 +44,18 @@ def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
     if not (account_of := found.account_of):
         return table
 
+    how = table.formats.of("account_id")
+
     def renamed(rows: pd.DataFrame) -> pd.DataFrame:
         if "account_id" not in rows:
             return rows
-        ids = read_text(rows["account_id"])
+        given = rows["account_id"].astype("object")
+        ids = read_key(rows["account_id"], how)
         accounts = ids.map(account_of)
+        # Others stay as they are given: an id that lost its digits is refused for it.
         return rows.assign(
-            account_id=accounts.fillna(ids), **{BILLED_AS: ids.where(accounts.notna())}
+            account_id=accounts.astype("object").where(accounts.notna(), given),
+            **{BILLED_AS: ids.where(accounts.notna())},
         )
 
     if isinstance(table, RawTable):
@@ -91,13 +97,14 @@ def _billing(table: GivenTable) -> Iterator[pd.DataFrame]:
     if isinstance(table, TableInParts) and asked & set(table.columns) == {"account_id", "mrr"}:
         yield _billed_by_cells(table)
     else:
-        yield from (_billed(rows) for rows in table.parts() if "account_id" in rows)
+        yield from (_billed(rows, table) for rows in table.parts() if "account_id" in rows)
 
 
 def _billed_by_cells(table: TableInParts) -> pd.DataFrame:
     """As `_billed` for a table of which each distinct cell is read once; a row for each account."""
-    row_of, ids = pd.factorize(read_text(table.cells("account_id")))
-    mrr = np.nan_to_num(read_number(table.cells("mrr")).to_numpy())
+    formats = table.formats
+    row_of, ids = pd.factorize(read_key(table.cells("account_id"), formats.of("account_id")))
+    mrr = np.nan_to_num(read_number(table.cells("mrr"), formats.of("mrr")).to_numpy())
     # What has no account is counted at the end, and left out.
     money = np.zeros(len(ids) + 1)
     for accounts, amounts in table.coded.numbers(table.columns["account_id"], table.columns["mrr"]):
@@ -105,8 +112,10 @@ def _billed_by_cells(table: TableInParts) -> pd.DataFrame:
     return pd.DataFrame({"account_id": ids, "mrr": money[:-1]})
 
 
-def _billed(rows: pd.DataFrame) -> pd.DataFrame:
-    columns = {"account_id": read_text(rows["account_id"])}
-    columns |= {name: read_text(rows[name]) for name in ("domain", "name") if name in rows}
-    columns["mrr"] = read_number(rows["mrr"]) if "mrr" in rows else pd.Series(0.0, rows.index)
+def _billed(rows: pd.DataFrame, table: GivenTable) -> pd.DataFrame:
+    how = table.formats.of
+    columns = {"account_id": read_key(rows["account_id"], how("account_id"))}
+    columns |= {c: read_text(rows[c], how(c)) for c in ("domain", "name") if c in rows}
+    given = "mrr" in rows
+    columns["mrr"] = read_number(rows["mrr"], how("mrr")) if given else pd.Series(0.0, rows.index)
     return pd.DataFrame(columns)

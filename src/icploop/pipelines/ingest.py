@@ -15,23 +15,32 @@ import numpy as np
 import pandas as pd
 
 from icploop.domain.calendar import end_of, seen_in_any_order
+from icploop.domain.cells import read_key, read_moment
 from icploop.domain.findings import Finding, of_code
 from icploop.domain.history import HistoryReach, reach
 from icploop.domain.identity import Matches, customers_as_one
 from icploop.domain.outcomes import LeftOut, left_out
 from icploop.domain.tables import (
     CONTRACTS,
+    CURRENCY,
     FAULT_COLUMNS,
     SEVERAL_ROWS,
     CheckedTable,
     Tables,
     check_cells,
     check_table,
+    currency_codes,
     is_one_of,
-    read_moment,
-    read_text,
+    keys_folded,
+    require_one_reading,
 )
-from icploop.domain.understood import Sums, many_left_out, understood, unmatched_money
+from icploop.domain.understood import (
+    Sums,
+    many_left_out,
+    of_remarks,
+    understood,
+    unmatched_money,
+)
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import GivenTable, Landing, RawTable, TableInParts, pull
@@ -59,6 +68,7 @@ from icploop.settings import (
     mode_of,
     reading_digest,
 )
+from icploop.settings.formats import AS_IT_IS, TableFormat
 
 # Fewer than so many rows that leave are never too many: a small company changes by shares.
 _FEW: dict[TableName, int] = {"accounts": 10, "deals": 10, "revenue": 50, "signals": 50}
@@ -121,7 +131,8 @@ class Faults:
     """What was found in a table: bad rows, broken rules of bad rows and of emptied cells, by rule.
 
     `examples` has a value and its row of each rule that a bad row broke, `stages` how often each
-    outcome came that is none, `keys` those of the bad rows.
+    outcome came that is none, `keys` those of the bad rows. `remarks`
+    are those of `CheckedTable`.
     """
 
     bad: int
@@ -130,9 +141,16 @@ class Faults:
     examples: dict[str, tuple[str, int]]
     stages: Counter[str]
     keys: pd.DataFrame
+    remarks: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, raw: pd.DataFrame, checked: CheckedTable, unreadable: pd.DataFrame) -> Faults:
+    def of(
+        cls,
+        raw: pd.DataFrame,
+        checked: CheckedTable,
+        unreadable: pd.DataFrame,
+        formats: TableFormat = AS_IT_IS,
+    ) -> Faults:
         """The faults of rows that were checked together, and of lines that are no rows."""
         first = checked.faults.drop_duplicates("rule")
         examples = zip(first["value"], first["row"], strict=True)
@@ -143,7 +161,8 @@ class Faults:
             Counter(checked.emptied["rule"]),
             dict(zip(first["rule"], examples, strict=True)),
             Counter(stages),
-            _keys_of(raw.loc[checked.faults["row"].unique()]),
+            _keys_of(raw.loc[checked.faults["row"].unique()], formats),
+            checked.remarks,
         )
 
     def __add__(self, other: Faults) -> Faults:
@@ -158,14 +177,15 @@ class Faults:
             examples,
             self.stages + other.stages,
             pd.concat([self.keys, other.keys], ignore_index=True),
+            self.remarks + other.remarks,
         )
 
 
-def _keys_of(bad: pd.DataFrame) -> pd.DataFrame:
+def _keys_of(bad: pd.DataFrame, formats: TableFormat) -> pd.DataFrame:
     """By what bad rows can be told, as far as that can be read."""
-    keys = {c: read_text(bad[c]) for c in ("account_id", "deal_id") if c in bad}
+    keys = {c: read_key(bad[c], formats.of(c)) for c in ("account_id", "deal_id") if c in bad}
     if "month" in bad:
-        keys["month"] = read_moment(bad["month"])
+        keys["month"] = read_moment(bad["month"], formats.of("month"))
     return pd.DataFrame(keys)
 
 
@@ -445,6 +465,9 @@ class _Judge:
                 f"{told}. Map each to won, lost or open under `values: {{outcome: ...}}` of the "
                 "source.",
             )
+        for one in self.found:
+            yield from (Finding("dialect_assumed", "warning", told) for told in one.given.told)
+            yield from of_remarks(one.table, one.faults.remarks, self.settings.currency)
         if self.matches is not None:
             of_billing = self.matches.as_dict()
             yield from unmatched_money(of_billing["money_matched"], of_billing["money_unmatched"])
@@ -484,7 +507,8 @@ def _by_table(found: Sequence[Found], changes: Changes) -> dict[str, dict[str, i
             "read": read,
             "rows": change.rows,
             "quarantined": bad,
-            "repeated": read - bad - change.rows,
+            # Bills become more rows than they were.
+            "repeated": max(0, read - bad - change.rows),
             "new": change.came,
             "changed": change.changed,
             "left": sum(left.gone for left in changes.left if left.table == name)
@@ -503,13 +527,14 @@ class _Check:
     known: set[str]
     same_month: SameMonth
 
-    def table(self, table: TableName, raw: pd.DataFrame, dates: str | None) -> CheckedTable:
+    def table(self, table: TableName, raw: pd.DataFrame, formats: TableFormat) -> CheckedTable:
         """All rows that could be alike, together."""
         return check_table(
             table,
             raw,
             max_money=self.settings.ingest.max_money,
-            dates=dates,
+            formats=formats,
+            rates=self.settings.rates,
             attributes=self.settings.attributes if table == "accounts" else (),
             same_month=self.same_month,
             known=None if table == "accounts" else self.known,
@@ -524,22 +549,68 @@ class _Check:
                 return Judged(column, own, None)
             values = storable(table.cells(column))
             return Judged(column, own, pd.DataFrame({"value": values, "doubt": False}))
-        max_money = self.settings.ingest.max_money
-        cells = table.cells(column)
+        cells, how = table.cells(column), table.formats.of(column)
+        if column in CONTRACTS[table.table].numbers:
+            require_one_reading(table.table, column, cells, how, self.place)
         values, bad = check_cells(
-            table.table, column, cells, max_money=max_money, dates=table.dates
+            table.table,
+            column,
+            cells,
+            max_money=self.settings.ingest.max_money,
+            how=how,
+            rate=self._worth_of_mrr(table) if column == "mrr" else 1.0,
         )
         if column == "account_id":
             bad |= ~is_one_of(values, self.known)
         return Judged(column, own, pd.DataFrame({"value": values, "doubt": bad}))
 
+    def remarks(self, table: TableInParts, judged: Sequence[Judged]) -> Counter[tuple[str, str]]:
+        """What was made of good cells of a large table, as `CheckedTable.remarks`."""
+        found: Counter[tuple[str, str]] = Counter()
+        for column in judged:
+            if column.target in CONTRACTS[table.table].ids and column.cells is not None:
+                given = table.cells(column.target)
+                found["keys_folded", column.target] = keys_folded(given, column.cells["value"])
+        if self._rate_of(table) != 1:
+            found["money_converted", CURRENCY] = len(table)
+        return +found
+
+    def numbers(self, table: RawTable) -> None:
+        """Refuse numbers that can be read in two ways, before any row is looked at."""
+        numbers = list(CONTRACTS[table.table].numbers)
+        if table.table == "accounts":
+            numbers += [a.name for a in self.settings.attributes if a.kind == "number"]
+        for column in numbers:
+            if column in table.rows.columns:
+                how = table.formats.of(column)
+                require_one_reading(table.table, column, table.rows[column], how, self.place)
+
+    def _worth_of_mrr(self, table: TableInParts) -> float:
+        """What one of an amount's units is in MRR of the company's currency."""
+        return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
+
+    def _rate_of(self, table: TableInParts) -> float:
+        """The rate of the one currency of a large table. Raises DataError for several."""
+        if CURRENCY not in table.columns or table.columns[CURRENCY] not in table.coded.columns:
+            return 1.0
+        codes = currency_codes(table.cells(CURRENCY)).fillna(self.settings.currency.upper())
+        rates = [self.settings.rates.get(code) for code in codes.unique()]
+        if len(rates) == 1 and rates[0] is not None:
+            return rates[0]
+        raise DataError(
+            f"{self.place}: `{table.table}` is large and has money in "
+            f"{', '.join(sorted(codes.unique()))}. Nothing was changed. Convert it by a `query` "
+            "that leaves the column `currency` out, and state no `currency` for it"
+        )
+
 
 def _at_once(check: _Check, table: RawTable, source: str) -> tuple[AnyBatch, Faults]:
-    checked = check.table(table.table, table.rows, table.dates)
+    check.numbers(table)
+    checked = check.table(table.table, table.rows, table.formats)
     lines = _quarantine_lines(table.rows, checked, table.unreadable)
     lines = lines.assign(table_name=table.table, source=f"{source}:{table.origin}")
     batch = Batch(table.table, source, checked.rows, lines.reindex(columns=QUARANTINE_COLUMNS))
-    return batch, Faults.of(table.rows, checked, table.unreadable)
+    return batch, Faults.of(table.rows, checked, table.unreadable, table.formats)
 
 
 def _in_parts(
@@ -547,25 +618,27 @@ def _in_parts(
 ) -> tuple[AnyBatch, Faults]:
     """As `_at_once`: every distinct cell, then the rows with bad ones, and those that are alike."""
     given = table.change(pd.DataFrame(columns=list(table.coded.kept.columns), dtype="str"))
-    check.table(table.table, given, table.dates)
+    check.table(table.table, given, table.formats)
     canonical = CONTRACTS[table.table].columns
     columns = [*canonical, *(c for c in given.columns if c not in canonical)]
     judged = [check.column(table, column) for column in columns]
     sifted = staging.sift(table.table, source, table.coded, judged)
     nothing = CheckedTable(*(pd.DataFrame(columns=FAULT_COLUMNS),) * 3)
     faults = Faults.of(given, nothing, table.unreadable)
+    faults = replace(faults, remarks=check.remarks(table, judged))
     lines = _quarantine_lines(given, nothing, table.unreadable)
     place = {"table_name": table.table, "source": f"{source}:{table.origin}"}
     sifted.refuse(np.array([]), lines.assign(**place))
     for positions in sifted.suspects():
         raw = table.at(positions)
-        checked = check.table(table.table, raw, table.dates)
+        checked = check.table(table.table, raw, table.formats)
         lines = _quarantine_lines(raw, checked, table.unreadable[:0])
         is_kept = raw.index.isin(checked.rows.index)
         sifted.refuse(positions[~is_kept], lines.assign(**place))
         if table.table == "revenue":
             sifted.add_up(positions[is_kept], checked.rows["mrr"])
-        faults += Faults.of(raw, checked, table.unreadable[:0])
+        of_part = Faults.of(raw, checked, table.unreadable[:0], table.formats)
+        faults += replace(of_part, remarks=Counter())
     return staging.batch(sifted), faults
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.tables import read_text
+from icploop.domain.cells import read_text
 from icploop.errors import DataError, UnfinishedError, UsageError
 from icploop.io.crm import opened
 from icploop.io.crm.journal import Journal

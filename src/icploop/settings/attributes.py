@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from icploop.settings.base import Dimension, Frozen, Kind
+from icploop.settings.formats import PLAIN, CellFormat
 from icploop.settings.parsing import did_you_mean
 
 
@@ -18,15 +19,25 @@ def _kind_alone(value: Any) -> Any:
 class _Declared(Frozen):
     kind: Kind
     label: str = ""
+    keep: tuple[str, ...] = ()
 
 
 class Attribute(Frozen):
-    """One declared attribute of an account: only declared attributes are ever features."""
+    """One declared attribute of an account: only declared attributes are ever features.
+
+    `keep` are words that mean nothing elsewhere (`NA`, `unknown`) and mean something in it.
+    """
 
     name: str
     dimension: Dimension
     kind: Kind
     label: str
+    keep: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> CellFormat:
+        """How its cells are read where no source says more."""
+        return PLAIN.keeping(self.keep)
 
     @property
     def is_number_like(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -172,11 +172,15 @@ class Owners(Frozen):
 
 # What ingest may find, by code: docs/your-data.md says what each means.
 IngestFinding = Literal[
+    "acv_annualised",
     "crowded_parent",
+    "dialect_assumed",
     "export_begins_later",
     "export_shrank",
     "incomplete_month",
+    "keys_folded",
     "left_out",
+    "money_converted",
     "month_jump",
     "one_customer",
     "rows_left",
@@ -223,11 +227,19 @@ class Identity(Frozen):
     merge_duplicates: bool = True
 
 
+CurrencyCode = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+
+
 class Settings(Frozen):
-    """Everything in `conf/icp.yaml`."""
+    """Everything in `conf/icp.yaml`.
+
+    `currencies` says what one unit of another currency is worth in `currency`, for rows of deals
+    and revenue that name theirs under `currency`; money in any other is refused.
+    """
 
     company: str
     currency: str = "USD"
+    currencies: dict[CurrencyCode, Annotated[float, Field(gt=0)]] = Field(default={})
     motions: tuple[str, ...] = ("default",)
     dimensions: dict[Dimension, Declarations]
     trigger: Trigger = Trigger()
@@ -251,6 +263,11 @@ class Settings(Frozen):
     seed: int = 0
 
     @property
+    def rates(self) -> dict[str, float]:
+        """What one unit of each known currency is worth in the company's."""
+        return {**self.currencies, self.currency.upper(): 1.0}
+
+    @property
     def attributes(self) -> tuple[Attribute, ...]:
         """The declared attributes, in the order in which they stand in the file."""
         return tuple(
@@ -259,6 +276,7 @@ class Settings(Frozen):
                 dimension=dimension,
                 kind=declared.kind,
                 label=declared.label or name.removesuffix("_at").replace("_", " "),
+                keep=declared.keep,
             )
             for dimension, declarations in self.dimensions.items()
             for name, declared in declarations.items()
@@ -270,9 +288,11 @@ class Settings(Frozen):
 
     def judging_digest(self) -> str:
         """A hash of all that a verdict rests on: what may change without it is left out."""
-        ingesting = {"ingest", "privacy", "freshness"}
-        beside: Any = {"company", "motions", "owners", "notify", "trigger", "targets"} | ingesting
-        stated = self.model_dump(mode="json", exclude=beside | {"policy"})
+        ingesting = {"ingest", "privacy", "freshness", "currencies"}
+        beside = {"company", "motions", "owners", "notify", "trigger", "targets"} | ingesting
+        exclude: Any = dict.fromkeys(beside | {"policy"}, True)
+        exclude["dimensions"] = {"__all__": {"__all__": {"keep"}}}
+        stated = self.model_dump(mode="json", exclude=exclude)
         return digest([stated, self.policy.digest()])
 
     @model_validator(mode="after")

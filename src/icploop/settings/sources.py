@@ -10,36 +10,87 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from icploop.errors import UsageError
 from icploop.settings.addresses import Address, Folder, TimeZone, Variable
-from icploop.settings.base import Frozen, Mode, TableName, digest
+from icploop.settings.base import Frozen, Mode, Spread, TableName, digest
+from icploop.settings.formats import CellFormat, Dialect, TableFormat, number_format
 from icploop.settings.parsing import did_you_mean, mapping, validated
 
 SameMonth = Literal["refuse", "sum", "first"]
+Words = tuple[str, ...]
+_OTHERS = ""
 
 
 class MappedTable(Frozen):
-    """How the columns of a source become those of one canonical table.
+    """How the columns of a source become those of one canonical table, and how cells are written.
 
     `columns` maps canonical names to source names; `values` maps source values to canonical ones,
-    by canonical column; `dates` is a strptime format for dates that are not ISO. By `timezone`
-    moments become days; it is that of the source where it is not stated. `same_month` says of
-    revenue what several rows of one account and month are: a reason to stop (`refuse`), such as
-    subscriptions, which add up (`sum`), or repetitions of the `first`.
+    by canonical column. `dates` is a strptime format for dates that are not ISO, `numbers` an
+    example of how numbers are written (`1.234,56`): for all, or by column. `keep` are words by
+    column that mean nothing elsewhere and are meant there, `nothing` further words that mean
+    nothing. `acv_per` says what the acv of a deal is for, and `mrr_per` what an amount of revenue
+    is: MRR, or ARR of which a twelfth is MRR. With `spread` amounts are bills, each for so many
+    months from `month` on: a number, or what a column `months` or `until` says; they add up. By
+    `timezone` moments become days; it is that of the source where it is not stated. `same_month`
+    says of revenue what several rows of one account and month are: a reason to stop (`refuse`),
+    such as subscriptions, which add up (`sum`), or repetitions of the `first`.
     """
 
     columns: dict[str, str] = Field(default={})
     words: dict[str, dict[str, str]] = Field(default={}, alias="values")
-    dates: str | None = None
+    dates: str | dict[str, str] | None = None
+    numbers: str | dict[str, str] | None = None
+    keep: dict[str, Words] = Field(default={})
+    nothing: dict[str, Words] = Field(default={})
+    acv_per: Literal["term", "year", "month"] = "term"
+    mrr_per: Literal["month", "year"] = "month"
+    spread: Spread | None = None
     timezone: TimeZone | None = None
     same_month: SameMonth = "refuse"
+
+    @property
+    def formats(self) -> TableFormat:
+        """How its cells are written."""
+        dates, numbers = _by_column(self.dates), _by_column(self.numbers)
+
+        def of(column: str) -> CellFormat:
+            example = numbers.get(column, numbers[_OTHERS])
+            return CellFormat(
+                dates.get(column, dates[_OTHERS]),
+                number_format(example) if example else None,
+                frozenset(self.keep.get(column, ())),
+                frozenset(self.nothing.get(column, ())),
+            )
+
+        named = {*dates, *numbers, *self.keep, *self.nothing} - {_OTHERS}
+        return TableFormat(
+            of(_OTHERS),
+            {column: of(column) for column in named},
+            self.acv_per,
+            self.mrr_per,
+            self.spread,
+        )
+
+    @field_validator("numbers")
+    @classmethod
+    def _numbers_are_shown(cls, stated: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for example in stated.values() if isinstance(stated, dict) else [stated] if stated else []:
+            number_format(example)
+        return stated
+
+
+def _by_column(stated: str | dict[str, str] | None) -> dict[str, str | None]:
+    """What is stated of columns by their names, and of all `_OTHERS`."""
+    return {_OTHERS: None, **stated} if isinstance(stated, dict) else {_OTHERS: stated}
 
 
 class TableSource(MappedTable):
     """How one canonical table is read: a file with renamed columns, or one SQL query.
 
-    `mode` says how much of the table an export is, where it is not as with the source's others.
+    `sheet` is that of a workbook which has several. `mode` says how much of the table an export is,
+    where it is not as with the source's others.
     """
 
     file: str | None = None
+    sheet: str | None = None
     query: str | None = None
     mode: Mode | None = None
 
@@ -72,17 +123,19 @@ class _Clock(Frozen):
 
 
 class FilesSource(_Clock):
-    """A folder of CSV or Parquet files; a query sees each file (or subfolder) as a table.
+    """A folder of CSV, Parquet, JSON or Excel files; a query sees each (or a subfolder) as a table.
 
     `folder` is a path, or the address of a folder in an object store, such as `s3://bucket/exports`.
     By `mode` an export is the whole table (`full`: what is no longer in it is gone), the table
-    since its first row (`window`), or what is new (`increment`).
+    since its first row (`window`), or what is new (`increment`). `dialects` says by a file's name,
+    or a pattern of names, how files are written that are not written as most are.
     """
 
     kind: Literal["files"]
     folder: Folder
     mode: Mode = "full"
     tables: dict[TableName, TableSource]
+    dialects: dict[str, Dialect] = Field(default={})
 
     @property
     def is_remote(self) -> bool:

@@ -15,6 +15,7 @@ from icploop.domain.identity import (
     domain_key,
     duplicates,
     families,
+    id_key,
     match,
     name_key,
     one_account_of,
@@ -43,6 +44,19 @@ def billed(*rows: tuple[str, str | None, str | None, float]) -> pd.DataFrame:
         (" ACME.example. ", "acme.example"),
         ("shop.acme.example:8080", "shop.acme.example"),
         ("jane@gmail.com", ""),
+        *[(free, "") for free in ("yahoo.co.uk", "info@hotmail.fr", "GMX.at", "libero.it")],
+        ("https://de-de.facebook.com/pages/acme", ""),
+        ("linkedin.com/company/acme", ""),
+        ("uk.linkedin.com/in/acme", ""),
+        ("sites.google.com/view/acme", ""),
+        ("tripadvisor.co.uk/acme", ""),
+        ("x.com/acme", ""),
+        ("netflix.com", "netflix.com"),
+        ("acme.github.io", "acme.github.io"),
+        ("acme.business.site", "acme.business.site"),
+        ("m\u00fcnchen.example", "m\u00fcnchen.example"),
+        ("n.a.", ""),
+        ("10.0.0.1", ""),
         ("acme", ""),
         ("", ""),
     ],
@@ -446,3 +460,55 @@ class TestMergedByTheCrm:
         assert sorted(set(before.accounts["account_id"])) == ["a", "b"]
         assert sorted(set(after.accounts["account_id"])) == ["a"]
         assert after.revenue["mrr"].tolist() == [150, 150]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (" AC-001 ", "ac-001"),
+        ("Acme-1", "acme-1"),
+        ("Acme GmbH 12", "acme gmbh 12"),
+        ("0015g00000aBcDe", "0015g00000aBcDe"),
+        ("0015g00000abcde", "0015g00000abcde"),
+        # Salesforce's own example of 18 characters, as it is and as a spreadsheet folds it.
+        ("001D000000IRFmaIAH", "001D000000IRFma"),
+        ("001d000000irfmaiah", "001D000000IRFma"),
+        ("cus_NffrFeUfNV2Hib", "cus_NffrFeUfNV2Hib"),
+        ("Cafe\u0301-1", "caf\u00e9-1"),
+    ],
+)
+def test_an_id_keeps_its_capitals_only_where_they_count(text: str, key: str) -> None:
+    assert id_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "found"),
+    [
+        ("0015g00000aBcDe", "0015g00000AbCdE", None),
+        ("cus_NffrFeUfNV2Hib", "cus_nFFRfEuFnv2hIB", None),
+        ("0010000000AAAAA", "0010000000aaaaa", None),
+        ("001D000000IRFmaIAH", "001D000000IRFma", "001D000000IRFma"),
+        ("ac-001", "AC-001", "AC-001"),
+    ],
+)
+def test_ids_that_differ_in_their_capitals_are_strangers_where_capitals_count(
+    ours: str, theirs: str, found: str | None
+) -> None:
+    there = accounts((theirs, None, None, None))
+    result = match(billed((ours, None, None, 700)), there, Identity()).found
+    assert result["account_id"].dropna().tolist() == ([found] if found else [])
+
+
+def test_pages_on_platforms_make_no_family_and_match_no_bill() -> None:
+    pages = [
+        *[f"facebook.com/shop{i}" for i in range(14)],
+        *[f"https://www.linkedin.com/company/c{i}" for i in range(13)],
+        *[f"sites.google.com/view/v{i}" for i in range(2)],
+        *["yahoo.co.uk"] * 2,
+        "own.example",
+    ]
+    listed = accounts(*[(f"a{i:02}", None, page, None) for i, page in enumerate(pages)])
+    assert families(listed).nunique() == 32
+    one = accounts(("a1", None, "facebook.com/alphabakery", None))
+    found = match(billed(("b1", "facebook.com/betabarbers", None, 700)), one, Identity()).found
+    assert found["rule"].tolist() == ["none"]

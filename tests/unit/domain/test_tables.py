@@ -1,27 +1,23 @@
-from datetime import date, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icploop.domain.cells import read_number
 from icploop.domain.tables import (
     CONTRACTS,
     FAULT_COLUMNS,
     CheckedTable,
+    check_cells,
     check_table,
-    read_flag,
-    read_kind,
-    read_moment,
-    read_number,
-    read_set,
-    read_text,
+    require_one_reading,
     unknown_accounts,
 )
 from icploop.errors import DataError
 from icploop.settings import TABLES, Attribute, SameMonth, TableName
+from icploop.settings.formats import CellFormat, TableFormat, number_format
 from tests.companies import KINDS, SETTINGS
 
 Row = dict[str, Any]
@@ -75,7 +71,7 @@ BAD: list[tuple[TableName, Row, str, str]] = [
     ("deals", {"outcome": "Closed Won"}, "outcome", "outcome is won, lost or open"),
     ("deals", {"acv": "-1"}, "acv", "acv >= 0"),
     ("deals", {"acv": "1e10"}, "acv", "acv <= ingest.max_money (1e+09)"),
-    ("deals", {"acv": "1,200"}, "acv", "acv is a number"),
+    ("deals", {"acv": "much"}, "acv", "acv is a number"),
     ("deals", {"gross_margin": "80"}, "gross_margin", "gross_margin is between 0 and 1"),
     ("deals", {"acquisition_cost": "-0.01"}, "acquisition_cost", "acquisition_cost >= 0"),
     ("revenue", {"account_id": None}, "account_id", "account_id is given"),
@@ -87,7 +83,7 @@ BAD: list[tuple[TableName, Row, str, str]] = [
     ("revenue", {"mrr": "-5"}, "mrr", "mrr >= 0"),
     ("revenue", {"mrr": "1e99"}, "mrr", "mrr <= ingest.max_money (1e+09)"),
     ("revenue", {"mrr": "inf"}, "mrr", "mrr is a number"),
-    ("revenue", {"mrr": "NaN"}, "mrr", "mrr is a number"),
+    ("revenue", {"mrr": "NaN"}, "mrr", "mrr is given"),
     ("revenue", {"mrr": "much"}, "mrr", "mrr is a number"),
     ("signals", {"account_id": None}, "account_id", "account_id is given"),
     ("signals", {"at": "yesterday"}, "at", NOT_A_DATE.format("at")),
@@ -108,7 +104,7 @@ def checked(
         name,
         pd.DataFrame(list(rows)),
         max_money=1e9,
-        dates=dates,
+        formats=TableFormat(CellFormat(dates=dates)),
         attributes=SETTINGS.attributes if name == "accounts" else (),
         same_month=same_month,
         known=known,
@@ -336,116 +332,16 @@ def test_rows_of_unknown_accounts_are_faulted() -> None:
     assert unknown_accounts(rows, ["a1", "ghost"]).empty
 
 
-@pytest.mark.parametrize(
-    "ids",
-    [
-        pd.Series(["1", "2", None]),
-        pd.Series([" 1", "2 ", "  "]),
-        pd.Series([1.0, 2.0, np.nan]),
-        pd.Series([1, 2, None], dtype="Int64"),
-        pd.Series([1, 2, None], dtype="object"),
-        pd.Series(["1", "2", None], dtype="category"),
-    ],
-    ids=str,
-)
-def test_an_id_is_the_same_text_however_the_source_typed_it(ids: pd.Series) -> None:
-    read = read_text(ids)
-    assert read[:2].tolist() == ["1", "2"]
-    assert read.isna().tolist() == [False, False, True]
-
-
-def test_large_and_odd_numbers_keep_their_digits_as_text() -> None:
-    assert read_text(pd.Series([12345678901.0, 1.5])).tolist() == ["12345678901", "1.5"]
-    assert read_text(pd.Series(["007", "1.0"])).tolist() == ["007", "1.0"]
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "2024-01-01T01:30:00+01:00",
-        "2024-01-01 00:30:00Z",
-        "20240101T003000",
-        pd.Timestamp("2024-01-01 01:30", tz="Europe/Paris"),
-        datetime(2024, 1, 1, 0, 30),  # noqa: DTZ001
-    ],
-    ids=str,
-)
-def test_a_moment_is_read_as_utc_without_a_zone(moment: Any) -> None:
-    expected = [pd.Timestamp(2024, 1, 1, 0, 30)]
-    assert read_moment(pd.Series([moment], dtype="object")).tolist() == expected
-    assert read_moment(pd.Series([moment])).tolist() == expected
-    assert read_moment(pd.Series([moment])).dtype == "datetime64[us]"
-
-
-@pytest.mark.parametrize("day", ["2024-01-05", "20240105", " 2024-01-05 ", date(2024, 1, 5)])
-def test_a_day_is_read_as_its_first_moment(day: Any) -> None:
-    assert read_moment(pd.Series([day])).tolist() == [pd.Timestamp(2024, 1, 5)]
-
-
-@given(st.lists(st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.none()), max_size=5))
-def test_a_number_is_finite_or_missing_whatever_the_cell_holds(cells: list[Any]) -> None:
-    read = read_number(pd.Series(cells, dtype="object"))
-    assert read.dtype == "float64"
-    assert not np.isinf(read).any()
-
-
-@pytest.mark.parametrize(
-    ("cell", "number"),
-    [("12", 12), (" 1.5 ", 1.5), ("1e3", 1000), ("-.5", -0.5), ("1,200", None), ("$5", None)],
-)
-def test_a_number_is_plain_or_unreadable(cell: str, number: float | None) -> None:
-    assert read_number(pd.Series([cell])).dropna().tolist() == ([] if number is None else [number])
-
-
-@pytest.mark.parametrize(
-    ("cell", "flag"),
-    [
-        *[(cell, 1.0) for cell in ("true", "Yes", "Y", "t", "1", 1, 1.0, True, "1.0")],
-        *[(cell, 0.0) for cell in ("FALSE", "no", "n", "f", "0", 0, 0.0, False, "0.0")],
-        *[(cell, None) for cell in ("", None, "maybe", "2", "on")],
-    ],
-)
-def test_a_flag_is_yes_no_or_unreadable(cell: Any, flag: float | None) -> None:
-    for typed in (pd.Series([cell], dtype="object"), pd.Series([cell])):
-        assert read_flag(typed).dropna().tolist() == ([] if flag is None else [flag])
-
-
-@pytest.mark.parametrize(
-    ("cell", "members"),
-    [
-        ("b|a", "a|b"),
-        (" a | b |a|", "a|b"),
-        (["b", "a", "b"], "a|b"),
-        (np.array(["b", "a"]), "a|b"),
-        ([2, 1], "1|2"),
-        ("a", "a"),
-        ("", None),
-        (None, None),
-        ([], None),
-        ("|", None),
-        (" | ", None),
-    ],
-    ids=str,
-)
-def test_a_set_is_sorted_text_without_repeats_and_an_empty_one_is_missing(
-    cell: Any, members: str | None
-) -> None:
-    read = read_set(pd.Series([cell], dtype="object"))
-    assert read.dropna().tolist() == ([] if members is None else [members])
-
-
-@pytest.mark.parametrize("kind", KINDS.values())
-@given(cells=st.lists(st.sampled_from(["", "yes", "0", "12.5", "a|b|a", " b ", "2024-01-01", "|"])))
-def test_reading_twice_is_reading_once(kind: str, cells: list[str]) -> None:
-    once = read_kind(pd.Series(cells, dtype="object"), kind)
-    pd.testing.assert_series_equal(read_kind(once, kind), once)
-
-
 def test_the_dates_format_of_a_source_holds_for_declared_dates_too() -> None:
     raw = pd.DataFrame({"account_id": ["a", "b"], "funded_on": ["31/12/2024", "2024-12-31"]})
     funded_on = Attribute(name="funded_on", dimension="trigger_event", kind="date", label="funded")
     found = check_table(
-        "accounts", raw, max_money=1e9, dates="%d/%m/%Y", attributes=[funded_on], place="crm"
+        "accounts",
+        raw,
+        max_money=1e9,
+        formats=TableFormat(CellFormat(dates="%d/%m/%Y")),
+        attributes=[funded_on],
+        place="crm",
     )
     assert found.rows["funded_on"].tolist() == [pd.Timestamp(2024, 12, 31), pd.NaT]
     assert found.emptied["rule"].tolist() == [NOT_A_DATE.format("funded_on")]
@@ -502,3 +398,154 @@ class TestSeveralRowsOfOneMonth:
     def test_strangers_stop_nobody(self) -> None:
         found = checked("revenue", *self.ROWS, same_month="refuse", known=["b"])
         assert set(found.faults["rule"]) == {"account_id is in accounts"}
+
+
+def one(name: TableName, row: Row, **said: Any) -> CheckedTable:
+    return check_table(name, pd.DataFrame([row]), max_money=1e9, place="x", **said)
+
+
+@pytest.mark.parametrize(
+    ("mrr", "read"), [("0.0003", 0), ("-0.0004", 0), ("-0.00999", 0), ("0.01", 0.01), ("0", 0)]
+)
+def test_mrr_below_a_hundredth_of_the_unit_is_nothing(mrr: str, read: float) -> None:
+    found = one("revenue", BILL | {"mrr": mrr})
+    assert found.rows["mrr"].tolist() == [read]
+    assert check_cells("revenue", "mrr", pd.Series([mrr]), max_money=1e9)[0].tolist() == [read]
+
+
+def test_a_hundredth_below_nothing_is_still_a_fault() -> None:
+    assert faults(one("revenue", BILL | {"mrr": "-0.01"})) == [(0, "mrr", "mrr >= 0")]
+
+
+def test_every_key_that_says_nothing_is_missing() -> None:
+    row = ACCOUNT | {"parent_id": "N/A", "domain": "n.a.", "name": "(No value)", "industry": "--"}
+    kept = checked("accounts", row).rows
+    assert kept[["parent_id", "domain", "name", "industry"]].isna().all(axis=None)
+    assert faults(checked("deals", DEAL | {"account_id": "-None-"})) == [
+        (0, "account_id", "account_id is given")
+    ]
+
+
+def test_a_word_of_nothing_that_is_meant_is_kept_where_the_settings_say_so() -> None:
+    formats = TableFormat(columns={"motion": CellFormat(keep=frozenset({"NA"}))})
+    assert one("deals", DEAL | {"motion": "NA"}, formats=formats).rows["motion"].tolist() == ["NA"]
+    assert one("deals", DEAL | {"motion": "NA"}).rows["motion"].isna().all()
+    other = TableFormat(columns={"motion": CellFormat(nothing=frozenset({"tbd"}))})
+    assert one("deals", DEAL | {"motion": "TBD"}, formats=other).rows["motion"].isna().all()
+
+
+@pytest.mark.parametrize("account", ["8.12346E+12", "4.15e+18", 4.150868e18, " 1E+15 "])
+def test_an_id_that_lost_its_digits_is_refused_with_how_to_export_it(account: Any) -> None:
+    ((_, column, rule),) = faults(one("deals", DEAL | {"account_id": account}))
+    assert column == "account_id"
+    assert "has all its digits" in rule
+    assert "with ids as text" in rule
+
+
+@pytest.mark.parametrize("account", ["1E5", "12E+A", "E+12", "8.12", "0015g00000aBcDe"])
+def test_an_id_that_only_looks_a_little_like_a_number_is_an_id(account: str) -> None:
+    assert one("deals", DEAL | {"account_id": account}).rows["account_id"].tolist() == [account]
+
+
+def test_ids_are_one_unicode_form_with_single_blanks_and_it_is_told() -> None:
+    odd = [
+        "Caf\u00e9 1",
+        "Cafe\u0301 1",
+        "Caf\u00e9\u00a0 1",
+        "\ufeffCaf\u00e9 1\u200b",
+        " Caf\u00e9 1",
+    ]
+    rows = [DEAL | {"deal_id": f"d{i}", "account_id": text} for i, text in enumerate(odd)]
+    found = checked("deals", *rows)
+    assert set(found.rows["account_id"]) == {"Caf\u00e9 1"}
+    assert found.remarks == {("keys_folded", "account_id"): 3}
+
+
+def test_an_id_with_a_nul_is_refused() -> None:
+    broken = faults(one("deals", DEAL | {"account_id": "a\x001"}))
+    assert broken == [(0, "account_id", "account_id has no control characters")]
+
+
+RATES = {"USD": 1.0, "JPY": 0.0066}
+
+
+def test_money_in_another_currency_is_converted_by_its_rate() -> None:
+    row = DEAL | {"acv": "6000000", "acquisition_cost": "100000", "currency": "jpy"}
+    found = one("deals", row, rates=RATES)
+    assert found.rows[["acv", "acquisition_cost"]].to_numpy().tolist() == [[39600.0, 660.0]]
+    assert found.remarks == {("money_converted", "currency"): 1}
+
+
+@pytest.mark.parametrize("said", ["USD", " usd ", "", "--", None])
+def test_money_in_the_companys_currency_stays_as_it_is(said: Any) -> None:
+    found = one("revenue", BILL | {"currency": said}, rates=RATES)
+    assert found.rows["mrr"].tolist() == [100]
+    assert not found.remarks
+
+
+def test_money_without_a_rate_is_refused_with_the_setting_to_state() -> None:
+    ((_, column, rule),) = faults(one("deals", DEAL | {"currency": "eur"}, rates=RATES))
+    assert column == "currency"
+    assert "`currencies: {EUR: ...}` in conf/icp.yaml" in rule
+    assert one("deals", DEAL | {"currency": "eur", "acv": "", "acquisition_cost": ""}, rates=RATES)
+
+
+@pytest.mark.parametrize(
+    ("term", "acv_per", "acv"),
+    [
+        ({"term_months": "60"}, "term", 10_000),
+        ({"term_years": "5"}, "term", 10_000),
+        ({"term_months": ""}, "term", 50_000),
+        ({}, "term", 50_000),
+        ({"term_months": "60"}, "year", 50_000),
+        ({}, "month", 600_000),
+    ],
+)
+def test_acv_is_brought_to_a_year(term: Row, acv_per: Any, acv: float) -> None:
+    row = DEAL | {"acv": "50000"} | term
+    assert one("deals", row, formats=TableFormat(acv_per=acv_per)).rows["acv"].tolist() == [acv]
+
+
+@pytest.mark.parametrize("term", ["0", "-12", "five years"])
+def test_a_term_that_is_none_is_refused(term: str) -> None:
+    assert faults(one("deals", DEAL | {"term_months": term})) == [
+        (0, "term_months", "term_months is a number above 0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "example"),
+    [
+        ("EUR 8.075,12", "EUR 1.234,56"),
+        ("$48,048,000", "$1,234.56"),
+        ("12,5 %", "12,5 %"),
+        ("12,5", "1.234,56"),
+        ("1'200.50", "1,234.56"),
+    ],
+)
+def test_a_number_in_another_format_is_refused_with_the_setting_that_reads_it(
+    cell: str, example: str
+) -> None:
+    ((_, _, rule),) = faults(one("deals", DEAL | {"acv": cell}))
+    assert f'state `numbers: "{example}"`' in rule
+    stated = TableFormat(columns={"acv": CellFormat(numbers=number_format(example))})
+    assert one("deals", DEAL | {"acv": cell}, formats=stated).bad_rows == 0
+
+
+def test_a_number_that_is_not_written_as_stated_is_refused_with_what_was_stated() -> None:
+    stated = TableFormat(CellFormat(numbers=number_format("EUR 1.234,56")))
+    ((_, column, rule),) = faults(
+        one("deals", DEAL | {"acv": "USD 5", "gross_margin": "0,8"}, formats=stated)
+    )
+    assert (column, rule) == ("acv", "acv is a number written like EUR 1.234,56")
+
+
+def test_a_column_that_reads_in_two_ways_is_refused_with_both_remedies() -> None:
+    mrr = pd.Series(["1.000", "900"])
+    with pytest.raises(DataError) as stopped:
+        require_one_reading("revenue", "mrr", mrr, CellFormat(), "billing")
+    for said in ("'1.000' is 1000 or 1", '`numbers: {mrr: "1.234,56"}`', "Nothing was changed"):
+        assert said in str(stopped.value)
+    stated = CellFormat(numbers=number_format("1.234,56"))
+    require_one_reading("revenue", "mrr", mrr, stated, "billing")
+    assert read_number(mrr, stated).tolist() == [1000, 900]

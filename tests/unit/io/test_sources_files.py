@@ -107,11 +107,6 @@ def test_an_empty_file_is_refused_by_name(tmp_path: Path):
         read_accounts(tmp_path, b"")
 
 
-def test_windows_letters_that_latin_1_does_not_have_are_refused_with_the_remedy(tmp_path: Path):
-    with pytest.raises(DataError, match=r"accounts\.csv cannot be read.*UTF-8"):
-        read_accounts(tmp_path, (HEADER + "a1,“Acme” €,1\n").encode("cp1252"))
-
-
 @pytest.mark.parametrize("size", [0, 3, 100, -10])
 def test_a_truncated_parquet_is_refused_by_name(tmp_path: Path, size: int):
     path = tmp_path / "accounts.parquet"
@@ -144,9 +139,9 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path: Path):
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path):
-    (tmp_path / "accounts.xlsx").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"accounts\.xlsx is neither \.csv nor \.parquet"):
-        read(tmp_path, accounts={"file": "accounts.xlsx"})
+    (tmp_path / "accounts.doc").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"accounts\.doc is neither \.csv, .*\.parquet.*\.xlsx"):
+        read(tmp_path, accounts={"file": "accounts.doc"})
 
 
 def test_a_folder_name_with_a_quote_is_no_trap(tmp_path: Path):
@@ -198,7 +193,7 @@ class TestMapping:
     def test_the_format_of_dates_goes_along(self, tmp_path: Path):
         write_csv(tmp_path, {"deals": tiny()["deals"]})
         raw = read(tmp_path, deals={"file": "deals.csv", "dates": "%d/%m/%Y"})[0]
-        assert raw.dates == "%d/%m/%Y"
+        assert raw.formats.plain.dates == "%d/%m/%Y"
 
 
 class TestQuery:

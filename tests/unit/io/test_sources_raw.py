@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icploop.domain.tables import read_moment
+from icploop.domain.cells import read_moment
 from icploop.io.sources.raw import mapped, on_the_clock
 from icploop.settings import MappedTable
+from icploop.settings.formats import CellFormat
 
 BERLIN = "Europe/Berlin"
 
@@ -43,7 +44,7 @@ def test_moments_of_a_database_and_of_a_stated_format_are_read_on_the_clock_too(
     assert on_the_clock(typed, BERLIN).tolist() == [pd.Timestamp(2024, 1, 1)]
     told = pd.Series(["31.12.2023 23:00 +0000"], dtype="str")
     dates = "%d.%m.%Y %H:%M %z"
-    again = read_moment(on_the_clock(told, BERLIN, dates), dates)
+    again = read_moment(on_the_clock(told, BERLIN, dates), CellFormat(dates))
     assert again.tolist() == [pd.Timestamp(2024, 1, 1)]
 
 

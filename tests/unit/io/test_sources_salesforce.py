@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from icploop.domain.tables import read_moment
+from icploop.domain.cells import read_moment
 from icploop.errors import DataError, UsageError
 from icploop.io.sources import Landing, RawTable, pull
 from icploop.io.warehouse import Warehouse

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from icploop.domain.cells import read_key
 from icploop.errors import DataError, UsageError
 from icploop.io.home import Home
 from icploop.io.sources import RawTable, pull
@@ -92,7 +93,7 @@ def test_columns_and_values_are_mapped_as_for_files(sqlite: str):
         }
     )[0]
     assert raw.rows.iloc[0].to_dict() == {"deal_id": "d3", "outcome": "lost"}
-    assert raw.dates == "%Y"
+    assert raw.formats.plain.dates == "%Y"
 
 
 @pytest.mark.parametrize("query", ["SELECT nope FROM deals", "SELECT * FROM nothing", "SELEC 1"])
@@ -109,6 +110,28 @@ def test_a_query_without_a_result_is_refused(sqlite: str):
 def test_two_columns_of_one_name_are_refused(sqlite: str):
     with pytest.raises(DataError, match="two columns `account_id`; select one, or rename one"):
         read(deals={"query": "SELECT *, account_id FROM deals"})
+
+
+@pytest.mark.parametrize("large", [4150868000000225013, 2**63 + 5])
+def test_ids_of_any_length_are_exact_beside_an_empty_cell(sqlite: str, large: int):
+    query = f"SELECT '{large}' + 0 AS deal_id UNION ALL SELECT NULL UNION ALL SELECT 7"
+    if large >= 2**63:
+        query = query.replace(f"'{large}' + 0", f"'{large}'")
+    rows = read(deals={"query": query})[0].rows
+    assert read_key(rows["deal_id"]).tolist()[::2] == [str(large), "7"]
+
+
+def test_an_account_of_sql_is_the_one_of_a_file(sqlite: str):
+    query = "SELECT 8 AS account_id, 1.5 AS acv UNION ALL SELECT NULL, NULL"
+    rows = read(deals={"query": query})[0].rows
+    assert read_key(rows["account_id"]).tolist()[0] == "8"
+    assert rows["acv"].dtype == "float64"
+
+
+def test_a_query_without_rows_still_has_its_columns(sqlite: str):
+    rows = read(deals={"query": "SELECT * FROM deals WHERE 1 = 0"})[0].rows
+    assert rows.columns.tolist() == tiny()["deals"].columns.tolist()
+    assert rows.empty
 
 
 def test_a_colon_in_a_query_is_no_parameter(sqlite: str):

@@ -231,7 +231,7 @@ BAD_ROWS = {
     "a month in words": Bad("revenue", {"month": "March"}, "month is a date (", "March"),
     "negative revenue": Bad("revenue", {"mrr": "-0.01"}, "mrr >= 0", "-0.01"),
     "absurd revenue": Bad("revenue", {"mrr": "2e9"}, "mrr <= ingest.max_money", "2"),
-    "revenue in words": Bad("revenue", {"mrr": "n/a"}, "mrr is a number", "n/a"),
+    "revenue in words": Bad("revenue", {"mrr": "much"}, "mrr is a number", "much"),
     "no revenue": Bad("revenue", {"mrr": ""}, "mrr is given", None),
     "revenue of an unknown account": Bad(
         "revenue", {"account_id": "a99"}, "account_id is in accounts", "a99"

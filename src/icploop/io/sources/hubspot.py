@@ -107,7 +107,7 @@ def _table(
 ) -> RawTable:
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     thing = "companies" if name == "accounts" else "deals"
-    return RawTable(name, thing, mapped(rows, name, table, place), table.dates)
+    return RawTable(name, thing, mapped(rows, name, table, place), table.formats)
 
 
 def _accounts(records: list[Json], names: list[str], zone: str) -> pd.DataFrame:

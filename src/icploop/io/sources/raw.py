@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from icploop.domain.tables import CONTRACTS, read_text
+from icploop.domain.cells import as_text, read_text
+from icploop.domain.tables import CONTRACTS
 from icploop.errors import DataError
 from icploop.io.warehouse.staging import CodedRows
 from icploop.settings import MappedTable, TableName
+from icploop.settings.formats import AS_IT_IS, TableFormat
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -28,15 +30,17 @@ def _none_unreadable() -> pd.DataFrame:
 class RawTable:
     """Rows of one table as the source has them.
 
-    The index is the row's number in the source, from 1. `unreadable` are lines that could not be
-    split into cells: columns row, rule, value (the line itself).
+    The index is the row's number in the source, from 1. `formats` says how cells are written.
+    `unreadable` are lines that could not be split into cells: columns row, rule, value (the line
+    itself). `told` says what was made of the source that nobody stated.
     """
 
     table: TableName
     origin: str
     rows: pd.DataFrame
-    dates: str | None = None
+    formats: TableFormat = AS_IT_IS
     unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
+    told: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,8 +71,9 @@ class TableInParts:
     coded: CodedRows
     columns: dict[str, str]
     change: Change
-    dates: str | None = None
+    formats: TableFormat = AS_IT_IS
     unreadable: pd.DataFrame = field(default_factory=_none_unreadable)
+    told: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.coded.kept.count
@@ -140,11 +145,12 @@ def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str
                 f"{place}: tables.{table}.values names `{column}`, which is not a column after "
                 f"mapping; columns there: {', '.join(map(str, renamed.columns))}"
             )
-        text = read_text(renamed[column])
+        # A word that means nothing elsewhere may stand for something here.
+        text = as_text(renamed[column])
         renamed[column] = text.map(lambda word, words=words: words.get(word, word), "ignore")
     for column in {*CONTRACTS[table].moments, "observed_at"} & {*renamed.columns}:
         zone = source.timezone or "UTC"
-        renamed[column] = on_the_clock(renamed[column], zone, source.dates)
+        renamed[column] = on_the_clock(renamed[column], zone, source.formats.of(column).dates)
     return renamed
 
 

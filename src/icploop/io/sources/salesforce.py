@@ -105,7 +105,7 @@ def _table(
 ) -> RawTable:
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     thing = "Account" if name == "accounts" else "Opportunity"
-    return RawTable(name, thing, mapped(rows, name, table, place), table.dates)
+    return RawTable(name, thing, mapped(rows, name, table, place), table.formats)
 
 
 def _accounts(

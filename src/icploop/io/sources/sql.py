@@ -5,8 +5,10 @@ The URL comes from the environment, because it carries a password, and never app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
-from pandas.errors import DatabaseError
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -14,6 +16,8 @@ from icploop.errors import DataError, UsageError
 from icploop.io.secrets import Secret, address
 from icploop.io.sources.raw import RawTable, mapped
 from icploop.settings import SqlSource
+
+_EXACT_FLOATS = 2**53
 
 
 def pull(source: SqlSource, place: str) -> list[RawTable]:
@@ -25,20 +29,40 @@ def pull(source: SqlSource, place: str) -> list[RawTable]:
     for name, table in source.tables.items():
         try:
             with engine.connect() as connection:
-                rows = pd.read_sql_query(text(str(table.query)), connection)
-        except (SQLAlchemyError, DatabaseError) as error:
-            # pandas wraps SQLAlchemy's error, which wraps the database's own.
-            ours = error.__cause__ if isinstance(error, DatabaseError) else error
-            trouble = str(getattr(ours, "orig", None) or ours)
+                found = connection.execute(text(str(table.query)))
+                rows = _frame(list(found.keys()), found.all())
+        except SQLAlchemyError as error:
+            # It wraps the database's own error.
+            trouble = str(getattr(error, "orig", None) or error)
         else:
             trouble = ""
         # Out of the block: a driver's error may hold the password.
         if trouble:
             raise DataError(f"{place}: tables.{name}.query failed: {url.hidden_in(trouble)}")
         rows.index = pd.RangeIndex(1, len(rows) + 1)
-        tables.append(RawTable(name, "query", mapped(rows, name, table, place), table.dates))
+        tables.append(RawTable(name, "query", mapped(rows, name, table, place), table.formats))
     engine.dispose()
     return tables
+
+
+def _frame(columns: list[str], rows: Sequence[Any]) -> pd.DataFrame:
+    """The rows of a result; no whole number becomes a float, which keeps but 15 digits of an id."""
+    cells = zip(*rows, strict=True) if rows else [()] * len(columns)
+    frame = pd.concat(
+        [_column(pd.Series(list(column), dtype="object")) for column in cells], axis=1
+    )
+    return frame.set_axis(columns, axis=1)
+
+
+def _column(cells: pd.Series) -> pd.Series:
+    kind = pd.api.types.infer_dtype(cells, skipna=True)
+    if kind == "integer":
+        fits = cells.dropna().between(-(2**63), 2**63 - 1).all()
+        return cells.astype("Int64" if cells.hasnans else "int64") if fits else cells
+    if kind == "decimal":
+        # What a database calculates comes so, and so do ids that are longer than any float.
+        return cells if (cells.dropna().abs() >= _EXACT_FLOATS).any() else cells.astype("float64")
+    return cells.infer_objects()
 
 
 def _engine(url: Secret, place: str) -> Engine:

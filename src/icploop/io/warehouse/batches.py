@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.tables import CONTRACTS, read_text
+from icploop.domain.cells import as_text
+from icploop.domain.tables import CONTRACTS
 from icploop.settings import Mode, TableName
 
 
@@ -119,7 +120,7 @@ def for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:
 
 def storable(values: pd.Series) -> pd.Series:
     """The values, as text where they are of no plain type."""
-    return read_text(values.map(_as_plain, "ignore")) if values.dtype == object else values
+    return as_text(values.map(_as_plain, "ignore")) if values.dtype == object else values
 
 
 def _as_plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icploop.domain.tables import read_kind, set_in_order
+from icploop.domain.cells import read_kind, set_in_order
 from icploop.modeling.accounts.features import TEXTS
 from icploop.settings import Attribute, Kind
 

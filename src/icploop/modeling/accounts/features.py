@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from icploop.domain.tables import read_kind
+from icploop.domain.cells import read_kind
 from icploop.errors import DataError
 from icploop.settings import Attribute, Kind
 

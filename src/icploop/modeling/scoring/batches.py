@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from icploop.domain.calendar import last_moment
-from icploop.domain.tables import read_text
+from icploop.domain.cells import read_text
 from icploop.modeling.accounts.coding import Coded, coded_batch
 from icploop.settings import Attribute
 
