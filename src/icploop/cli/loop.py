@@ -51,6 +51,7 @@ from icploop.cli.text import (
     progress,
     say,
     table,
+    told,
     wrapped,
 )
 from icploop.cli.use import first_targets_text
@@ -200,8 +201,7 @@ def ingest_text(report: IngestReport) -> str:
     lines = [table(("table", "read", "good", *heads[2:]), rows), *_sums(report.sums)]
     lines += [f"Motion {motion}: {counted}" for motion, counted in report.left_out.items()]
     for found in report.findings:
-        mark = "note" if found.severity == "note" else "WARNING"
-        lines += ["", *wrapped(f"{mark} {found.code}: {found.message}")]
+        lines += ["", *told([found])]
     if report.rules:
         lines += [
             "",
@@ -378,8 +378,8 @@ def status_text(found: Status) -> str:
         ("rows in quarantine", str(found.quarantined_rows)),
     ]
     lines = [f"{name:<22}{fact}" for name, fact in facts]
-    for told in found.findings:
-        lines += ["", *wrapped(f"WARNING {told.code}: {told.message}")]
+    for finding in found.findings:
+        lines += ["", *told([finding])]
     return "\n".join(lines)
 
 
@@ -464,7 +464,7 @@ def retrain_text(report: RetrainReport) -> str:
     """The verdict, why, and what to do next."""
     r = report.round
     lines = [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
-    lines += [f"Note: {note}" for note in r.notes]
+    lines += told(r.notes)
     if report.version:
         lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")
     if report.promoted:
