@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Literal
 
+from icploop.domain.findings import Finding
 from icploop.domain.outcomes import Kpis
 from icploop.domain.posterior import Belief, matured_needed
 from icploop.settings import GatePolicy, Objective
@@ -106,8 +107,13 @@ class Ruling:
     """A verdict, why, and how many more matured accounts it would take to tell (0: none)."""
 
     verdict: Verdict
-    reasons: tuple[str, ...]
+    findings: tuple[Finding, ...]
     needed_matured: int = 0
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The sentences of the findings."""
+        return tuple(map(str, self.findings))
 
 
 def too_few(
@@ -134,14 +140,14 @@ def too_few(
         )
     else:
         reason += f", which those won so far give by {enough_by:%Y-%m} at the earliest."
-    return Ruling("INCONCLUSIVE", (reason,), missing)
+    return Ruling("INCONCLUSIVE", (_refusal("too_few_matured", reason),), missing)
 
 
 def decide(
     comparison: Comparison,
     policy: GatePolicy,
-    distrust: Sequence[str] = (),
-    guards: Sequence[str] = (),
+    distrust: Sequence[Finding] = (),
+    guards: Sequence[Finding] = (),
 ) -> Ruling:
     """The verdict on a comparison that holds a belief.
 
@@ -155,56 +161,70 @@ def decide(
         return Ruling("INVALID", tuple(untrusted))
     asked, sure = policy.probability_better, belief.probability_better
     is_worse = sure <= 1 - asked
-    if not is_worse and (doubt := _not_enough(comparison, belief, policy)):
+    if not is_worse and (short := _not_enough(comparison, belief, policy)):
         needed, size = matured_needed(belief, asked)
         more = f"About {needed} more matured customers would tell a difference of {size:.1f} points"
-        reason = f"{doubt} {_numbers(comparison, belief)} {more}."
-        return Ruling("INCONCLUSIVE", (reason,), needed)
+        code, why = short
+        reason = f"{why} {_numbers(comparison, belief)} {more}."
+        return Ruling("INCONCLUSIVE", (_refusal(code, reason),), needed)
     if doubt := _contradicted(comparison, asked):
-        return Ruling("INCONCLUSIVE", (doubt,), matured_needed(belief, asked)[0])
+        needed, _ = matured_needed(belief, asked)
+        return Ruling("INCONCLUSIVE", (_refusal("earlier_lists", doubt),), needed)
     if is_worse:
         reason = f"It is probably worse than {comparison.rival}. {_numbers(comparison, belief)}"
-        return Ruling("KEEP", (reason,))
+        return Ruling("KEEP", (_refusal("worse", reason),))
     if failed := [*_failed_guards(comparison, belief, policy), *guards]:
         return Ruling("KEEP", tuple(failed))
     reason = f"It is probably better than {comparison.rival}. {_numbers(comparison, belief)}"
-    return Ruling("PROMOTE", (reason,))
+    return Ruling("PROMOTE", (Finding("better", "note", reason),))
 
 
-def _missing_metrics(comparison: Comparison, belief: Belief) -> list[str]:
+def _refusal(code: str, reason: str) -> Finding:
+    """Why no version may come into force by this comparison."""
+    return Finding(code, "refusal", reason)
+
+
+def _missing_metrics(comparison: Comparison, belief: Belief) -> list[Finding]:
     differences = (comparison.uplift, comparison.nrr, comparison.grr, comparison.retention)
     numbers = [number for d in differences for number in astuple(d)]
     numbers += [belief.gain, belief.probability_better, belief.evidence.points]
     if all(map(math.isfinite, numbers)):
         return []
-    return ["A metric of the holdout is missing: nothing was billed there."]
+    reason = "A metric of the holdout is missing: nothing was billed there."
+    return [_refusal("metric_missing", reason)]
 
 
-def _not_enough(comparison: Comparison, belief: Belief, policy: GatePolicy) -> str | None:
-    """What is missing for a promotion, as far as it is not worse; None where nothing is."""
+def _not_enough(
+    comparison: Comparison, belief: Belief, policy: GatePolicy
+) -> tuple[str, str] | None:
+    """What is missing for a promotion (code and sentence), where it is not worse; else None."""
     asked, sure, rival = policy.probability_better, belief.probability_better, comparison.rival
     if sure < asked:
-        return f"Too close to tell from {rival}: the policy asks for {asked:.0%}."
+        return "too_close", f"Too close to tell from {rival}: the policy asks for {asked:.0%}."
     if belief.refit.skill_z <= 0:
         return (
+            "no_skill",
             "Nothing shows yet that it knows good customers from others, so it is not put before "
-            f"{rival}."
+            f"{rival}.",
         )
     if belief.gain < 100 * policy.min_uplift:
         return (
+            "too_little",
             f"Probably better than {rival}, but by less than the {100 * policy.min_uplift:.1f} "
-            "points that the policy asks for."
+            "points that the policy asks for.",
         )
     alone, by_customers = policy.by_customers_alone, belief.evidence.probability
     if alone is not None and by_customers < alone:
         return (
+            "customers_unsure",
             f"Probably better than {rival}, but by what customers did alone with "
-            f"{by_customers:.0%} only, and the policy asks for {alone:.0%}."
+            f"{by_customers:.0%} only, and the policy asks for {alone:.0%}.",
         )
     if policy.holdout == "must_agree" and not _holdout_speaks_for_it(comparison, belief):
         return (
+            "holdout_disagrees",
             f"Probably better than {rival}, but the holdout does not speak for it, and the policy "
-            "asks for that (policy.holdout: must_agree)."
+            "asks for that (policy.holdout: must_agree).",
         )
     return None
 
@@ -248,20 +268,24 @@ def _contradicted(comparison: Comparison, asked: float) -> str | None:
     )
 
 
-def _failed_guards(comparison: Comparison, belief: Belief, policy: GatePolicy) -> list[str]:
+def _failed_guards(comparison: Comparison, belief: Belief, policy: GatePolicy) -> list[Finding]:
     guards = (
-        ("GRR", comparison.grr, policy.grr_margin),
-        ("logo retention", comparison.retention, policy.retention_margin),
+        ("guard_grr", "GRR", comparison.grr, policy.grr_margin),
+        ("guard_retention", "logo retention", comparison.retention, policy.retention_margin),
     )
     failed = [
-        f"Guard: {name} falls by {-100 * d.estimate:.1f} points, more than the "
-        f"{100 * margin:.1f} points that the policy allows."
-        for name, d, margin in guards
+        _refusal(
+            code,
+            f"Guard: {name} falls by {-100 * d.estimate:.1f} points, more than the "
+            f"{100 * margin:.1f} points that the policy allows.",
+        )
+        for code, name, d, margin in guards
         if d.estimate < -margin
     ]
     if belief.change and belief.change.probability <= 1 - policy.probability_better:
-        failed.append(
+        reason = (
             "Guard: the change of recipe makes it worse. "
             f"{belief} Undo the change, and the next round refits the old recipe."
         )
+        failed.append(_refusal("guard_recipe", reason))
     return failed

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from icploop.domain.findings import Finding
 from icploop.domain.gate import Comparison, Difference
 from icploop.domain.outcomes import WINSORISED_AT
 from icploop.modeling.statistics.bootstrap import bootstrap_weights, bounds
@@ -110,16 +111,18 @@ class Skill:
         """Whether the data show that the score is better than none (one-sided, 5%)."""
         return self.low > 0
 
-    def __str__(self) -> str:
+    @property
+    def finding(self) -> Finding:
+        """What there is to mind where the skill is not shown."""
         found = (
             "on accounts that training did not see, expected and realised NRR correlate by "
             f"{self.correlation:+.2f} ({self.low:+.2f} to {self.high:+.2f}, n = {self.n})"
         )
-        if self.is_shown:
-            return f"It knows good customers from others: {found}."
         if self.z > 0:
-            return f"It does not show yet that it knows good customers from others: {found}."
-        return f"No better than the average customer so far: {found}."
+            said = f"It does not show yet that it knows good customers from others: {found}."
+            return Finding("skill_unsure", "warning", said)
+        said = f"No better than the average customer so far: {found}."
+        return Finding("no_skill", "warning", said)
 
 
 def skill(judged: pd.DataFrame, scores: pd.Series) -> Skill:
