@@ -148,7 +148,10 @@ class TestWhatCannotBeScored:
         [
             ("id,industry\nx1,health\n", r"no column `account_id` \(found: id, industry\); rename"),
             ("account_id,industry\nx1,health\n ,retail\n", "row 2 has no account_id"),
-            ("account_id,industry\nx1,health\nx2\n", r"row 2 \('x2'\) does not have as many cells"),
+            (
+                "account_id,industry\nx1,health\nx2\n",
+                r"row 2 \('x2'\) breaks the rule “the line has as many cells",
+            ),
             ("account_id,industry\n", "there were no rows to write"),
             ("", "is empty"),
         ],
