@@ -242,6 +242,8 @@ def _ingest(
         raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
+    for name, table in raw:
+        _stop_if_too_wide(name, table, settings.ingest.max_columns)
     raw, personal = company_data_only(raw, settings)
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
@@ -259,7 +261,8 @@ def _ingest(
         if table.table == "revenue":
             matches = matches or matches_of(raw, warehouse, batches, settings)
             table = under_its_accounts(table, matches)
-        check = _Check(settings, f"{name} ({table.origin})", known, _same_month(sources[name]))
+        same_month = _same_month(sources[name])
+        check = _Check(settings, f"{name} ({table.origin})", known, same_month, as_of)
         batch: AnyBatch
         if isinstance(table, RawTable):
             batch, faults = _at_once(check, table, name)
@@ -526,6 +529,7 @@ class _Check:
     place: str
     known: set[str]
     same_month: SameMonth
+    day: date | None
 
     def table(self, table: TableName, raw: pd.DataFrame, formats: TableFormat) -> CheckedTable:
         """All rows that could be alike, together."""
@@ -538,6 +542,7 @@ class _Check:
             attributes=self.settings.attributes if table == "accounts" else (),
             same_month=self.same_month,
             known=None if table == "accounts" else self.known,
+            day=self.day,
             place=self.place,
         )
 
@@ -654,6 +659,16 @@ def _stop_if_months_repeat(place: str, table: GivenTable, faults: Faults) -> Non
         "under tables.revenue of the source: `same_month: sum` where they add up, as subscriptions "
         "do, or `same_month: first` where they are one"
     )
+
+
+def _stop_if_too_wide(source: str, given: GivenTable, most: int) -> None:
+    columns = given.columns if isinstance(given, TableInParts) else given.rows.columns
+    if len(columns) > most:
+        raise DataError(
+            f"{source}: {given.origin} has {len(columns):,} columns, more than ingest.max_columns "
+            f"({most:,}); leave out those that nobody declared, by a `query` that selects, or "
+            "raise ingest.max_columns: each takes about a megabyte of memory"
+        )
 
 
 def _stop_if_too_bad(found: Found, max_bad_share: float) -> None:
