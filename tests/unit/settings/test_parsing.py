@@ -10,7 +10,7 @@ from icploop.settings import (
     parse_settings,
 )
 from icploop.settings.parsing import mapping
-from tests.unit.settings.stated import PLACE, line, refusal
+from tests.unit.settings.stated import PLACE, line, parsed, refusal
 
 SECTIONS = {
     name: list(field.annotation.model_fields)
