@@ -50,6 +50,7 @@ class Export:
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the files; the settings of their source."""
+        folder.mkdir(exist_ok=True)
         said: dict[str, Any] = {}
         for name, frame in self.cells.items():
             own = dict(self.tables.get(name, {}))
