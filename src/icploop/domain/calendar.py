@@ -97,11 +97,11 @@ def _as_stated_on(tables: Tables, name: TableName, day: date) -> pd.DataFrame:
     if former is None or former.empty:
         return table
     today, key = pd.Timestamp(day), list(CONTRACTS[name].key)
-    held = former[(former["until"] > today) & ~(former["since"] > today)]
+    held = former[(former["_until"] > today) & ~(former["_since"] > today)]
     if key:
-        later = former.loc[former["replaced_on"] > today, key].drop_duplicates()
+        later = former.loc[former["_replaced_on"] > today, key].drop_duplicates()
         table = table[~_are_among(table, later, key)]
-    held = held.drop(columns=["since", "until", "replaced_on"])
+    held = held.drop(columns=["_since", "_until", "_replaced_on"])
     if held.empty or table.empty:
         return held if table.empty and len(held) else table
     return pd.concat([table, held], ignore_index=True)

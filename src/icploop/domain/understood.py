@@ -17,12 +17,10 @@ import pandas as pd
 from icploop.domain.billing import Billed, DataAge, billed
 from icploop.domain.calendar import last_ended_month, month_number, month_start
 from icploop.domain.cells import spelling_key
-from icploop.domain.findings import Finding, Severity
+from icploop.domain.findings import Finding
 from icploop.domain.outcomes import LeftOut, number_of
 from icploop.domain.tables import Tables
 from icploop.settings import Attribute, Freshness, TableName
-
-PAGE = "your-data.md"
 
 # Twelve times the first month against ACV: a factor that no ramp or discount explains.
 _UNLIKE = 3.0
@@ -87,14 +85,9 @@ def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
         *_jumps(seen.revenue, numbers, how_far),
         *_one_customer(seen.revenue, numbers, how_far),
         *_unlike_acv(seen, numbers),
-        *_crowds(seen.accounts),
+        *crowds(seen.accounts),
     ]
     return Understood(_sums(seen.revenue, numbers, how_far), tuple(found))
-
-
-def finding(code: str, message: str, severity: Severity = "warning") -> Finding:
-    """A finding of ingest, which the docs explain under its code."""
-    return Finding(code, severity, message, f"{PAGE}#{code}")
 
 
 def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: str) -> list[Finding]:
@@ -108,10 +101,10 @@ def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: st
         "it is a year's already, state `acv_per: year` under tables.deals.",
     }
     return [
-        finding(
+        Finding(
             code,
-            said[code].format(count=count, table=table, column=column, currency=currency),
             "note",
+            said[code].format(count=count, table=table, column=column, currency=currency),
         )
         for (code, column), count in sorted(remarks.items())
     ]
@@ -134,11 +127,11 @@ def spellings(accounts: pd.DataFrame, attributes: Iterable[Attribute]) -> list[F
         shown = [" = ".join(sorted(spelled[levels == level])) for level in again[:_SHOWN]]
         more = f"; and {len(again) - len(shown)} more" if len(again) > len(shown) else ""
         found.append(
-            finding(
+            Finding(
                 "spellings_folded",
+                "note",
                 f"{attribute.name}: {len(spelled):,} spellings, {levels.nunique():,} levels "
                 f"({'; '.join(shown)}{more}). Each is one level; the commonest spelling is shown.",
-                "note",
             )
         )
     return found
@@ -150,8 +143,9 @@ def unmatched_money(matched: float, unmatched: float) -> list[Finding]:
     if not total or unmatched / total <= _UNMATCHED:
         return []
     return [
-        finding(
+        Finding(
             "unmatched_money",
+            "warning",
             f"{unmatched:,.0f} of {total:,.0f} billed ({unmatched / total:.0%}) belong to no "
             "account: give billing `domain` and `name`, or say who is who under identity.aliases.",
         )
@@ -164,8 +158,9 @@ def many_left_out(motion: str, found: LeftOut) -> list[Finding]:
     if not found.customers or nowhere / found.customers <= _MANY:
         return []
     return [
-        finding(
+        Finding(
             "left_out",
+            "warning",
             f"Motion {motion}: {found} See outcome.acquired_again_after_months and "
             "outcome.billed_before_deal_months, and whether deals are missing.",
         )
@@ -200,8 +195,9 @@ def _incomplete(how_far: Billed, day: date) -> list[Finding]:
     if how_far.last is None or not how_far.missing or how_far.last >= last_ended_month(day):
         return []
     return [
-        finding(
+        Finding(
             "incomplete_month",
+            "warning",
             f"Revenue is complete until {month_start(how_far.last):%Y-%m} only: {how_far.why} "
             "Nobody's outcome needs a later month before it is complete.",
         )
@@ -234,8 +230,9 @@ def _jumps(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) -> list[F
     if not told:
         return []
     return [
-        finding(
+        Finding(
             "month_jump",
+            "warning",
             f"MRR changes by more than half in a month: {', '.join(told)}. Check whether bills are "
             "missing or counted twice there, or whether invoices for a year stand in one month.",
         )
@@ -249,8 +246,9 @@ def _one_customer(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) ->
     if len(paying) < _FEWEST_WINS or paying.max() <= _HALF * paying.sum():
         return []
     return [
-        finding(
+        Finding(
             "one_customer",
+            "warning",
             f"{paying.idxmax()!r} pays {paying.max() / paying.sum():.0%} of the MRR of "
             f"{month_start(how_far.last):%Y-%m}: NRR is that of one customer. Check its unit and "
             "currency, and whether several customers share its id.",
@@ -268,8 +266,9 @@ def _unlike_acv(seen: Tables, numbers: pd.Series) -> list[Finding]:
     if len(ratio) < _FEWEST_WINS or 1 / _UNLIKE <= ratio.median() <= _UNLIKE:
         return []
     return [
-        finding(
+        Finding(
             "unlike_acv",
+            "warning",
             f"Twelve times the first month billed is {ratio.median():.3g} times the ACV for half "
             f"of the {len(ratio)} billed wins: either revenue is not MRR (invoices for a year "
             "belong spread over their months), or acv is not money a year.",
@@ -292,7 +291,8 @@ def _first_paid(revenue: pd.DataFrame, months: np.ndarray, since: pd.Series) -> 
     return pd.Series(mrr[rows], index=pd.Index(names).astype("str")[account[rows]])
 
 
-def _crowds(accounts: pd.DataFrame) -> list[Finding]:
+def crowds(accounts: pd.DataFrame) -> list[Finding]:
+    """Values of `parent_id` or `domain` that more accounts share than a family has, by name."""
     found = []
     enough = min(_CROWD, max(_FAMILY, _CROWDED * accounts["account_id"].nunique()))
     for column in ("parent_id", "domain"):
@@ -302,8 +302,9 @@ def _crowds(accounts: pd.DataFrame) -> list[Finding]:
     if not found:
         return []
     return [
-        finding(
+        Finding(
             "crowded_parent",
+            "warning",
             f"Many accounts share one value: {', '.join(found[:_SHOWN])}. As one family they stand "
             "on one side of training and holdout, and have one place on the list; if the value "
             "means nothing, say `nothing: {parent_id: [...]}` under tables.accounts of the source.",

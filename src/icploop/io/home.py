@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
 from icploop.domain.overrides import Override, parse_overrides
 from icploop.errors import UsageError
@@ -112,10 +114,11 @@ class Home:
             raise UsageError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
-def create(root: Path) -> list[Path]:
+def create(root: Path, texts: Mapping[str, str] = MappingProxyType({})) -> list[Path]:
     """Write the commented starter `conf/` into `root` and return the files written.
 
-    Raises UsageError when a settings file is there already: nothing is overwritten.
+    `texts` stand in for files of it, by their names below `conf/`. Raises UsageError when a
+    settings file is there already: nothing is overwritten.
     """
     home = Home(root)
     if home.settings_file.exists():
@@ -128,11 +131,17 @@ def create(root: Path) -> list[Path]:
             continue
         target = root / "conf" / relative
         private_folder(target.parent)
-        text_to(target, source.read_text(encoding="utf-8"), private=True)
+        text = texts.get(relative.as_posix(), source.read_text(encoding="utf-8"))
+        text_to(target, text, private=True)
         written.append(target)
     private_folder(root / "data")
     private_folder(root / "data" / "inbox")
     return written
+
+
+def starter_settings() -> str:
+    """The commented `conf/icp.yaml` of a new home."""
+    return (_starter() / "icp.yaml").read_text(encoding="utf-8")
 
 
 def _starter() -> Path:

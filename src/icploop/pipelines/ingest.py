@@ -37,7 +37,6 @@ from icploop.domain.tables import (
 )
 from icploop.domain.understood import (
     Sums,
-    finding,
     many_left_out,
     of_remarks,
     spellings,
@@ -415,7 +414,7 @@ class _Judge:
 
     def _of_changes(self, changes: Changes) -> Iterator[Finding]:
         if told := _who_left(changes):
-            yield finding("rows_left", told, "note")
+            yield Finding("rows_left", "note", told)
         # Rows of accounts that are missing would be called bad before it is said why.
         yield from self._shrunk(left for left in changes.left if left.table == "accounts")
         for one in self.found:
@@ -423,8 +422,9 @@ class _Judge:
         yield from self._shrunk(left for left in changes.left if left.table != "accounts")
         for left in changes.left:
             if left.earlier and left.earlier == left.gone:
-                yield finding(
+                yield Finding(
                     "export_begins_later",
+                    "warning",
                     f"All {_counted(left.table, left.gone)} that left `{left.source}` are older "
                     "than the first row of its export now. If it reaches back only so far, say "
                     "`mode: window` in its settings: what was before stays then.",
@@ -432,8 +432,9 @@ class _Judge:
         refused = [left for left in changes.left if left.refused]
         if refused:
             told = ", ".join(_counted(left.table, left.refused) for left in refused)
-            yield finding(
+            yield Finding(
                 "stored_then_refused",
+                "warning",
                 f"{told}: refused today, so that what was stored of them no longer counts; see "
                 "`icp quarantine`.",
             )
@@ -455,19 +456,20 @@ class _Judge:
                     "if it has only what is new, say `mode: increment` in its settings (docs/"
                     "your-data.md); if it is meant, say --shrink-is-meant"
                 )
-            yield finding("export_shrank", f"{message}.")
+            yield Finding("export_shrank", "warning", f"{message}.")
 
     def _of_rows(self) -> Iterator[Finding]:
         if self.stages:
             told = ", ".join(f"{stage} ({count})" for stage, count in self.stages.most_common())
-            yield finding(
+            yield Finding(
                 "unmapped_stages",
+                "warning",
                 f"{_counted('deals', sum(self.stages.values()))} in stages that are not mapped: "
                 f"{told}. Map each to won, lost or open under `values: {{outcome: ...}}` of the "
                 "source.",
             )
         for one in self.found:
-            yield from (finding("dialect_assumed", told) for told in one.given.told)
+            yield from (Finding("dialect_assumed", "warning", told) for told in one.given.told)
             yield from of_remarks(one.table, one.faults.remarks, self.settings.currency)
         if self.matches is not None:
             of_billing = self.matches.as_dict()
@@ -508,7 +510,8 @@ def _by_table(found: Sequence[Found], changes: Changes) -> dict[str, dict[str, i
             "read": read,
             "rows": change.rows,
             "quarantined": bad,
-            "repeated": read - bad - change.rows,
+            # Bills become more rows than they were.
+            "repeated": max(0, read - bad - change.rows),
             "new": change.came,
             "changed": change.changed,
             "left": sum(left.gone for left in changes.left if left.table == name)
@@ -558,7 +561,7 @@ class _Check:
             cells,
             max_money=self.settings.ingest.max_money,
             how=how,
-            rate=self._rate_of(table) if column == "mrr" else 1.0,
+            rate=self._worth_of_mrr(table) if column == "mrr" else 1.0,
         )
         if column == "account_id":
             bad |= ~is_one_of(values, self.known)
@@ -574,6 +577,10 @@ class _Check:
         if self._rate_of(table) != 1:
             found["money_converted", CURRENCY] = len(table)
         return +found
+
+    def _worth_of_mrr(self, table: TableInParts) -> float:
+        """What one of an amount's units is in MRR of the company's currency."""
+        return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
 
     def _rate_of(self, table: TableInParts) -> float:
         """The rate of the one currency of a large table. Raises DataError for several."""
