@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
@@ -49,3 +51,16 @@ def spread_over_months(bills: pd.DataFrame, covered: pd.Series) -> pd.DataFrame:
 def first_of_month(moments: pd.Series) -> pd.Series:
     """The first day of the month of each moment."""
     return moments.dt.to_period("M").dt.to_timestamp().astype("datetime64[us]")
+
+
+def last_billed(began: pd.Series, day: date | None) -> pd.Timestamp:
+    """The last month of which bills tell anything, by the first months that bills are for.
+
+    After the newest bill of an export that is older than `day` nobody knows who would have been
+    billed: months that were paid before must not stand alone there. Where bills are still made, all
+    months count that are paid already; without a day they do as well.
+    """
+    newest = began.max()
+    if day is None or pd.isna(newest) or newest + pd.DateOffset(months=2) > pd.Timestamp(day):
+        return pd.Timestamp.max
+    return newest

@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import pandas as pd
 
-from icploop.domain.bills import MONTHS, UNTIL, first_of_month, months_covered, spread_over_months
+from icploop.domain.bills import (
+    MONTHS,
+    UNTIL,
+    first_of_month,
+    last_billed,
+    months_covered,
+    spread_over_months,
+)
 from icploop.domain.cells import (
     as_text,
     cut_keys,
@@ -164,6 +172,7 @@ def check_table(
     attributes: Iterable[Attribute] = (),
     same_month: SameMonth = "refuse",
     known: Collection[str] | None = None,
+    day: date | None = None,
     place: str,
 ) -> CheckedTable:
     """Type `raw` and hold it against the contract of table `name`.
@@ -175,8 +184,9 @@ def check_table(
     Rows that repeat an earlier row in every column are dropped without a fault. `same_month` says
     what several rows of one customer and month are: faults all of them, parts that add up, or the
     first of them. Customers that are one account (`billed_as`) add up. Rows of accounts that are
-    not `known`, where that is stated, are faults before keys are looked at. Raises DataError for a
-    missing required column.
+    not `known`, where that is stated, are faults before keys are looked at. `day` is that of the
+    ingest, which tells whether bills are still made. Raises DataError for a missing required
+    column.
     """
     from icploop.domain.rules import broken_rules  # noqa: PLC0415 - pandera is for who ingests
 
@@ -216,7 +226,7 @@ def check_table(
         strangers = unknown_accounts(good, known)
         faults, good = _faults([faults, strangers]), good[~good.index.isin(strangers["row"])]
     if formats.spread:
-        kept, repeated = _spread(good)
+        kept, repeated = _spread(good, day)
     elif name == "revenue":
         repeated = _repeated_months(good, same_month)
         kept = _added_up(good[~good.index.isin(repeated["row"])])
@@ -459,10 +469,11 @@ def _as_bills(frame: pd.DataFrame, formats: TableFormat) -> pd.DataFrame:
     return frame.assign(mrr=frame["mrr"].abs()) if formats.spread else frame
 
 
-def _spread(good: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _spread(good: pd.DataFrame, day: date | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Bills over their months, added up; and faults for months with more credit than bills."""
-    # What a bill is for says nothing of a month.
     rows = spread_over_months(good, good[_COVERED])
+    rows = rows[rows["month"] <= last_billed(good["month"], day)]
+    # What a bill is for says nothing of a month.
     rows = rows.drop(columns=[_COVERED, MONTHS, UNTIL], errors="ignore")
     months = _added_up(rows)
     months["mrr"] = without_dust(months["mrr"])
@@ -474,7 +485,7 @@ def _spread(good: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
     ]
     # A month is of several bills; the account's first one stands for it.
-    firsts = good.reset_index().drop_duplicates("account_id").set_index("account_id")["index"]
+    firsts = pd.Series(good.index, index=good["account_id"]).groupby(level=0).first()
     values = pd.Series(told, index=firsts.loc[below["account_id"]].to_numpy(), dtype="object")
     faults = _fault_lines(values, "mrr", "bills of a month are not below 0 together")
     return months[months["mrr"] >= 0], faults

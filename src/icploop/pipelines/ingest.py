@@ -261,7 +261,8 @@ def _ingest(
         if table.table == "revenue":
             matches = matches or matches_of(raw, warehouse, batches, settings)
             table = under_its_accounts(table, matches)
-        check = _Check(settings, f"{name} ({table.origin})", known, _same_month(sources[name]))
+        same_month = _same_month(sources[name])
+        check = _Check(settings, f"{name} ({table.origin})", known, same_month, as_of)
         batch: AnyBatch
         if isinstance(table, RawTable):
             batch, faults = _at_once(check, table, name)
@@ -529,6 +530,7 @@ class _Check:
     place: str
     known: set[str]
     same_month: SameMonth
+    day: date | None
 
     def table(self, table: TableName, raw: pd.DataFrame, formats: TableFormat) -> CheckedTable:
         """All rows that could be alike, together."""
@@ -541,6 +543,7 @@ class _Check:
             attributes=self.settings.attributes if table == "accounts" else (),
             same_month=self.same_month,
             known=None if table == "accounts" else self.known,
+            day=self.day,
             place=self.place,
         )
 

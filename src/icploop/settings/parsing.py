@@ -17,12 +17,28 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def mapping(text: str, place: str) -> dict[str, Any]:
     """The keys and values of a YAML text. Raises UsageError for what is no mapping."""
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader=_NothingTwice)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise UsageError(f"{place} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise UsageError(f"{place} must be a mapping of keys to values; see `icp init`")
     return raw
+
+
+class _NothingTwice(yaml.SafeLoader):
+    """Reads YAML, and refuses a key that stands twice: the first one would be lost untold."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node. Raises ConstructorError for a key that stands twice."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"`{key.value}` stands there twice; keep one", key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return dict(super().construct_mapping(node, deep))
 
 
 def validated(model: type[_Model], raw: dict[str, Any], place: str) -> _Model:

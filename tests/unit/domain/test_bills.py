@@ -1,3 +1,4 @@
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -8,10 +9,16 @@ from icploop.errors import DataError
 from icploop.settings.formats import CellFormat, TableFormat, number_format
 
 
-def checked(rows: list[tuple[Any, ...]], *, columns: str, **formats: Any) -> CheckedTable:
-    raw = pd.DataFrame(rows, columns=columns.split(), dtype="str")
+def checked(
+    rows: list[tuple[Any, ...]], *, columns: str, day: date | None = None, **formats: Any
+) -> CheckedTable:
     return check_table(
-        "revenue", raw, max_money=1e9, formats=TableFormat(**formats), place="files (bills.csv)"
+        "revenue",
+        pd.DataFrame(rows, columns=columns.split(), dtype="str"),
+        max_money=1e9,
+        formats=TableFormat(**formats),
+        day=day,
+        place="files (bills.csv)",
     )
 
 
@@ -105,3 +112,20 @@ def test_bills_are_read_as_their_columns_are_written() -> None:
 def test_arr_of_a_month_is_twelve_times_its_mrr() -> None:
     found = checked([("a", "2024-01-01", "1200")], columns=BILL, mrr_per="year")
     assert months(found) == {("a", "2024-01"): 100}
+
+
+@pytest.mark.parametrize(
+    ("day", "last"),
+    [
+        (date(2024, 5, 31), "2024-12"),  # April's bills are the newest: May's are still made
+        (date(2024, 6, 1), "2024-04"),
+        (date(2026, 1, 1), "2024-04"),
+        (None, "2024-12"),
+    ],
+)
+def test_after_the_newest_bill_of_an_old_export_nothing_is_known(
+    day: date | None, last: str
+) -> None:
+    rows = [("a", "2024-01-01", "12", "1200"), ("b", "2024-04-01", "1", "50")]
+    found = checked(rows, columns="account_id month months mrr", day=day, spread="months")
+    assert max(month for _, month in months(found)) == last

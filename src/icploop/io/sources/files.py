@@ -159,7 +159,7 @@ def _from_query(
                 hidden += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
         try:
             rows: KeptRows | pd.DataFrame = (
-                large.keep(db, query) if large else db.execute(query).df()
+                large.keep(db, query) if large else _result(db, query, f"{place}: tables.{name}")
             )
         except duckdb.Error as error:
             raise DataError(f"{place}: tables.{name}.query failed: {error}{hidden}") from error
@@ -174,6 +174,15 @@ def _from_query(
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     rows = mapped(rows, name, table, place)
     return RawTable(name, "query", rows, table.formats, lines, told)
+
+
+def _result(db: duckdb.DuckDBPyConnection, query: str, place: str) -> pd.DataFrame:
+    """The rows of a query. Raises DataError for two columns of one name: one would be lost."""
+    answer = db.execute(query)
+    names = [str(column[0]) for column in answer.description or ()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{place} has two columns `{twice[0]}`; select one, or rename one with AS")
+    return answer.df()
 
 
 def _connected(large: Staging | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
