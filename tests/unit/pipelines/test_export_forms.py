@@ -221,7 +221,7 @@ def test_no_form_changes_an_outcome(name: str, as_it_is: Read) -> None:
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(names=st.lists(st.sampled_from(list(FORMS)), min_size=2, max_size=5, unique=True))
 def test_nor_do_several_together(names: list[str], as_it_is: Read) -> None:
