@@ -244,6 +244,8 @@ def _ingest(
         raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
+    for name, table in raw:
+        _stop_if_too_wide(name, table, settings.ingest.max_columns)
     raw, personal = company_data_only(raw, settings)
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
@@ -651,6 +653,16 @@ def _stop_if_months_repeat(place: str, table: GivenTable, faults: Faults) -> Non
         "under tables.revenue of the source: `same_month: sum` where they add up, as subscriptions "
         "do, or `same_month: first` where they are one"
     )
+
+
+def _stop_if_too_wide(source: str, given: GivenTable, most: int) -> None:
+    columns = given.columns if isinstance(given, TableInParts) else given.rows.columns
+    if len(columns) > most:
+        raise DataError(
+            f"{source}: {given.origin} has {len(columns):,} columns, more than ingest.max_columns "
+            f"({most:,}); leave out those that nobody declared, by a `query` that selects, or "
+            "raise ingest.max_columns: each takes about a megabyte of memory"
+        )
 
 
 def _stop_if_too_bad(found: Found, max_bad_share: float) -> None:
