@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import io
 import os
+import resource
 import sys
 
 import typer
 
 from icploop.cli import decide, loop, read, use
 from icploop.cli.text import one_json_object
-from icploop.errors import IcpError
+from icploop.errors import IcpError, UnavailableError
 
 app = typer.Typer(
     name="icp",
@@ -26,6 +27,14 @@ for family in (loop, decide, use, read):
 
 _INTERRUPTED = 130
 _ALLOCATIONS = 50_000
+# With less address space OpenBLAS looks for more for ever while it is loaded.
+_LEAST_ADDRESS_SPACE = 1 << 30
+_NOT_ENOUGH = (
+    "The memory that this process may take is not enough; nothing was half-written. Give it more, "
+    "or take smaller files or fewer columns, and run it again"
+)
+# How libraries that are no Python say it: DuckDB, XGBoost, the system when it starts a thread.
+_OUT_OF_MEMORY = ("OutOfMemory", "bad_alloc", "can't start new thread", "Cannot allocate memory")
 
 
 def main() -> None:
@@ -37,6 +46,13 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character shows its number: what was done is still told.
         sys.stdout.reconfigure(errors="backslashreplace")
+    may_take, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if may_take != resource.RLIM_INFINITY and may_take < _LEAST_ADDRESS_SPACE:
+        _complain(
+            f"{_NOT_ENOUGH} (`ulimit -v` gives it {may_take >> 20:,} MB, and 1,024 are the least)",
+            UnavailableError.exit_status,
+            wants_json,
+        )
     try:
         app()
     except IcpError as error:
@@ -51,12 +67,24 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("ICP_DEBUG"):
             raise
+        if is_out_of_memory(error):
+            _complain(_NOT_ENOUGH, UnavailableError.exit_status, wants_json)
         _complain(
             f"A fault of the program: {type(error).__name__}: {error}\n"
             "Set ICP_DEBUG=1 to see where, and report it",
             1,
             wants_json,
         )
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a fault, or one that it came of, is that memory or threads ran out."""
+    while error is not None:
+        told = f"{type(error).__name__} {error}"
+        if isinstance(error, MemoryError) or any(sign in told for sign in _OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _complain(message: str, exit_status: int, as_json: bool) -> None:

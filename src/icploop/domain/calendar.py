@@ -17,13 +17,24 @@ from icploop.domain.tables import CONTRACTS, Tables
 from icploop.errors import UsageError
 from icploop.settings import TABLES, TableName
 
+# Outside of these, months before or after a day could not be counted any more.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+
 
 def parse_day(text: str) -> date:
-    """The day in `text` (YYYY-MM-DD). Raises UsageError for anything else."""
+    """The day in `text` (YYYY-MM-DD). Raises UsageError for anything else, and as `known_day`."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is not a day; write it as YYYY-MM-DD") from error
+    return known_day(day)
+
+
+def known_day(day: date) -> date:
+    """The day itself. Raises UsageError where it lies centuries away."""
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise UsageError(f"{day} is too far away; give a day from {FIRST_DAY} to {LAST_DAY}")
+    return day
 
 
 def end_of(day: date) -> pd.Timestamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -70,6 +71,20 @@ class Home:
     def mlruns(self) -> Path:
         """The embedded MLflow store."""
         return self.root / "mlruns"
+
+    @property
+    def store(self) -> str:
+        """The address of the embedded MLflow store.
+
+        Raises UsageError for a home whose path means something else in an address.
+        """
+        path = (self.mlruns / "mlflow.db").resolve()
+        if found := re.search(r"[?#%\x00-\x1f\x7f]", str(path)):
+            raise UsageError(
+                f"{self.root.resolve()} has {found[0]!r} in its path, which ends or changes the "
+                "address of MLflow's store; move the home to a folder without it"
+            )
+        return f"sqlite:///{path}"
 
     def settings(self) -> Settings:
         """The validated settings. Raises UsageError when they are missing or wrong."""

@@ -170,13 +170,13 @@ def _look_after(services: list[Service], say: Say) -> None:
 
 def _mlflow(home: Home, port: int, password: str) -> Service:
     private_folder(home.mlruns)
-    store, artifacts = (home.mlruns / "mlflow.db").resolve(), (home.mlruns / "artifacts").resolve()
+    artifacts = (home.mlruns / "artifacts").resolve()
     page = f"http://{_HOST}:{port}"
     # Without the artifact proxy, what the server's clients write can be read by embedded ones.
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--no-serve-artifacts"),
         *("--app-name", "icploop", "--host", _HOST, "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{store}"),
+        *("--backend-store-uri", home.store),
         *("--default-artifact-root", artifacts.as_uri()),
     ]
     settings = {
@@ -205,7 +205,7 @@ def _prefect(home: Home, port: int, password: str) -> Service:
 
 
 def _schedules(home: Home, prefect_port: int, password: str) -> Service:
-    command = [sys.executable, "-m", "flows.serve", str(home.root.resolve())]
+    command = [sys.executable, "-m", "flows.schedules", str(home.root.resolve())]
     settings = {
         **_prefect_settings(home, prefect_port),
         "PREFECT_API_URL": f"http://{_HOST}:{prefect_port}/api",

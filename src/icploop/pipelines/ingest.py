@@ -32,12 +32,14 @@ from icploop.domain.tables import (
     currency_codes,
     is_one_of,
     keys_folded,
+    require_certain_numbers,
     require_one_reading,
 )
 from icploop.domain.understood import (
     Sums,
     many_left_out,
     of_remarks,
+    spellings,
     understood,
     unmatched_money,
 )
@@ -242,6 +244,8 @@ def _ingest(
         raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
+    for name, table in raw:
+        _stop_if_too_wide(name, table, settings.ingest.max_columns)
     raw, personal = company_data_only(raw, settings)
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
@@ -400,6 +404,7 @@ class _Judge:
             known = understood(seen, day, self.settings.freshness)
             self.sums = known.sums
             self.findings += known.findings
+            self.findings += spellings(seen.accounts, self.settings.attributes)
             customers = customers_as_one(seen, self.settings.identity)
             for motion in self.settings.motions:
                 counted = left_out(customers, motion, self.settings.outcome)
@@ -578,16 +583,6 @@ class _Check:
             found["money_converted", CURRENCY] = len(table)
         return +found
 
-    def numbers(self, table: RawTable) -> None:
-        """Refuse numbers that can be read in two ways, before any row is looked at."""
-        numbers = list(CONTRACTS[table.table].numbers)
-        if table.table == "accounts":
-            numbers += [a.name for a in self.settings.attributes if a.kind == "number"]
-        for column in numbers:
-            if column in table.rows.columns:
-                how = table.formats.of(column)
-                require_one_reading(table.table, column, table.rows[column], how, self.place)
-
     def _worth_of_mrr(self, table: TableInParts) -> float:
         """What one of an amount's units is in MRR of the company's currency."""
         return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
@@ -608,7 +603,8 @@ class _Check:
 
 
 def _at_once(check: _Check, table: RawTable, source: str) -> tuple[AnyBatch, Faults]:
-    check.numbers(table)
+    attributes = check.settings.attributes if table.table == "accounts" else ()
+    require_certain_numbers(table.table, table.rows, table.formats, attributes, check.place)
     checked = check.table(table.table, table.rows, table.formats)
     lines = _quarantine_lines(table.rows, checked, table.unreadable)
     lines = lines.assign(table_name=table.table, source=f"{source}:{table.origin}")
@@ -657,6 +653,16 @@ def _stop_if_months_repeat(place: str, table: GivenTable, faults: Faults) -> Non
         "under tables.revenue of the source: `same_month: sum` where they add up, as subscriptions "
         "do, or `same_month: first` where they are one"
     )
+
+
+def _stop_if_too_wide(source: str, given: GivenTable, most: int) -> None:
+    columns = given.columns if isinstance(given, TableInParts) else given.rows.columns
+    if len(columns) > most:
+        raise DataError(
+            f"{source}: {given.origin} has {len(columns):,} columns, more than ingest.max_columns "
+            f"({most:,}); leave out those that nobody declared, by a `query` that selects, or "
+            "raise ingest.max_columns: each takes about a megabyte of memory"
+        )
 
 
 def _stop_if_too_bad(found: Found, max_bad_share: float) -> None:
