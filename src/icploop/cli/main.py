@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 for family in (loop, decide, use, read):
     app.add_typer(family.app)
+# Built once: whoever calls `main` again in one process does not pay for it again.
+_COMMAND = typer.main.get_command(app)
 
 _INTERRUPTED = 130
 _ALLOCATIONS = 50_000
@@ -38,7 +40,7 @@ def main() -> None:
         # A terminal that cannot show a character shows its number: what was done is still told.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        _COMMAND()
     except IcpError as error:
         _complain(str(error), error.exit_status, wants_json)
     except SystemExit as ended:
