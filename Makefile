@@ -8,7 +8,7 @@ OLIST ?= ../shared/data/olist
 # Without compiled bytecode every import takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test fast slow check bench bench-fit bench-gate bench-score ui lock clean
+.PHONY: help setup demo test fast slow check audit bench bench-fit bench-gate bench-score ui lock clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -32,6 +32,9 @@ check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(READY) ## hold the locks against published advisories; says where these cannot be reached
+	$(BIN)/python requirements/audit.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
 bench: bench-fit bench-gate bench-score ## measure against peers; writes benchmarks/results/
 

@@ -98,9 +98,10 @@ def with_everything(tmp_path_factory):
 def test_the_location_columns_are_called_leaks_and_nothing_honest(with_everything):
     report = _icp(with_everything, "retrain", "--as-of", AS_OF, "--force")
     assert report["verdict"] == "INVALID"
-    leaks = [reason for reason in report["reasons"] if reason.startswith("Leak: ")]
+    refused = [found for found in report["findings"] if found["severity"] == "refusal"]
+    leaks = [found["message"] for found in refused if found["code"].startswith("leak_")]
     assert {leak.split("`")[1] for leak in leaks} == {"state", "city", "zip3"}
-    assert any(reason.startswith("Suspicious") for reason in report["reasons"])
+    assert "too_good" in [found["code"] for found in refused]
 
 
 def test_a_backtest_gives_the_same_numbers_again_whatever_happens_after_its_day(home, tmp_path):

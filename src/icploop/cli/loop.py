@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from icploop.cli.options import (
     NewHome,
     OneTable,
     PrefectPort,
+    RawExports,
     RowsOut,
     Seed,
     ShrinkIsMeant,
@@ -49,6 +51,7 @@ from icploop.cli.text import (
     progress,
     say,
     table,
+    told,
     wrapped,
 )
 from icploop.cli.use import first_targets_text
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.ingest import IngestReport
+    from icploop.pipelines.init import InitReport
     from icploop.pipelines.ledger import LedgerReport
     from icploop.pipelines.quarantine import QuarantineReport
     from icploop.pipelines.retrain import RetrainReport, WatchReport
@@ -70,23 +74,55 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: icp init my-company")
-def init(folder: NewHome, as_json: AsJson = False) -> None:
-    """Write a commented conf/ for a new company."""
-    from icploop.io.home import create
+@app.command(epilog="Example: icp init my-company --from exports/")
+def init(folder: NewHome, exports: RawExports = None, as_json: AsJson = False) -> None:
+    """Write a commented conf/ for a new company, mapped onto its exports."""
+    from icploop.pipelines.init import init as run
 
-    written = create(folder)
-    answer(
-        as_json,
-        {"home": str(folder), "written": [str(path) for path in written]},
-        lambda: (
-            f"Wrote {len(written)} files below {folder / 'conf'}.\n"
+    report = run(folder, exports)
+    answer(as_json, report.as_dict(), lambda: init_text(report))
+
+
+def init_text(report: InitReport) -> str:
+    """What was written, what was guessed, and what a person should look at."""
+    conf, guessed = report.home / "conf", report.guessed
+    head = f"Wrote {len(report.written)} files below {conf}."
+    if guessed is None:
+        return (
+            f"{head}\n"
             "Next: put accounts.csv, deals.csv and revenue.csv into "
-            f"{folder / 'data' / 'inbox'}, declare your attributes in "
-            f"{folder / 'conf' / 'icp.yaml'},\n"
-            f"then run: icp ingest --home {folder}"
-        ),
-    )
+            f"{report.home / 'data' / 'inbox'}, declare your attributes in "
+            f"{conf / 'icp.yaml'},\n"
+            f"then run: icp ingest --home {report.home}"
+        )
+    rows = [
+        (name, one.file, "query" if one.query else "file", len(one.columns))
+        for name, one in guessed.tables.items()
+    ]
+    stages = Counter(one.outcome or "unclear" for one in guessed.stages)
+    kinds = ", ".join(f"{n} {name}" for name, n in report.kinds().items())
+    lines = [
+        head,
+        "",
+        table(("table", "from", "by", "columns"), rows),
+        "",
+        *wrapped(f"Stages: {', '.join(f'{n} {outcome}' for outcome, n in stages.items())}.")
+        * bool(stages),
+        *wrapped(f"Attributes: {kinds}; {len(guessed.left_out)} columns left out."),
+        *wrapped(f"Currency: {guessed.currency} ({guessed.currency_why})."),
+    ]
+    if guessed.unused:
+        lines += wrapped(f"Not used: {', '.join(sorted(guessed.unused))}.")
+    for doubt in guessed.unsure:
+        lines += ["", *wrapped(f"LOOK: {doubt}")]
+    lines += [
+        "",
+        "Each guess stands with its reason in",
+        f"  {conf / 'sources' / 'files.yaml'}",
+        f"  {conf / 'icp.yaml'}",
+        f"Next: icp ingest --home {report.home}",
+    ]
+    return "\n".join(lines)
 
 
 @app.command(epilog="Example: icp demo --home demo-company")
@@ -165,8 +201,7 @@ def ingest_text(report: IngestReport) -> str:
     lines = [table(("table", "read", "good", *heads[2:]), rows), *_sums(report.sums)]
     lines += [f"Motion {motion}: {counted}" for motion, counted in report.left_out.items()]
     for found in report.findings:
-        mark = "note" if found.severity == "note" else "WARNING"
-        lines += ["", *wrapped(f"{mark} {found.code}: {found.message}")]
+        lines += ["", *told([found])]
     if report.rules:
         lines += [
             "",
@@ -343,8 +378,8 @@ def status_text(found: Status) -> str:
         ("rows in quarantine", str(found.quarantined_rows)),
     ]
     lines = [f"{name:<22}{fact}" for name, fact in facts]
-    for told in found.findings:
-        lines += ["", *wrapped(f"WARNING {told.code}: {told.message}")]
+    for finding in found.findings:
+        lines += ["", *told([finding])]
     return "\n".join(lines)
 
 
@@ -429,7 +464,7 @@ def retrain_text(report: RetrainReport) -> str:
     """The verdict, why, and what to do next."""
     r = report.round
     lines = [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
-    lines += [f"Note: {note}" for note in r.notes]
+    lines += told(r.notes)
     if report.version:
         lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")
     if report.promoted:

@@ -11,7 +11,7 @@ import typer
 
 from icploop.cli import decide, loop, read, use
 from icploop.cli.text import one_json_object
-from icploop.errors import IcpError
+from icploop.errors import IcpError, UnavailableError
 
 app = typer.Typer(
     name="icp",
@@ -28,6 +28,8 @@ _COMMAND = typer.main.get_command(app)
 
 _INTERRUPTED = 130
 _ALLOCATIONS = 50_000
+# How libraries that are no Python say it: DuckDB, XGBoost, the system when it starts a thread.
+_OUT_OF_MEMORY = ("OutOfMemory", "bad_alloc", "can't start new thread", "Cannot allocate memory")
 
 
 def main() -> None:
@@ -53,12 +55,29 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("ICP_DEBUG"):
             raise
+        if is_out_of_memory(error):
+            _complain(
+                "The memory that this process may take is not enough; nothing was half-written. "
+                "Give it more, or take smaller files or fewer columns, and run it again",
+                UnavailableError.exit_status,
+                wants_json,
+            )
         _complain(
             f"A fault of the program: {type(error).__name__}: {error}\n"
             "Set ICP_DEBUG=1 to see where, and report it",
             1,
             wants_json,
         )
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a fault, or one that it came of, is that memory or threads ran out."""
+    while error is not None:
+        told = f"{type(error).__name__} {error}"
+        if isinstance(error, MemoryError) or any(sign in told for sign in _OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _complain(message: str, exit_status: int, as_json: bool) -> None:

@@ -57,6 +57,10 @@ Force = Annotated[bool, typer.Option("--force", help="Train even if no round is 
 
 # What is read, and what is written.
 NewHome = Annotated[Path, typer.Argument()]
+RawExports = Annotated[
+    Path | None,
+    typer.Option("--from", help="A folder of exports, as they were made: guess what they are."),
+]
 ExportFolder = Annotated[
     Path | None, typer.Option("--from", help="A folder of canonical CSV or Parquet files.")
 ]

@@ -24,11 +24,11 @@ from icploop.cli.options import (
     as_of,
     home_at,
 )
-from icploop.cli.text import answer, cut, money, percent, table, wrapped
+from icploop.cli.text import answer, cut, money, percent, table, told, wrapped
 
 if TYPE_CHECKING:
+    from icploop.domain.findings import Finding
     from icploop.domain.profile import Line, Refusal
-    from icploop.domain.prose import Finding
     from icploop.modeling.page.what_if import Consequences
     from icploop.pipelines.diff import DiffReport
     from icploop.pipelines.explain import ExplainReport
@@ -145,7 +145,7 @@ def icp_text(shown: ShownVersion, changes: Sequence[str]) -> str:
         ]
     lines += ["", *consequences_text(shown, changes)]
     if shown.findings:
-        lines += ["", "LINT", *(row for f in shown.findings for row in wrapped(f.message, "  "))]
+        lines += ["", "LINT", *told(shown.findings, "  ")]
     return "\n".join(lines)
 
 
@@ -238,7 +238,7 @@ def lint(description: Prose = None, home: HomeFolder = HERE, as_json: AsJson = F
         if description is None
         else lint_description(description)
     )
-    found = [{"rule": f.rule, "message": f.message} for f in findings]
+    found = [finding.as_dict() for finding in findings]
     answer(as_json, {"findings": found}, lambda: lint_text(findings))
 
 
@@ -246,4 +246,4 @@ def lint_text(findings: Sequence[Finding]) -> str:
     """One finding a paragraph."""
     if not findings:
         return "Nothing is wrong with it on its face."
-    return "\n".join(row for f in findings for row in wrapped(f"{f.rule}: {f.message}"))
+    return "\n".join(told(findings))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from icploop.domain.findings import Finding
     from icploop.modeling.judging.round import Round
 
 
@@ -75,6 +76,16 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def wrapped(text: str, indent: str = "") -> list[str]:
     """The text in lines of 80 columns, each indented."""
     return textwrap.wrap(text, 80, initial_indent=indent, subsequent_indent=indent)
+
+
+def told(findings: Iterable[Finding], indent: str = "") -> list[str]:
+    """Findings in lines: how grave it is, its code, and what it says."""
+    marks = {"note": "note", "warning": "WARNING", "refusal": "REFUSED"}
+    return [
+        row
+        for found in findings
+        for row in wrapped(f"{marks[found.severity]} {found.code}: {found.message}", indent)
+    ]
 
 
 def cut(text: str, width: int) -> str:

@@ -181,5 +181,4 @@ class DataAge:
             f"The data are {self.days} days old on {self.as_of}{limit}: revenue is complete until "
             f"{self.complete_until}, and the newest deal is of {self.newest_deal}. Export and "
             "ingest again, or say by --as-of which day is meant.",
-            "your-data.md#stale_data",
         )

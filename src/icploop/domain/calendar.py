@@ -17,13 +17,24 @@ from icploop.domain.tables import CONTRACTS, Tables
 from icploop.errors import UsageError
 from icploop.settings import TABLES, TableName
 
+# Outside of these, months before or after a day could not be counted any more.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+
 
 def parse_day(text: str) -> date:
-    """The day in `text` (YYYY-MM-DD). Raises UsageError for anything else."""
+    """The day in `text` (YYYY-MM-DD). Raises UsageError for anything else, and as `known_day`."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is not a day; write it as YYYY-MM-DD") from error
+    return known_day(day)
+
+
+def known_day(day: date) -> date:
+    """The day itself. Raises UsageError where it lies centuries away."""
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise UsageError(f"{day} is too far away; give a day from {FIRST_DAY} to {LAST_DAY}")
+    return day
 
 
 def end_of(day: date) -> pd.Timestamp:
@@ -97,11 +108,11 @@ def _as_stated_on(tables: Tables, name: TableName, day: date) -> pd.DataFrame:
     if former is None or former.empty:
         return table
     today, key = pd.Timestamp(day), list(CONTRACTS[name].key)
-    held = former[(former["until"] > today) & ~(former["since"] > today)]
+    held = former[(former["_until"] > today) & ~(former["_since"] > today)]
     if key:
-        later = former.loc[former["replaced_on"] > today, key].drop_duplicates()
+        later = former.loc[former["_replaced_on"] > today, key].drop_duplicates()
         table = table[~_are_among(table, later, key)]
-    held = held.drop(columns=["since", "until", "replaced_on"])
+    held = held.drop(columns=["_since", "_until", "_replaced_on"])
     if held.empty or table.empty:
         return held if table.empty and len(held) else table
     return pd.concat([table, held], ignore_index=True)

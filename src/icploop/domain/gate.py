@@ -13,6 +13,7 @@ from datetime import date
 from statistics import NormalDist
 from typing import Literal
 
+from icploop.domain.findings import Finding
 from icploop.domain.outcomes import Kpis
 from icploop.settings import GatePolicy, Objective
 
@@ -106,8 +107,13 @@ class Ruling:
     """A verdict, why, and how many more matured accounts it would take to tell (0: none)."""
 
     verdict: Verdict
-    reasons: tuple[str, ...]
+    findings: tuple[Finding, ...]
     needed_matured: int = 0
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The sentences of the findings."""
+        return tuple(map(str, self.findings))
 
 
 def too_few(
@@ -134,14 +140,14 @@ def too_few(
         )
     else:
         reason += f", which those won so far give by {enough_by:%Y-%m} at the earliest."
-    return Ruling("INCONCLUSIVE", (reason,), missing)
+    return Ruling("INCONCLUSIVE", (_refusal("too_few_matured", reason),), missing)
 
 
 def decide(
     comparison: Comparison,
     policy: GatePolicy,
-    distrust: Sequence[str] = (),
-    guards: Sequence[str] = (),
+    distrust: Sequence[Finding] = (),
+    guards: Sequence[Finding] = (),
     required: float | None = None,
 ) -> Ruling:
     """The verdict on a comparison.
@@ -158,19 +164,25 @@ def decide(
     if not is_worse and not is_better:
         return _cannot_tell(comparison, policy, asked)
     if doubt := _contradicted(comparison, asked):
-        return Ruling("INCONCLUSIVE", (doubt,))
+        return Ruling("INCONCLUSIVE", (_refusal("earlier_lists", doubt),))
     if is_worse:
-        return Ruling("KEEP", (f"It is worse than {_against(comparison)}.",))
+        return Ruling("KEEP", (_refusal("worse", f"It is worse than {_against(comparison)}."),))
     if failed := [*_failed_guards(comparison, policy), *guards]:
         return Ruling("KEEP", tuple(failed))
-    return Ruling("PROMOTE", (f"It beats {_against(comparison)}.",))
+    return Ruling("PROMOTE", (Finding("better", "note", f"It beats {_against(comparison)}."),))
 
 
-def _missing_metrics(comparison: Comparison) -> list[str]:
+def _refusal(code: str, reason: str) -> Finding:
+    """Why no version may come into force by this comparison."""
+    return Finding(code, "refusal", reason)
+
+
+def _missing_metrics(comparison: Comparison) -> list[Finding]:
     differences = (comparison.uplift, comparison.nrr, comparison.grr, comparison.retention)
     if all(math.isfinite(number) for d in differences for number in astuple(d)):
         return []
-    return ["A metric of the holdout is missing: nothing was billed there."]
+    reason = "A metric of the holdout is missing: nothing was billed there."
+    return [_refusal("metric_missing", reason)]
 
 
 def _against(comparison: Comparison) -> str:
@@ -223,7 +235,7 @@ def _cannot_tell(comparison: Comparison, policy: GatePolicy, asked: float) -> Ru
         f"Too close to tell from {_against(comparison)}; the policy asks for more than "
         f"{100 * policy.min_uplift:.1f} points and {asked:.0%}; {more}."
     )
-    return Ruling("INCONCLUSIVE", (reason,), needed)
+    return Ruling("INCONCLUSIVE", (_refusal("too_close", reason),), needed)
 
 
 def accounts_needed(comparison: Comparison, policy: GatePolicy, asked: float) -> int:
@@ -240,14 +252,17 @@ def accounts_needed(comparison: Comparison, policy: GatePolicy, asked: float) ->
     return max(1, math.ceil(comparison.n_holdout * short**2) - comparison.n_holdout)
 
 
-def _failed_guards(comparison: Comparison, policy: GatePolicy) -> list[str]:
+def _failed_guards(comparison: Comparison, policy: GatePolicy) -> list[Finding]:
     guards = (
-        ("GRR", comparison.grr, policy.grr_margin),
-        ("logo retention", comparison.retention, policy.retention_margin),
+        ("guard_grr", "GRR", comparison.grr, policy.grr_margin),
+        ("guard_retention", "logo retention", comparison.retention, policy.retention_margin),
     )
     return [
-        f"Guard: {name} falls by {-100 * d.estimate:.1f} points, more than the "
-        f"{100 * margin:.1f} points that the policy allows."
-        for name, d, margin in guards
+        _refusal(
+            code,
+            f"Guard: {name} falls by {-100 * d.estimate:.1f} points, more than the "
+            f"{100 * margin:.1f} points that the policy allows.",
+        )
+        for code, name, d, margin in guards
         if d.estimate < -margin
     ]

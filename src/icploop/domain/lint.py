@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from icploop.domain.findings import Finding
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile
-from icploop.domain.prose import Finding
 from icploop.settings import DIMENSIONS, Attribute
 
 # Below four of the six dimensions a page is mostly firmographic, and every competitor has it too.
@@ -108,19 +108,21 @@ def _few_dimensions(used: set[str], place: str) -> Iterator[Finding]:
     if len(used) < FEWEST_DIMENSIONS:
         unused = [dimension for dimension in DIMENSIONS if dimension not in used]
         yield Finding(
-            "few-dimensions",
-            f"{place} says something in {len(used)} of {len(DIMENSIONS)} dimensions "
+            "few_dimensions",
+            "warning",
+            f"{_first(place)} says something in {len(used)} of {len(DIMENSIONS)} dimensions "
             f"({', '.join(sorted(used)) or 'none'}), of at least {FEWEST_DIMENSIONS}; add a line "
-            f"under {' or '.join(unused)}",
+            f"under {' or '.join(unused)}.",
         )
 
 
 def _no_anti(has_anti: bool, place: str) -> Iterator[Finding]:
     if not has_anti:
         yield Finding(
-            "no-anti-icp",
-            f"{place} refuses nobody; write down who churns although they look right, as an "
-            "exclusion or a line with points below zero",
+            "no_anti_icp",
+            "warning",
+            f"{_first(place)} refuses nobody; write down who churns although they look right, as "
+            "an exclusion or a line with points below zero.",
         )
 
 
@@ -134,8 +136,9 @@ def _persons(
             called = f" ({label})" if label and label != name else ""
             yield Finding(
                 "person",
+                "warning",
                 f"`{name}`{called} in {place} describes a person, not an account; take the line "
-                "out, or replace it by what it says about the company",
+                "out, or replace it by what it says about the company.",
             )
 
 
@@ -153,14 +156,16 @@ def _contradictions(
         if _exclude_each_other(musts, name in categories):
             yield Finding(
                 "contradiction",
-                f"no account can fulfil {codes}, non-negotiable in {place}; join them into one "
-                "line that can be fulfilled, or make one negotiable",
+                "warning",
+                f"No account can fulfil {codes}, non-negotiable in {place}; join them into one "
+                "line that can be fulfilled, or make one negotiable.",
             )
         elif _all_refused(musts, nevers, name in categories):
             yield Finding(
                 "contradiction",
-                f"every account that fulfils {codes}, non-negotiable in {place}, is refused by its "
-                f"anti-ICP ({_codes(nevers)}); drop one side or narrow it",
+                "warning",
+                f"Every account that fulfils {codes}, non-negotiable in {place}, is refused by its "
+                f"anti-ICP ({_codes(nevers)}); drop one side or narrow it.",
             )
 
 
@@ -207,6 +212,11 @@ def _levels(predicates: Iterable[Predicate]) -> list[frozenset[str]]:
     return [frozenset(p.any_of) for p in predicates if p.any_of is not None]
 
 
+def _first(place: str) -> str:
+    """A place as a sentence begins with it."""
+    return place[:1].upper() + place[1:]
+
+
 def _codes(predicates: Iterable[Predicate]) -> str:
     return " and ".join(sorted({f"`{predicate.code()}`" for predicate in predicates}))
 
@@ -225,21 +235,24 @@ def _share(name: str, share: float | None) -> float | None:
 def _width(market: float | None, good: float | None, place: str) -> Iterator[Finding]:
     if market is not None and market > WIDEST_MARKET:
         yield Finding(
-            "too-vague",
-            f"{place} selects {market:.0%} of the market, more than {WIDEST_MARKET:.0%}: it leaves "
-            "hardly anybody out; raise the cutoff or make a line non-negotiable",
+            "too_vague",
+            "warning",
+            f"{_first(place)} selects {market:.0%} of the market, more than {WIDEST_MARKET:.0%}: "
+            "it leaves hardly anybody out; raise the cutoff or make a line non-negotiable.",
         )
     if market is not None and market < NARROWEST_MARKET:
         yield Finding(
-            "too-narrow",
-            f"{place} selects {market:.2%} of the market, less than {NARROWEST_MARKET:.0%}; lower "
-            "the cutoff or make a non-negotiable line negotiable",
+            "too_narrow",
+            "warning",
+            f"{_first(place)} selects {market:.2%} of the market, less than "
+            f"{NARROWEST_MARKET:.0%}; lower the cutoff or make a non-negotiable line negotiable.",
         )
     if good is not None and good < NARROWEST_GOOD:
         yield Finding(
-            "too-narrow",
-            f"{place} selects {good:.1%} of the customers who did not shrink, less than "
-            f"{NARROWEST_GOOD:.0%}; look who is missed, and widen the line that misses them",
+            "too_narrow",
+            "warning",
+            f"{_first(place)} selects {good:.1%} of the customers who did not shrink, less than "
+            f"{NARROWEST_GOOD:.0%}; look who is missed, and widen the line that misses them.",
         )
 
 
@@ -247,9 +260,10 @@ def _stale(as_of: date, today: date, place: str) -> Iterator[Finding]:
     # As tuples, because the 29th of February has no day a year later.
     if (as_of.year + 1, as_of.month, as_of.day) < (today.year, today.month, today.day):
         yield Finding(
-            "stale",
-            f"{place} was made as of {as_of:%Y-%m-%d}, more than a year before {today:%Y-%m-%d}; "
-            "retrain it or confirm it anew",
+            "stale_icp",
+            "warning",
+            f"{_first(place)} was made as of {as_of:%Y-%m-%d}, more than a year before "
+            f"{today:%Y-%m-%d}; retrain it or confirm it anew.",
         )
 
 
@@ -258,9 +272,10 @@ def _shared_motions(motions: Sequence[str]) -> Iterator[Finding]:
     counts = Counter(motion.strip().casefold() for motion in motions)
     for motion in sorted(motion for motion, count in counts.items() if count > 1):
         yield Finding(
-            "shared-motion",
+            "shared_motion",
+            "warning",
             f"{counts[motion]} ICPs are in force on the motion `{motion}`; keep one, or split the "
-            "motion under `motions` in the settings",
+            "motion under `motions` in the settings.",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from icploop.domain.findings import Finding
 from icploop.domain.ledger import LedgerRow
 from icploop.settings import GatePolicy
 
@@ -28,15 +29,17 @@ class Looks:
         counts.update(holdout)
         return Looks(0 if promoted else self.rounds + 1, dict(counts))
 
-    def used_up(self, holdout: Sequence[str], policy: GatePolicy) -> str | None:
-        """An alarm when half of the holdout was looked at more often than the policy allows."""
+    def used_up(self, holdout: Sequence[str], policy: GatePolicy) -> Finding | None:
+        """A warning when half of the holdout was looked at more often than the policy allows."""
         typical = median(self.by_account.get(account, 0) for account in holdout) if holdout else 0
         if typical < policy.looks:
             return None
-        return (
+        return Finding(
+            "holdout_used_up",
+            "warning",
             f"Half of the {len(holdout)} holdout customers have decided {typical:.0f} rounds or "
             f"more (policy.looks: {policy.looks}); what they say is used up: wait for customers to "
-            "mature, or ask for a higher probability."
+            "mature, or ask for a higher probability.",
         )
 
 

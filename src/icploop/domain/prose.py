@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from icploop.domain.findings import Finding
 
 # Two constraints still fit thousands of companies ("US software, 500+ employees"); with a third
 # somebody can check an account and come to a no.
@@ -16,18 +17,6 @@ FEWEST_CONSTRAINTS = 3
 WIDEST_RANGE = 100
 # Whoever names more industries or countries than this has named the market.
 LONGEST_LIST = 6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong: the rule that it breaks, and a sentence with the remedy.
-
-    The rules are `too-vague`, `too-narrow`, `few-dimensions`, `person`, `no-anti-icp`, `stale`,
-    `shared-motion` and `contradiction`.
-    """
-
-    rule: str
-    message: str
 
 
 def lint_text(description: str) -> list[Finding]:
@@ -58,8 +47,9 @@ def lint_text(description: str) -> list[Finding]:
         findings.append(
             Finding(
                 "person",
+                "warning",
                 f"{_quote(text)} describes a person (`{clue}`), not an account; say what the "
-                "company is like, and put the role under decision authority or a trigger event",
+                "company is like, and put the role under decision authority or a trigger event.",
             )
         )
     return findings
@@ -265,10 +255,11 @@ def _vague(text: str, concrete: Sequence[str]) -> Finding:
     hardly = f"; {words} {verb} hardly anybody out" if generic else ""
     missing = ", ".join(kind for kind in _CONSTRAINTS if kind not in concrete)
     return Finding(
-        "too-vague",
+        "too_vague",
+        "warning",
         f"{_quote(text)} is too vague: it states {len(concrete)} kinds of concrete constraint "
         f"({', '.join(concrete) or 'none'}), of at least {FEWEST_CONSTRAINTS}{hardly}; add some of "
-        f"{missing}",
+        f"{missing}.",
     )
 
 

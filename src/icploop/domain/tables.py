@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import pandas as pd
 
+from icploop.domain.bills import (
+    MONTHS,
+    UNTIL,
+    first_of_month,
+    last_billed,
+    months_covered,
+    spread_over_months,
+)
 from icploop.domain.cells import (
     as_text,
     cut_keys,
@@ -38,6 +47,7 @@ LEAST_MRR = 0.01
 # Columns beside the canonical ones that say in what unit its money is.
 CURRENCY, TERM_MONTHS, TERM_YEARS = "currency", "term_months", "term_years"
 _MONEY = ("acv", "acquisition_cost", "mrr")
+_COVERED = "months_covered"
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,8 @@ class Known:
     """What is known of stored rows besides what they say: what they replaced, and when they came.
 
     `former` has, by table, the rows that a source no longer gives as they were: their columns,
-    `since` and `until` (days; it held from the one, always where missing, to the day before the
-    other) and `replaced_on` (the day since which another row has its key, missing where none has).
+    `_since` and `_until` (days; it held from the one, always where missing, to the day before the
+    other) and `_replaced_on` (the day since which another row has its key, missing where none has).
     `ahead` has a row for each account and day on which revenue was stored long before its months
     began: account_id, came_on (day), first and last (numbers of months).
     """
@@ -162,6 +172,7 @@ def check_table(
     attributes: Iterable[Attribute] = (),
     same_month: SameMonth = "refuse",
     known: Collection[str] | None = None,
+    day: date | None = None,
     place: str,
 ) -> CheckedTable:
     """Type `raw` and hold it against the contract of table `name`.
@@ -173,8 +184,9 @@ def check_table(
     Rows that repeat an earlier row in every column are dropped without a fault. `same_month` says
     what several rows of one customer and month are: faults all of them, parts that add up, or the
     first of them. Customers that are one account (`billed_as`) add up. Rows of accounts that are
-    not `known`, where that is stated, are faults before keys are looked at. Raises DataError for a
-    missing required column.
+    not `known`, where that is stated, are faults before keys are looked at. `day` is that of the
+    ingest, which tells whether bills are still made. Raises DataError for a missing required
+    column.
     """
     from icploop.domain.rules import broken_rules  # noqa: PLC0415 - pandera is for who ingests
 
@@ -194,8 +206,9 @@ def check_table(
         _to_one_currency(name, frame, rates, remarks),
         _to_a_year(name, frame, formats, remarks),
     ]
-    if "mrr" in contract.numbers:
-        frame["mrr"] = without_dust(frame["mrr"])
+    if name == "revenue":
+        unread.append(_to_bills_of_months(frame, formats, place))
+        frame["mrr"] = frame["mrr"] if formats.spread else without_dust(frame["mrr"])
     emptied: list[pd.DataFrame] = []
     for attribute in attributes:
         if attribute.name in frame.columns and attribute.name not in contract.columns:
@@ -204,7 +217,7 @@ def check_table(
                 attribute.name, frame[attribute.name], attribute.kind, how
             )
             emptied.append(faults)
-    broken = _faults([broken_rules(name, frame, max_money)])
+    broken = _faults([broken_rules(name, _as_bills(frame, formats), max_money)])
     # A cell that could not be read is empty by now: say why it is, not that it is.
     unreadable = _faults(unread)
     told = set(zip(unreadable["row"], unreadable["column"], strict=True))
@@ -214,13 +227,14 @@ def check_table(
     if known is not None:
         strangers = unknown_accounts(good, known)
         faults, good = _faults([faults, strangers]), good[~good.index.isin(strangers["row"])]
-    if name == "revenue":
+    if formats.spread:
+        kept, repeated = _spread(good, day)
+    elif name == "revenue":
         repeated = _repeated_months(good, same_month)
+        kept = _added_up(good[~good.index.isin(repeated["row"])])
     else:
         repeated = _repeated_keys(good, contract)
-    kept = good[~good.index.isin(repeated["row"])]
-    if name == "revenue":
-        kept = _added_up(kept)
+        kept = good[~good.index.isin(repeated["row"])]
     return CheckedTable(kept, _faults([faults, repeated]), _faults(emptied), +remarks)
 
 
@@ -409,6 +423,60 @@ def _to_a_year(
     frame["acv"] = frame["acv"].where(~is_term, frame["acv"] * 12 / months)
     wrong = given[read_text(given, formats.of(column)).notna() & ~is_term]
     return _fault_lines(wrong, column, f"{column} is a number above 0")
+
+
+def _to_bills_of_months(frame: pd.DataFrame, formats: TableFormat, place: str) -> pd.DataFrame:
+    """Bring ARR to a month, and bills to the month in which they begin; bad times of bills.
+
+    For how many months a bill is stands then under `_COVERED`.
+    """
+    if formats.mrr_per == "year":
+        frame["mrr"] /= 12
+    if formats.spread is None:
+        return _faults([])
+    if isinstance(formats.spread, str) and formats.spread not in frame.columns:
+        raise DataError(
+            f"{place}: tables.revenue has `spread: {formats.spread}`, and no column "
+            f"`{formats.spread}`; map it under tables.revenue.columns: "
+            f"`{formats.spread}: <your column>`"
+        )
+    frame[_COVERED] = months_covered(frame, formats.spread, formats)
+    frame["month"] = first_of_month(frame["month"])
+    unknown = frame.loc[frame[_COVERED].isna() & frame["month"].notna()]
+    rules = {
+        MONTHS: "months is a number from 1 to 120",
+        UNTIL: "until is a day after the first one, at most 120 months",
+    }
+    if not isinstance(formats.spread, str):
+        return _faults([])
+    return _fault_lines(unknown[formats.spread], formats.spread, rules[formats.spread])
+
+
+def _as_bills(frame: pd.DataFrame, formats: TableFormat) -> pd.DataFrame:
+    """The frame as its rules see it: a credit note is a bill below 0."""
+    return frame.assign(mrr=frame["mrr"].abs()) if formats.spread else frame
+
+
+def _spread(good: pd.DataFrame, day: date | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Bills over their months, added up; and faults for months with more credit than bills."""
+    rows = spread_over_months(good, good[_COVERED])
+    rows = rows[rows["month"] <= last_billed(good["month"], day)]
+    # What a bill is for says nothing of a month.
+    rows = rows.drop(columns=[_COVERED, MONTHS, UNTIL], errors="ignore")
+    months = _added_up(rows)
+    months["mrr"] = without_dust(months["mrr"])
+    below = months[months["mrr"] < 0]
+    told = [
+        f"{account} {month:%Y-%m}: {mrr:.10g}"
+        for account, month, mrr in zip(
+            below["account_id"], below["month"], below["mrr"], strict=True
+        )
+    ]
+    # A month is of several bills; the account's first one stands for it.
+    firsts = pd.Series(good.index, index=good["account_id"]).groupby(level=0).first()
+    values = pd.Series(told, index=firsts.loc[below["account_id"]].to_numpy(), dtype="object")
+    faults = _fault_lines(values, "mrr", "bills of a month are not below 0 together")
+    return months[months["mrr"] >= 0], faults
 
 
 def _column(frame: pd.DataFrame, column: str) -> pd.Series:

@@ -15,12 +15,10 @@ import pandas as pd
 
 from icploop.domain.billing import Billed, DataAge, billed
 from icploop.domain.calendar import last_ended_month, month_number, month_start
-from icploop.domain.findings import Finding, Severity
+from icploop.domain.findings import Finding
 from icploop.domain.outcomes import LeftOut, number_of
 from icploop.domain.tables import Tables
 from icploop.settings import Freshness, TableName
-
-PAGE = "your-data.md"
 
 # Twelve times the first month against ACV: a factor that no ramp or discount explains.
 _UNLIKE = 3.0
@@ -88,11 +86,6 @@ def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
     return Understood(_sums(seen.revenue, numbers, how_far), tuple(found))
 
 
-def finding(code: str, message: str, severity: Severity = "warning") -> Finding:
-    """A finding of ingest, which the docs explain under its code."""
-    return Finding(code, severity, message, f"{PAGE}#{code}")
-
-
 def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: str) -> list[Finding]:
     """What was made of good cells of a table, by how many."""
     said = {
@@ -104,10 +97,10 @@ def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: st
         "it is a year's already, state `acv_per: year` under tables.deals.",
     }
     return [
-        finding(
+        Finding(
             code,
-            said[code].format(count=count, table=table, column=column, currency=currency),
             "note",
+            said[code].format(count=count, table=table, column=column, currency=currency),
         )
         for (code, column), count in sorted(remarks.items())
     ]
@@ -119,8 +112,9 @@ def unmatched_money(matched: float, unmatched: float) -> list[Finding]:
     if not total or unmatched / total <= _UNMATCHED:
         return []
     return [
-        finding(
+        Finding(
             "unmatched_money",
+            "warning",
             f"{unmatched:,.0f} of {total:,.0f} billed ({unmatched / total:.0%}) belong to no "
             "account: give billing `domain` and `name`, or say who is who under identity.aliases.",
         )
@@ -133,8 +127,9 @@ def many_left_out(motion: str, found: LeftOut) -> list[Finding]:
     if not found.customers or nowhere / found.customers <= _MANY:
         return []
     return [
-        finding(
+        Finding(
             "left_out",
+            "warning",
             f"Motion {motion}: {found} See outcome.acquired_again_after_months and "
             "outcome.billed_before_deal_months, and whether deals are missing.",
         )
@@ -169,8 +164,9 @@ def _incomplete(how_far: Billed, day: date) -> list[Finding]:
     if how_far.last is None or not how_far.missing or how_far.last >= last_ended_month(day):
         return []
     return [
-        finding(
+        Finding(
             "incomplete_month",
+            "warning",
             f"Revenue is complete until {month_start(how_far.last):%Y-%m} only: {how_far.why} "
             "Nobody's outcome needs a later month before it is complete.",
         )
@@ -203,8 +199,9 @@ def _jumps(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) -> list[F
     if not told:
         return []
     return [
-        finding(
+        Finding(
             "month_jump",
+            "warning",
             f"MRR changes by more than half in a month: {', '.join(told)}. Check whether bills are "
             "missing or counted twice there, or whether invoices for a year stand in one month.",
         )
@@ -218,8 +215,9 @@ def _one_customer(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) ->
     if len(paying) < _FEWEST_WINS or paying.max() <= _HALF * paying.sum():
         return []
     return [
-        finding(
+        Finding(
             "one_customer",
+            "warning",
             f"{paying.idxmax()!r} pays {paying.max() / paying.sum():.0%} of the MRR of "
             f"{month_start(how_far.last):%Y-%m}: NRR is that of one customer. Check its unit and "
             "currency, and whether several customers share its id.",
@@ -237,8 +235,9 @@ def _unlike_acv(seen: Tables, numbers: pd.Series) -> list[Finding]:
     if len(ratio) < _FEWEST_WINS or 1 / _UNLIKE <= ratio.median() <= _UNLIKE:
         return []
     return [
-        finding(
+        Finding(
             "unlike_acv",
+            "warning",
             f"Twelve times the first month billed is {ratio.median():.3g} times the ACV for half "
             f"of the {len(ratio)} billed wins: either revenue is not MRR (invoices for a year "
             "belong spread over their months), or acv is not money a year.",
@@ -270,8 +269,9 @@ def _crowds(accounts: pd.DataFrame) -> list[Finding]:
     if not found:
         return []
     return [
-        finding(
+        Finding(
             "crowded_parent",
+            "warning",
             f"Hundreds of accounts share one value: {', '.join(found[:5])}. They stand on one side "
             "of training and holdout, and have one place on the list; if the value means nothing, "
             "empty it under `values` of the source.",

@@ -90,14 +90,37 @@ def _batches_of_parquet(
             names = file.schema_arrow.names
             # Without any wanted column the first tells what is there instead.
             columns = names if wanted is None else [n for n in names if n in wanted] or names[:1]
-            yield from file.iter_batches(
+            for batch in file.iter_batches(
                 _ROWS,
                 row_groups=None if group is None else [group],
                 columns=columns,
                 use_threads=False,
-            )
+            ):
+                yield _readable(batch, path)
     except (pa.ArrowException, OSError) as error:
         raise files.unreadable(path, error) from error
+
+
+def _readable(batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
+    """The batch with bytes as text. Raises DataError for what is no text, and for structures."""
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        kind, fault = column.type, ""
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            try:
+                columns.append(pc.cast(column, pa.string()))
+                continue
+            except pa.ArrowInvalid:
+                fault = "bytes that are no text"
+        inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+        if pa.types.is_nested(inner):
+            fault = "structures"
+        if fault:
+            raise DataError(
+                f"{path}: column `{name}` holds {fault}; export what is meant as text of its own"
+            )
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 @contextmanager

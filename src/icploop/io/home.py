@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
 from icploop.domain.overrides import Override, parse_overrides
 from icploop.errors import UsageError
@@ -69,6 +72,20 @@ class Home:
         """The embedded MLflow store."""
         return self.root / "mlruns"
 
+    @property
+    def store(self) -> str:
+        """The address of the embedded MLflow store.
+
+        Raises UsageError for a home whose path means something else in an address.
+        """
+        path = (self.mlruns / "mlflow.db").resolve()
+        if found := re.search(r"[?#%\x00-\x1f\x7f]", str(path)):
+            raise UsageError(
+                f"{self.root.resolve()} has {found[0]!r} in its path, which ends or changes the "
+                "address of MLflow's store; move the home to a folder without it"
+            )
+        return f"sqlite:///{path}"
+
     def settings(self) -> Settings:
         """The validated settings. Raises UsageError when they are missing or wrong."""
         return parse_settings(self._read(self.settings_file), "conf/icp.yaml")
@@ -112,10 +129,11 @@ class Home:
             raise UsageError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
-def create(root: Path) -> list[Path]:
+def create(root: Path, texts: Mapping[str, str] = MappingProxyType({})) -> list[Path]:
     """Write the commented starter `conf/` into `root` and return the files written.
 
-    Raises UsageError when a settings file is there already: nothing is overwritten.
+    `texts` stand in for files of it, by their names below `conf/`. Raises UsageError when a
+    settings file is there already: nothing is overwritten.
     """
     home = Home(root)
     if home.settings_file.exists():
@@ -128,11 +146,17 @@ def create(root: Path) -> list[Path]:
             continue
         target = root / "conf" / relative
         private_folder(target.parent)
-        text_to(target, source.read_text(encoding="utf-8"), private=True)
+        text = texts.get(relative.as_posix(), source.read_text(encoding="utf-8"))
+        text_to(target, text, private=True)
         written.append(target)
     private_folder(root / "data")
     private_folder(root / "data" / "inbox")
     return written
+
+
+def starter_settings() -> str:
+    """The commented `conf/icp.yaml` of a new home."""
+    return (_starter() / "icp.yaml").read_text(encoding="utf-8")
 
 
 def _starter() -> Path:

@@ -25,7 +25,7 @@ from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
 from icploop.io.serving import read_parts
 from icploop.io.tracking import connect, tells_silence
-from icploop.io.versions import PARTS, Registered, model_name
+from icploop.io.versions import LONGEST_NUMBER, PARTS, Registered, model_name
 from icploop.modeling.scoring.version import IcpVersion, content_hash
 
 _DOUBLES = {
@@ -196,20 +196,21 @@ def load(home: Home, lineage: str, which: str, content: str | None = None) -> Ic
 def _find(home: Home, lineage: str, which: str) -> ModelVersion:
     client = connect(home)
     number = which.removeprefix("v")
-    if not number.isdigit():
+    if not number.isdecimal():
         number = aliases(home, lineage).get(which, number)
     try:
-        return client.get_model_version(model_name(lineage), number)
+        if len(number) <= LONGEST_NUMBER:
+            return client.get_model_version(model_name(lineage), number)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        known = sorted(
-            int(v.version) for v in client.search_model_versions(f"name='{model_name(lineage)}'")
-        )
-        raise UsageError(
-            f"{which!r} is no version of {model_name(lineage)}; versions: "
-            f"{', '.join(map(str, known)) or 'none yet, run `icp retrain`'}"
-        ) from error
+    known = sorted(
+        int(v.version) for v in client.search_model_versions(f"name='{model_name(lineage)}'")
+    )
+    raise UsageError(
+        f"{which!r} is no version of {model_name(lineage)}; versions: "
+        f"{', '.join(map(str, known)) or 'none yet, run `icp retrain`'}"
+    )
 
 
 def _signature(version: IcpVersion) -> ModelSignature:

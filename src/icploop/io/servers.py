@@ -170,13 +170,13 @@ def _look_after(services: list[Service], say: Say) -> None:
 
 def _mlflow(home: Home, port: int, password: str) -> Service:
     private_folder(home.mlruns)
-    store, artifacts = (home.mlruns / "mlflow.db").resolve(), (home.mlruns / "artifacts").resolve()
+    artifacts = (home.mlruns / "artifacts").resolve()
     page = f"http://{_HOST}:{port}"
     # Without the artifact proxy, what the server's clients write can be read by embedded ones.
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--no-serve-artifacts"),
         *("--app-name", "icploop", "--host", _HOST, "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{store}"),
+        *("--backend-store-uri", home.store),
         *("--default-artifact-root", artifacts.as_uri()),
     ]
     settings = {

@@ -109,7 +109,7 @@ def connect(home: Home) -> MlflowClient:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         private_folder(home.mlruns)
-        uri = f"sqlite:///{(home.mlruns / 'mlflow.db').resolve()}"
+        uri = home.store
     _use(uri)
     return _answering(uri)
 

@@ -28,6 +28,8 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ALIASES = (PREVIOUS, CHALLENGER, CHAMPION)
 # The folder of a version's pieces, in its model's.
 PARTS = "parts"
+# No version has a number with more digits, and no database could look for one.
+LONGEST_NUMBER = 9
 # The layout of MLflow's SQLite file that is known here, as MLflow itself names it.
 LAYOUT = "dc11669786a5"
 
@@ -87,7 +89,8 @@ def _whole(folder: Path, content: str | None) -> IcpVersion | None:
 def _embedded(home: Home, lineage: str, number: str) -> tuple[Registered, Path] | None:
     """A version of the embedded store and the folder of its model; None where MLflow is to say."""
     store, number = home.mlruns / "mlflow.db", number.removeprefix("v")
-    if os.environ.get("MLFLOW_TRACKING_URI") or not number.isdigit() or not store.exists():
+    is_number = number.isdecimal() and len(number) <= LONGEST_NUMBER
+    if os.environ.get("MLFLOW_TRACKING_URI") or not is_number or not store.exists():
         return None
     which = (model_name(lineage), int(number))
     try:

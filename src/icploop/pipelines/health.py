@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from icploop.domain.findings import as_tags
 from icploop.errors import UsageError
 from icploop.io.versions import CHAMPION
 from icploop.io.whole_file import text_to
@@ -42,6 +43,7 @@ class HealthReport:
             "as_of": self.health.as_of.isoformat(),
             "customers": self.health.customers,
             "prospects": self.health.prospects,
+            "findings": [found.as_dict() for found in self.health.findings],
             **{name: _records(getattr(self.health, name)) for name in tables},
             "quarantine": dict(self.health.quarantine),
             "out": self.out,
@@ -65,11 +67,16 @@ def check_health(at: AsOf, out: Path | None = None) -> HealthReport:
 
 
 def with_health(run: RunRecord, at: AsOf, version: IcpVersion | None) -> RunRecord:
-    """The run with the health of what it learned from: health.md, health.html and metrics."""
+    """The run with the health of what it learned from: its page, metrics, and codes as tags."""
     found = _measured(at, version)
     text = health_page(found, at.settings.company)
     pages = {"health.md": text, "health.html": _html(text, at.settings)}
-    return replace(run, metrics={**run.metrics, **found.metrics()}, texts={**run.texts, **pages})
+    return replace(
+        run,
+        metrics={**run.metrics, **found.metrics()},
+        texts={**run.texts, **pages},
+        tags={**run.tags, **as_tags(found.findings)},
+    )
 
 
 def _measured(at: AsOf, version: IcpVersion | None) -> Health:

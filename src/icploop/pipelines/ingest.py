@@ -37,7 +37,6 @@ from icploop.domain.tables import (
 )
 from icploop.domain.understood import (
     Sums,
-    finding,
     many_left_out,
     of_remarks,
     understood,
@@ -244,6 +243,8 @@ def _ingest(
         raw += [(name, table) for table in tables]
     if not raw:
         raise UsageError("conf/sources names no table; add one under `tables` of a source")
+    for name, table in raw:
+        _stop_if_too_wide(name, table, settings.ingest.max_columns)
     raw, personal = company_data_only(raw, settings)
     # Accounts first: rows of the other tables must belong to one.
     raw.sort(key=lambda named: named[1].table != "accounts")
@@ -263,7 +264,8 @@ def _ingest(
         if table.table == "revenue":
             matches = matches or matches_of(raw, stored, batches, settings)
             table = under_its_accounts(table, matches)
-        check = _Check(settings, f"{name} ({table.origin})", known, _same_month(sources[name]))
+        same_month = _same_month(sources[name])
+        check = _Check(settings, f"{name} ({table.origin})", known, same_month, as_of)
         batch: AnyBatch
         if isinstance(table, RawTable):
             batch, faults = _at_once(check, table, name)
@@ -424,7 +426,7 @@ class _Judge:
 
     def _of_changes(self, changes: Changes) -> Iterator[Finding]:
         if told := _who_left(changes):
-            yield finding("rows_left", told, "note")
+            yield Finding("rows_left", "note", told)
         # Rows of accounts that are missing would be called bad before it is said why.
         yield from self._shrunk(left for left in changes.left if left.table == "accounts")
         for one in self.found:
@@ -432,8 +434,9 @@ class _Judge:
         yield from self._shrunk(left for left in changes.left if left.table != "accounts")
         for left in changes.left:
             if left.earlier and left.earlier == left.gone:
-                yield finding(
+                yield Finding(
                     "export_begins_later",
+                    "warning",
                     f"All {_counted(left.table, left.gone)} that left `{left.source}` are older "
                     "than the first row of its export now. If it reaches back only so far, say "
                     "`mode: window` in its settings: what was before stays then.",
@@ -441,8 +444,9 @@ class _Judge:
         refused = [left for left in changes.left if left.refused]
         if refused:
             told = ", ".join(_counted(left.table, left.refused) for left in refused)
-            yield finding(
+            yield Finding(
                 "stored_then_refused",
+                "warning",
                 f"{told}: refused today, so that what was stored of them no longer counts; see "
                 "`icp quarantine`.",
             )
@@ -464,19 +468,20 @@ class _Judge:
                     "if it has only what is new, say `mode: increment` in its settings (docs/"
                     "your-data.md); if it is meant, say --shrink-is-meant"
                 )
-            yield finding("export_shrank", f"{message}.")
+            yield Finding("export_shrank", "warning", f"{message}.")
 
     def _of_rows(self) -> Iterator[Finding]:
         if self.stages:
             told = ", ".join(f"{stage} ({count})" for stage, count in self.stages.most_common())
-            yield finding(
+            yield Finding(
                 "unmapped_stages",
+                "warning",
                 f"{_counted('deals', sum(self.stages.values()))} in stages that are not mapped: "
                 f"{told}. Map each to won, lost or open under `values: {{outcome: ...}}` of the "
                 "source.",
             )
         for one in self.found:
-            yield from (finding("dialect_assumed", told) for told in one.given.told)
+            yield from (Finding("dialect_assumed", "warning", told) for told in one.given.told)
             yield from of_remarks(one.table, one.faults.remarks, self.settings.currency)
         if self.matches is not None:
             of_billing = self.matches.as_dict()
@@ -517,7 +522,8 @@ def _by_table(found: Sequence[Found], changes: Changes) -> dict[str, dict[str, i
             "read": read,
             "rows": change.rows,
             "quarantined": bad,
-            "repeated": read - bad - change.rows,
+            # Bills become more rows than they were.
+            "repeated": max(0, read - bad - change.rows),
             "new": change.came,
             "changed": change.changed,
             "left": sum(left.gone for left in changes.left if left.table == name)
@@ -535,6 +541,7 @@ class _Check:
     place: str
     known: set[str]
     same_month: SameMonth
+    day: date | None
 
     def table(self, table: TableName, raw: pd.DataFrame, formats: TableFormat) -> CheckedTable:
         """All rows that could be alike, together."""
@@ -547,6 +554,7 @@ class _Check:
             attributes=self.settings.attributes if table == "accounts" else (),
             same_month=self.same_month,
             known=None if table == "accounts" else self.known,
+            day=self.day,
             place=self.place,
         )
 
@@ -567,7 +575,7 @@ class _Check:
             cells,
             max_money=self.settings.ingest.max_money,
             how=how,
-            rate=self._rate_of(table) if column == "mrr" else 1.0,
+            rate=self._worth_of_mrr(table) if column == "mrr" else 1.0,
         )
         if column == "account_id":
             bad |= ~is_one_of(values, self.known)
@@ -593,6 +601,10 @@ class _Check:
             if column in table.rows.columns:
                 how = table.formats.of(column)
                 require_one_reading(table.table, column, table.rows[column], how, self.place)
+
+    def _worth_of_mrr(self, table: TableInParts) -> float:
+        """What one of an amount's units is in MRR of the company's currency."""
+        return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
 
     def _rate_of(self, table: TableInParts) -> float:
         """The rate of the one currency of a large table. Raises DataError for several."""
@@ -659,6 +671,16 @@ def _stop_if_months_repeat(place: str, table: GivenTable, faults: Faults) -> Non
         "under tables.revenue of the source: `same_month: sum` where they add up, as subscriptions "
         "do, or `same_month: first` where they are one"
     )
+
+
+def _stop_if_too_wide(source: str, given: GivenTable, most: int) -> None:
+    columns = given.columns if isinstance(given, TableInParts) else given.rows.columns
+    if len(columns) > most:
+        raise DataError(
+            f"{source}: {given.origin} has {len(columns):,} columns, more than ingest.max_columns "
+            f"({most:,}); leave out those that nobody declared, by a `query` that selects, or "
+            "raise ingest.max_columns: each takes about a megabyte of memory"
+        )
 
 
 def _stop_if_too_bad(found: Found, max_bad_share: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from icploop.domain.findings import as_tags
 from icploop.domain.gate import Comparison
 from icploop.domain.ledger import LedgerRow
 from icploop.domain.looks import looks_of
@@ -104,7 +105,8 @@ class RetrainReport:
             else None,
             "weighted": asdict(comparison.weighted) if comparison and comparison.weighted else None,
             "needed_matured": r.ruling.needed_matured,
-            "notes": list(r.notes),
+            "notes": [str(note) for note in r.notes],
+            "findings": [found.as_dict() for found in r.findings],
             "allowed_leaks": dict(r.allowed_leaks),
             "left_out": asdict(r.left_out) if r.left_out else None,
             "snapshot_hash": r.snapshot_hash,
@@ -365,6 +367,7 @@ def _tags(judged: Round, champion: str | None) -> dict[str, str]:
         "judged_against": champion or "none",
         "snapshot_hash": judged.snapshot_hash,
         "policy_hash": judged.policy_hash,
+        **as_tags(judged.findings),
         **{name: json.dumps(why, ensure_ascii=False) for name, why in _allowed(judged).items()},
     }
 

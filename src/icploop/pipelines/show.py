@@ -9,11 +9,12 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from icploop.domain.findings import Finding
 from icploop.domain.lint import lint_lines, lint_profile
 from icploop.domain.outcomes import outcomes, recurring_revenue
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Profile, Rules, worth_of_a_point
-from icploop.domain.prose import Finding, lint_text
+from icploop.domain.prose import lint_text
 from icploop.domain.standing import standing_of
 from icploop.errors import UsageError
 from icploop.io.whole_file import text_to
@@ -51,7 +52,7 @@ class ShownVersion:
             "version": self.number,
             "tags": self.tags,
             "profile": self.profile.as_dict(),
-            "lint": [asdict(finding) for finding in self.findings],
+            "lint": [found.as_dict() for found in self.findings],
             "consequences": asdict(self.today),
             "what_if": asdict(self.changed) if self.changed else None,
             "markdown": self.text,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from icploop.modeling.trust.health import DRIFT_ERROR, MUCH_DRIFT, SOME_DRIFT, Health
+from icploop.modeling.trust.health import (
+    DRIFT_ERROR,
+    MUCH_DRIFT,
+    SOME_DRIFT,
+    WORTH_FILLING,
+    Health,
+)
 from icploop.report.markdown import plain
 
 _MOST_COSTS = 12
-_SHOWN = 0.0005
 
 
 def health_page(found: Health, company: str) -> str:
@@ -20,6 +25,7 @@ def health_page(found: Health, company: str) -> str:
             f"{found.customers} customers were learned from; {found.prospects} prospects are "
             "ranked.",
             "",
+            *_findings(found),
             *_cost(found),
             *_drift(found),
             *_fill(found),
@@ -30,12 +36,18 @@ def health_page(found: Health, company: str) -> str:
     )
 
 
+def _findings(found: Health) -> list[str]:
+    if not found.findings:
+        return []
+    return ["## What to act on", "", *(f"- {plain(told)}" for told in found.findings), ""]
+
+
 def _cost(found: Health) -> list[str]:
     head = ["## What empty fields cost", ""]
     if found.cost.empty:
         why = "no version to ask, or no field that is empty for some prospects only"
         return [*head, f"Not known: {why}.", ""]
-    shown = found.cost[found.cost["gain"] >= _SHOWN].head(_MOST_COSTS)
+    shown = found.cost[found.cost["gain"] >= WORTH_FILLING].head(_MOST_COSTS)
     rest = len(found.cost) - len(shown)
     rows = [
         f"| fill {plain(row['attribute'])} for {row['empty']} accounts | {row['gain']:+.3f} "

@@ -16,6 +16,7 @@ from icploop.settings.base import (
     Kind,
     Mode,
     Objective,
+    Spread,
     TableName,
     digest,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "SameMonth",
     "Settings",
     "Source",
+    "Spread",
     "SqlSource",
     "StripeSource",
     "TableName",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["category", "number", "flag", "set", "date"]
 Dimension = Literal[
@@ -16,6 +16,8 @@ Objective = Literal["nrr", "grr", "retention", "value"]
 TableName = Literal["accounts", "deals", "revenue", "signals"]
 # How much of a table an export is: all of it, all since its first row, or what is new.
 Mode = Literal["full", "window", "increment"]
+# For how many months a bill is: so many, as many as a column says, or until a column's day.
+Spread = Annotated[int, Field(ge=1, le=120)] | Literal["months", "until"]
 CrmField = Literal["score", "tier", "reasons_for", "reasons_against", "version", "scored_at"]
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 TABLES: tuple[TableName, ...] = get_args(TableName)

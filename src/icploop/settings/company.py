@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from icploop.settings.addresses import Variable
 from icploop.settings.attributes import (
@@ -197,12 +199,14 @@ class Ingest(Frozen):
 
     A table of which more than `max_bad_share` is bad stops it, and so does an export from which
     more than `max_shrink` of what was stored has left, unless that is said to be meant.
-    `refuse_on` names findings (by their codes) that stop it too, with nothing changed.
+    `refuse_on` names findings (by their codes) that stop it too, with nothing changed. A table may
+    have as many as `max_columns`: the warehouse takes about a megabyte of memory for each.
     """
 
     max_bad_share: float = Field(default=0.2, ge=0, le=1)
     max_money: float = Field(default=1e9, gt=0)
     max_shrink: float = Field(default=0.3, ge=0, le=1)
+    max_columns: int = Field(default=1_000, ge=10)
     refuse_on: tuple[IngestFinding, ...] = ()
 
 
@@ -227,6 +231,35 @@ class Identity(Frozen):
     merge_duplicates: bool = True
 
 
+# A motion names a folder, a lock and a model in MLflow, which its address and filters must find.
+_NOT_IN_A_NAME = re.compile(r"[/\\:'\"`%?#\x00-\x1f\x7f\ud800-\udfff]")
+_LONGEST_NAME = 100
+
+
+def _fit_for_a_name(motion: str) -> str:
+    found = _NOT_IN_A_NAME.search(motion)
+    if found:
+        fault = f"has {found[0]!r} in it"
+    elif not motion or motion != motion.strip() or motion.startswith("."):
+        fault = "is empty, begins with a dot, or begins or ends with a blank"
+    elif len(motion.encode()) > _LONGEST_NAME:
+        fault = f"is longer than {_LONGEST_NAME} bytes"
+    else:
+        return motion
+    raise ValueError(f"a motion names folders and models, and this one {fault}; name it otherwise")
+
+
+MotionName = Annotated[str, AfterValidator(_fit_for_a_name)]
+# Columns of accounts and deals with a meaning of their own, and what is made of their outcome.
+_OURS = frozenset(
+    {
+        *("parent_id", "name", "domain", "observed_at"),
+        *("deal_id", "created_at", "closed_at", "outcome", "motion"),
+        *("nrr", "grr", "retained", "matured", "matured_month", "start_mrr", "end_mrr"),
+        *("parent", "at", "won", "cycle_days", "month", "mrr"),
+        *("months_at_risk", "churned", "log_growth", "growth_months"),
+    }
+)
 CurrencyCode = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 
@@ -240,7 +273,7 @@ class Settings(Frozen):
     company: str
     currency: str = "USD"
     currencies: dict[CurrencyCode, Annotated[float, Field(gt=0)]] = Field(default={})
-    motions: tuple[str, ...] = ("default",)
+    motions: tuple[MotionName, ...] = ("default",)
     dimensions: dict[Dimension, Declarations]
     trigger: Trigger = Trigger()
     outcome: Outcome = Outcome()
@@ -296,11 +329,21 @@ class Settings(Frozen):
         return digest([stated, self.policy.digest()])
 
     @model_validator(mode="after")
+    def _names_of_its_own(self) -> Settings:
+        if ours := sorted(_OURS & {a.name for a in self.attributes}):
+            raise ValueError(
+                f"dimensions: `{ours[0]}` is the name of a column that icploop makes or reads "
+                "itself; give yours another one, under `columns` of its source too: "
+                f"`my_{ours[0]}: {ours[0]}`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Settings:
         names = [a.name for a in self.attributes]
         if not names:
             raise ValueError("dimensions: declare at least one attribute")
-        if twice := sorted({n for n in names if names.count(n) > 1}):
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
             raise ValueError(f"dimensions: {', '.join(twice)} is declared under two dimensions")
         if "account_id" in names:
             raise ValueError("dimensions: `account_id` is a key, not an attribute; take it out")

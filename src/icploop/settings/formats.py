@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from icploop.settings.base import Frozen
+from icploop.settings.base import Frozen, Spread
 
 # What sets off thousands somewhere: stops, commas, apostrophes, blanks of several widths.
 _MARKS = ".,'’_ \u00a0\u2009\u202f"
@@ -183,12 +183,15 @@ class TableFormat:
     """How the columns of one table are written: `plain` ones, and those that are written otherwise.
 
     `acv_per` is what the acv of a deal is for: its `term` where the deal has one (`term_months` or
-    `term_years`) and a year otherwise, always a `year`, or a `month`.
+    `term_years`) and a year otherwise, always a `year`, or a `month`. `mrr_per` is what an amount
+    of revenue is for, and `spread` for how many months each one is, where they are bills.
     """
 
     plain: CellFormat = PLAIN
     columns: Mapping[str, CellFormat] = field(default_factory=dict)
     acv_per: Literal["term", "year", "month"] = "term"
+    mrr_per: Literal["month", "year"] = "month"
+    spread: Spread | None = None
 
     def of(self, column: str) -> CellFormat:
         """How a column is written."""

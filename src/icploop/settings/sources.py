@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from icploop.errors import UsageError
 from icploop.settings.addresses import Address, Folder, TimeZone, Variable
-from icploop.settings.base import Frozen, Mode, TableName, digest
+from icploop.settings.base import Frozen, Mode, Spread, TableName, digest
 from icploop.settings.formats import CellFormat, Dialect, TableFormat, number_format
 from icploop.settings.parsing import did_you_mean, mapping, validated
 
@@ -26,10 +26,12 @@ class MappedTable(Frozen):
     by canonical column. `dates` is a strptime format for dates that are not ISO, `numbers` an
     example of how numbers are written (`1.234,56`): for all, or by column. `keep` are words by
     column that mean nothing elsewhere and are meant there, `nothing` further words that mean
-    nothing. `acv_per` says what the acv of a deal is for. By `timezone` moments become days; it is
-    that of the source where it is not stated. `same_month` says of revenue what several rows of one
-    account and month are: a reason to stop (`refuse`), such as subscriptions, which add up (`sum`),
-    or repetitions of the `first`.
+    nothing. `acv_per` says what the acv of a deal is for, and `mrr_per` what an amount of revenue
+    is: MRR, or ARR of which a twelfth is MRR. With `spread` amounts are bills, each for so many
+    months from `month` on: a number, or what a column `months` or `until` says; they add up. By
+    `timezone` moments become days; it is that of the source where it is not stated. `same_month`
+    says of revenue what several rows of one account and month are: a reason to stop (`refuse`),
+    such as subscriptions, which add up (`sum`), or repetitions of the `first`.
     """
 
     columns: dict[str, str] = Field(default={})
@@ -39,6 +41,8 @@ class MappedTable(Frozen):
     keep: dict[str, Words] = Field(default={})
     nothing: dict[str, Words] = Field(default={})
     acv_per: Literal["term", "year", "month"] = "term"
+    mrr_per: Literal["month", "year"] = "month"
+    spread: Spread | None = None
     timezone: TimeZone | None = None
     same_month: SameMonth = "refuse"
 
@@ -57,7 +61,13 @@ class MappedTable(Frozen):
             )
 
         named = {*dates, *numbers, *self.keep, *self.nothing} - {_OTHERS}
-        return TableFormat(of(_OTHERS), {column: of(column) for column in named}, self.acv_per)
+        return TableFormat(
+            of(_OTHERS),
+            {column: of(column) for column in named},
+            self.acv_per,
+            self.mrr_per,
+            self.spread,
+        )
 
     @field_validator("numbers")
     @classmethod
@@ -75,10 +85,12 @@ def _by_column(stated: str | dict[str, str] | None) -> dict[str, str | None]:
 class TableSource(MappedTable):
     """How one canonical table is read: a file with renamed columns, or one SQL query.
 
-    `mode` says how much of the table an export is, where it is not as with the source's others.
+    `sheet` is that of a workbook which has several. `mode` says how much of the table an export is,
+    where it is not as with the source's others.
     """
 
     file: str | None = None
+    sheet: str | None = None
     query: str | None = None
     mode: Mode | None = None
 

@@ -148,3 +148,29 @@ class TestFaults:
         answer = icp("status", "--json", home=tiny_home(tmp_path))
         assert answer.status == answer.json["exit_status"] == 1
         assert answer.err == "icp: Interrupted; what was not finished can be run again\n"
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            MemoryError(),
+            RuntimeError("can't start new thread"),
+            type("OutOfMemoryException", (Exception,), {})("failed to allocate 4 GB"),
+            type("XGBoostError", (Exception,), {})("std::bad_alloc"),
+            OSError(12, "Cannot allocate memory"),
+        ],
+    )
+    def test_where_it_is_not_enough_that_is_told_with_status_3(
+        self, fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ):
+        def run() -> None:
+            raise ValueError("of that came this") from fault
+
+        monkeypatch.setattr(sys.modules["icploop.cli.main"], "app", run)
+        monkeypatch.setattr("sys.argv", ["icp", "status", "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        assert ended.value.code == json.loads(told.out)["exit_status"] == 3
+        assert "memory that this process may take is not enough" in told.err

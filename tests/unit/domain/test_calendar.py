@@ -141,3 +141,10 @@ def test_what_was_changed_is_seen_later_on() -> None:
     for name in TABLES:
         assert not getattr(changed, name).equals(getattr(seen_by(COMPANY, later), name))
     assert "later_only" in changed.accounts
+
+
+@pytest.mark.parametrize("text", ["9999-12-31", "0001-01-01", "1899-12-31", "2200-01-01"])
+def test_a_day_centuries_away_is_refused_with_the_days_that_there_are(text: str) -> None:
+    with pytest.raises(UsageError, match="is too far away; give a day from 1900-01-01 to 2199"):
+        parse_day(text)
+    assert parse_day("2199-12-31") == date(2199, 12, 31)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icploop.domain.findings import Finding
 from icploop.domain.gate import (
     Comparison,
     Difference,
@@ -97,13 +98,19 @@ def test_a_winner_that_breaks_a_guard_is_not_promoted(
     found = decide(comparison(0.05, 0.99, **falls), POLICY)
     assert found.verdict == ("KEEP" if reasons else "PROMOTE")
     if reasons:
+        assert {said.severity for said in found.findings} == {"refusal"}
         assert len(found.reasons) == len(reasons)
         assert all(said.startswith(r) for said, r in zip(found.reasons, reasons, strict=True))
 
 
 def test_distrust_makes_even_a_clear_winner_invalid_and_gives_its_reasons() -> None:
-    found = decide(comparison(0.3, 1.0), POLICY, ["Leak: x.", "Suspicious: y."])
-    assert found == Ruling("INVALID", ("Leak: x.", "Suspicious: y."))
+    doubts = (
+        Finding("leak_time", "refusal", "Leak: x."),
+        Finding("too_good", "refusal", "Odd: y."),
+    )
+    found = decide(comparison(0.3, 1.0), POLICY, doubts)
+    assert found == Ruling("INVALID", doubts)
+    assert found.reasons == ("Leak: x.", "Odd: y.")
 
 
 @pytest.mark.parametrize("metric", ["nrr", "grr", "retention"])
@@ -210,11 +217,10 @@ def test_a_round_may_ask_for_more_than_the_policy() -> None:
 
 
 def test_a_winner_that_breaks_a_guard_of_the_round_is_kept_out_with_its_sentence() -> None:
-    assert decide(comparison(0.05, 0.99), POLICY, guards=["Guard: x."]) == Ruling(
-        "KEEP", ("Guard: x.",)
-    )
+    harm = Finding("guard_part", "refusal", "Guard: x.")
+    assert decide(comparison(0.05, 0.99), POLICY, guards=[harm]) == Ruling("KEEP", (harm,))
     # A guard says nothing about one that would not be promoted anyway.
-    assert decide(comparison(0.05, 0.6), POLICY, guards=["Guard: x."]).verdict == "INCONCLUSIVE"
+    assert decide(comparison(0.05, 0.6), POLICY, guards=[harm]).verdict == "INCONCLUSIVE"
 
 
 @given(st.floats(0.011, 0.5), st.floats(0.5, 0.99))

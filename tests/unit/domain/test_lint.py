@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icploop.domain.findings import Finding
 from icploop.domain.lint import (
     NARROWEST_GOOD,
     NARROWEST_MARKET,
@@ -16,7 +17,7 @@ from icploop.domain.lint import (
 )
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal
-from icploop.domain.prose import Finding, lint_text
+from icploop.domain.prose import lint_text
 from icploop.settings import DIMENSIONS, Attribute
 
 EVIDENCE = Evidence(30, 100, 1.2, 0.9, 0.95, 0.8, 0.1, 0.5, 14.0)
@@ -44,8 +45,8 @@ PREDICATES = st.one_of(
 LINES = st.lists(st.tuples(st.sampled_from(DIMENSIONS), PREDICATES), max_size=8)
 
 
-def rules(findings: Sequence[Finding]) -> list[str]:
-    return [finding.rule for finding in findings]
+def codes(findings: Sequence[Finding]) -> list[str]:
+    return [finding.code for finding in findings]
 
 
 def lines_of(count: int) -> list[tuple[str, Predicate]]:
@@ -154,7 +155,7 @@ EVENTS_AND_AUTHORITY = [
 
 @pytest.mark.parametrize("description", VAGUE)
 def test_prose_that_leaves_hardly_anybody_out_is_vague(description: str) -> None:
-    assert rules(lint_text(description)) == ["too-vague"]
+    assert codes(lint_text(description)) == ["too_vague"]
 
 
 @pytest.mark.parametrize("description", CONCRETE)
@@ -164,12 +165,12 @@ def test_prose_with_concrete_constraints_about_an_account_passes(description: st
 
 @pytest.mark.parametrize("description", PERSONS)
 def test_prose_about_a_person_is_flagged(description: str) -> None:
-    assert "person" in rules(lint_text(description))
+    assert "person" in codes(lint_text(description))
 
 
 @pytest.mark.parametrize("description", EVENTS_AND_AUTHORITY)
 def test_a_role_in_an_event_or_as_authority_is_no_person(description: str) -> None:
-    assert "person" not in rules(lint_text(description))
+    assert "person" not in codes(lint_text(description))
 
 
 def test_the_message_names_the_text_the_empty_words_and_the_remedy() -> None:
@@ -184,38 +185,38 @@ def test_the_message_names_the_text_the_empty_words_and_the_remedy() -> None:
 @pytest.mark.parametrize("wide", ["10-1,000 employees", "1-5k employees", "1+ employees"])
 def test_a_headcount_that_everybody_has_is_no_constraint(wide: str) -> None:
     rest = "Series B fintechs, "
-    assert rules(lint_text(rest + wide)) == ["too-vague"]
+    assert codes(lint_text(rest + wide)) == ["too_vague"]
     assert lint_text(rest + "10-100 employees") == []
 
 
 @given(st.text())
 def test_any_text_is_read(text: str) -> None:
-    assert set(rules(lint_text(text))) <= {"too-vague", "person"}
+    assert set(codes(lint_text(text))) <= {"too_vague", "person"}
 
 
 @given(st.sampled_from(VAGUE + CONCRETE + PERSONS))
 def test_dashes_and_spaces_change_no_finding(text: str) -> None:
     twin = text.replace("-", "\u2011").replace(" ", "\u00a0 ")
-    assert rules(lint_text(twin)) == rules(lint_text(text))
+    assert codes(lint_text(twin)) == codes(lint_text(text))
 
 
 @given(st.sampled_from(CONCRETE), st.sampled_from(VAGUE))
 def test_vague_words_beside_concrete_ones_do_no_harm(concrete: str, vague: str) -> None:
-    assert "person" not in rules(lint_text(f"{concrete}. {vague}"))
+    assert "person" not in codes(lint_text(f"{concrete}. {vague}"))
 
 
 @given(st.sampled_from(CONCRETE), st.sampled_from(PERSONS))
 def test_concrete_words_beside_a_person_hide_nobody(concrete: str, person: str) -> None:
-    assert "person" in rules(lint_text(f"{concrete}. {person}"))
+    assert "person" in codes(lint_text(f"{concrete}. {person}"))
 
 
 @pytest.mark.parametrize("count", range(len(DIMENSIONS) + 1))
 def test_fewer_than_four_dimensions_are_too_few(count: int) -> None:
-    assert rules(lint_lines(lines_of(count), True)) == ["few-dimensions"] * (count < 4)
+    assert codes(lint_lines(lines_of(count), True)) == ["few_dimensions"] * (count < 4)
 
 
 def test_a_page_that_refuses_nobody_is_flagged() -> None:
-    assert rules(lint_lines(lines_of(4), False)) == ["no-anti-icp"]
+    assert codes(lint_lines(lines_of(4), False)) == ["no_anti_icp"]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_a_line_on_a_person_is_flagged_by_its_name_or_its_label(name: str) -> No
         attributes=ATTRIBUTES,
         place="hypothesis in conf/icp.yaml",
     )
-    assert finding.rule == "person"
+    assert finding.code == "person"
     assert f"`{name}`" in finding.message
     assert "conf/icp.yaml" in finding.message
 
@@ -301,7 +302,7 @@ def test_non_negotiable_lines_that_no_account_fulfils_contradict(
     required: list[Predicate],
 ) -> None:
     (finding,) = lint_lines(lines_of(4), True, required=required, attributes=ATTRIBUTES)
-    assert finding.rule == "contradiction"
+    assert finding.code == "contradiction"
     assert all(f"`{predicate.code()}`" in finding.message for predicate in required)
 
 
@@ -327,7 +328,7 @@ def test_a_non_negotiable_line_inside_the_anti_icp_contradicts(
     must: Predicate, never: Predicate, contradicts: bool
 ) -> None:
     found = lint_lines(lines_of(4), True, required=[must], anti=[never], attributes=ATTRIBUTES)
-    assert rules(found) == ["contradiction"] * contradicts
+    assert codes(found) == ["contradiction"] * contradicts
 
 
 @given(LINES, st.lists(PREDICATES, max_size=5), st.lists(PREDICATES, max_size=5), st.randoms())
@@ -350,8 +351,8 @@ def test_the_order_of_lines_changes_nothing(
 def test_one_more_line_never_makes_dimensions_too_few(
     lines: list[tuple[str, Predicate]], line: tuple[str, Predicate]
 ) -> None:
-    before = rules(lint_lines(lines, True)).count("few-dimensions")
-    assert rules(lint_lines([*lines, line], True)).count("few-dimensions") <= before
+    before = codes(lint_lines(lines, True)).count("few_dimensions")
+    assert codes(lint_lines([*lines, line], True)).count("few_dimensions") <= before
 
 
 @given(st.lists(PREDICATES, max_size=5), PREDICATES)
@@ -360,7 +361,7 @@ def test_one_more_non_negotiable_line_never_heals_a_contradiction(
 ) -> None:
     def contradictions(musts: list[Predicate]) -> int:
         found = lint_lines(lines_of(4), True, required=musts, attributes=ATTRIBUTES)
-        return rules(found).count("contradiction")
+        return codes(found).count("contradiction")
 
     assert contradictions([*required, more]) >= contradictions(required)
 
@@ -373,11 +374,11 @@ def test_a_sound_profile_has_no_findings() -> None:
     ("market", "good", "expected"),
     [
         (WIDEST_MARKET, 0.5, []),
-        (WIDEST_MARKET + 0.01, 0.5, ["too-vague"]),
+        (WIDEST_MARKET + 0.01, 0.5, ["too_vague"]),
         (NARROWEST_MARKET, NARROWEST_GOOD, []),
-        (NARROWEST_MARKET - 0.001, 0.5, ["too-narrow"]),
-        (0.2, NARROWEST_GOOD - 0.01, ["too-narrow"]),
-        (0.0, 0.0, ["too-narrow", "too-narrow"]),
+        (NARROWEST_MARKET - 0.001, 0.5, ["too_narrow"]),
+        (0.2, NARROWEST_GOOD - 0.01, ["too_narrow"]),
+        (0.0, 0.0, ["too_narrow", "too_narrow"]),
         (None, None, []),
         (math.nan, math.nan, []),
     ],
@@ -385,7 +386,7 @@ def test_a_sound_profile_has_no_findings() -> None:
 def test_what_a_profile_selects_is_neither_everybody_nor_hardly_anybody(
     market: float | None, good: float | None, expected: list[str]
 ) -> None:
-    assert rules(lint(profile(), market_share=market, good_share=good)) == expected
+    assert codes(lint(profile(), market_share=market, good_share=good)) == expected
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, 20.0, math.inf])
@@ -406,13 +407,13 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
     ],
 )
 def test_a_profile_older_than_a_year_is_stale(as_of: date, today: date, stale: bool) -> None:
-    assert rules(lint(profile(), as_of=as_of, today=today)) == ["stale"] * stale
+    assert codes(lint(profile(), as_of=as_of, today=today)) == ["stale_icp"] * stale
 
 
 def test_two_icps_on_one_motion_are_flagged_once() -> None:
     assert lint(profile(), motions=["smb", "enterprise"]) == []
     (finding,) = lint(profile(), motions=["smb", "enterprise", "SMB ", "smb"])
-    assert finding.rule == "shared-motion"
+    assert finding.code == "shared_motion"
     assert "3 ICPs" in finding.message
     assert "`smb`" in finding.message
 
@@ -422,13 +423,13 @@ def test_a_negotiable_line_without_points_opens_no_dimension() -> None:
     must = Line("pain_proof", Predicate("x", is_true=True), 0, EVIDENCE, non_negotiable=True)
     three = profile().lines[:3]
     anti = profile().anti
-    assert rules(lint(Profile((*three, idle), anti, 100))) == ["few-dimensions"]
+    assert codes(lint(Profile((*three, idle), anti, 100))) == ["few_dimensions"]
     assert lint(Profile((*three, must), anti, 100)) == []
 
 
 def test_lines_with_points_below_zero_say_whom_to_refuse() -> None:
     against = Line("pain_proof", Predicate("x", is_true=True), -2, EVIDENCE)
-    assert rules(lint(profile(anti=()))) == ["no-anti-icp"]
+    assert codes(lint(profile(anti=()))) == ["no_anti_icp"]
     assert lint(profile(against, anti=())) == []
 
 
@@ -436,11 +437,11 @@ def test_only_non_negotiable_lines_of_a_profile_contradict() -> None:
     small = Predicate("employees", between=(None, 50))
     large = Predicate("employees", between=(51, None))
     both = [Line("firmographic", p, 2, EVIDENCE, non_negotiable=True) for p in (small, large)]
-    assert rules(lint(profile(*both))) == ["contradiction"]
+    assert codes(lint(profile(*both))) == ["contradiction"]
     assert lint(profile(both[0], Line("firmographic", large, 2, EVIDENCE))) == []
-    assert rules(lint(profile(both[0], anti=[small]))) == ["contradiction"]
+    assert codes(lint(profile(both[0], anti=[small]))) == ["contradiction"]
 
 
 def test_an_empty_profile_is_flagged_and_does_not_break() -> None:
     found = lint(Profile((), (), 0), market_share=1.0)
-    assert rules(found) == ["too-vague", "few-dimensions", "no-anti-icp"]
+    assert codes(found) == ["too_vague", "few_dimensions", "no_anti_icp"]

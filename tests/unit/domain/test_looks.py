@@ -66,7 +66,7 @@ def test_a_holdout_that_decided_too_often_is_used_up(times: int, alarmed: bool) 
     said = looks.used_up(["a", "b", "c"], policy)
     assert (said is not None) == alarmed
     if said:
-        assert "3 holdout customers have decided 3 rounds" in said
+        assert "3 holdout customers have decided 3 rounds" in said.message
     assert looks.used_up(["new"], policy) is None
     assert looks.used_up([], policy) is None
 

@@ -94,10 +94,10 @@ def test_a_month_whose_bills_are_not_all_made_is_told() -> None:
 
 def test_a_value_that_hundreds_share_is_named() -> None:
     crowd = [
-        {"account_id": f"a{i}", "parent_id": "Unknown", "domain": f"a{i}.io"} for i in range(120)
+        {"account_id": f"a{i}", "parent_id": "Holding", "domain": f"a{i}.io"} for i in range(120)
     ]
     (found,) = of_code(of(tables(accounts=crowd)).findings, ["crowded_parent"])
-    assert "parent_id 'Unknown' (120)" in found.message
+    assert "parent_id 'Holding' (120)" in found.message
 
 
 def test_money_without_an_account_is_told_beyond_a_twentieth() -> None:

@@ -209,3 +209,23 @@ class TestFormulas:
 def test_json_is_read_by_people_too(tmp_path: Path):
     path = written(tmp_path / "list.json", pd.DataFrame({"name": ["Ünïts · 医療"]}))
     assert '"name":"Ünïts · 医療"' in path.read_text(encoding="utf-8")
+
+
+def test_bytes_are_read_as_the_text_that_they_are_and_structures_are_refused(tmp_path: Path):
+    path = tmp_path / "in.parquet"
+    given = {
+        "account_id": pa.array(["é".encode(), b"b"], pa.binary()),
+        "tech": pa.array([["crm"], []], pa.list_(pa.string())),
+    }
+    pq.write_table(pa.table(given), path)
+    [part] = read_in_parts(path)
+    assert part["account_id"].tolist() == ["é", "b"]
+    structures = pa.array([{"x": 1}, {"x": 2}])
+    for name, column, said in (
+        ("account_id", pa.array([b"\xff\xfe", b"b"], pa.binary()), "bytes that are no text"),
+        ("account_id", structures, "structures"),
+        ("tech", pa.array([[{"x": 1}], []]), "structures"),
+    ):
+        pq.write_table(pa.table(given | {name: column}), path)
+        with pytest.raises(DataError, match=f"column `{name}` holds {said}"):
+            list(read_in_parts(path))

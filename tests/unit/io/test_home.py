@@ -85,3 +85,14 @@ def test_settings_that_are_a_folder_are_refused(tmp_path: Path):
     (tmp_path / "conf" / "icp.yaml").mkdir(parents=True)
     with pytest.raises(UsageError, match="cannot be read"):
         Home(tmp_path).settings()
+
+
+@pytest.mark.parametrize("sign", ["?", "#", "%"])
+def test_a_path_that_no_address_can_hold_is_refused_where_a_store_would_be(
+    tmp_path: Path, sign: str
+):
+    home = Home(tmp_path / f"what{sign}now")
+    with pytest.raises(UsageError, match=r"move the home to a folder without it"):
+        home.store  # noqa: B018
+    assert not home.mlruns.exists()
+    assert Home(tmp_path / "café (1)").store.startswith("sqlite:////")

@@ -139,7 +139,9 @@ class TestNames:
     def test_a_version_is_found_by_number_and_alias(self, home: Home, which: str):
         assert registry.describe(home, MOTION, which).number == "1"
 
-    @pytest.mark.parametrize("which", ["2", "challenger", "latest", "", "v", "x' OR 1=1"])
+    @pytest.mark.parametrize(
+        "which", ["2", "challenger", "latest", "", "v", "x' OR 1=1", "1" * 30, "²"]
+    )
     def test_an_unknown_one_is_told_the_versions_that_there_are(self, home: Home, which: str):
         with pytest.raises(UsageError, match=r"is no version of icp-default; versions: 1$"):
             registry.describe(home, MOTION, which)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icploop.domain.cells import read_moment
+from icploop.errors import DataError
 from icploop.io.sources.raw import mapped, on_the_clock
 from icploop.settings import MappedTable
 from icploop.settings.formats import CellFormat
@@ -64,3 +65,19 @@ def test_only_what_the_contract_calls_a_moment_is_changed() -> None:
     found = mapped(rows, "deals", table, "x")
     assert found["created_at"].str.startswith("2024-01-01T00:00").all()
     assert found["note"].tolist() == ["2023-12-31T23:00:00Z"]
+
+
+def test_bytes_are_the_text_that_they_are_and_no_id_is_a_structure():
+    rows = pd.DataFrame(
+        {
+            "account_id": pd.Series([b"a", None, bytearray("é".encode())], dtype=object),
+            "picture": pd.Series([b"\xff\xfe", b"b", None], dtype=object),
+            "address": pd.Series([{"city": "Bonn"}, None, None], dtype=object),
+        }
+    )
+    read = mapped(rows, "accounts", MappedTable(), "here")
+    assert read["account_id"].tolist()[::2] == ["a", "é"]
+    assert read["picture"][0] == b"\xff\xfe"
+    for column, said in (("address", "structures"), ("picture", "bytes that are no text")):
+        with pytest.raises(DataError, match=f"column `account_id` of .* holds {said}"):
+            mapped(rows, "accounts", MappedTable(columns={"account_id": column}), "here")

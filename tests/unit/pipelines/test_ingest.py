@@ -674,3 +674,17 @@ def test_a_home_without_a_source_is_told_what_to_do(home: Home):
     (home.sources_folder / "files.yaml").unlink()
     with pytest.raises(UsageError, match="no source is configured"):
         ingest(home)
+
+
+def test_a_table_with_too_many_columns_is_refused_with_the_limit_and_the_remedy(home: Home):
+    stated = yaml.safe_load(home.settings_file.read_text()) | {"ingest": {"max_columns": 12}}
+    home.settings_file.write_text(yaml.safe_dump(stated))
+    accounts = pd.read_csv(home.root / "data" / "inbox" / "accounts.csv", dtype="str")
+    wide = {f"custom_{number}": "x" for number in range(12)}
+    accounts.assign(**wide).to_csv(home.root / "data" / "inbox" / "accounts.csv", index=False)
+    with pytest.raises(
+        DataError, match=r"columns, more than ingest\.max_columns \(12\); leave out"
+    ):
+        ingest(home)
+    with pytest.raises(DataError):
+        Warehouse(home.warehouse_file).tables()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ class TestAPromotedRound:
         (used,) = run.inputs.dataset_inputs
         assert used.dataset.digest == answer["snapshot_hash"][:36]
         assert run.data.tags["snapshot_hash"] == answer["snapshot_hash"]
+        codes = {f"finding.{found['code']}": found["severity"] for found in answer["findings"]}
+        assert codes.items() <= run.data.tags.items()
         assert json.loads(used.dataset.profile)["num_rows"] == answer["n_matured"]
 
     def test_tables_and_pictures_are_its_artifacts(self, trained: Trained, run: Run):
@@ -249,7 +252,10 @@ class TestDoubtfulAttributes:
     ):
         told = doubtful[1].as_dict()
         assert told["verdict"] == "INVALID"
-        assert any(r.startswith("Leak: `office` is filled in for 100%") for r in told["reasons"])
+        (leak,) = (f for f in told["findings"] if f["code"] == "leak_filled_by_outcome")
+        assert leak["message"] in told["reasons"]
+        assert "`office` is filled in for 100%" in leak["message"]
+        assert "finding.leak_filled_by_outcome" in registry.describe(doubtful[0], MOTION, "2").tags
 
     def test_it_may_be_allowed_with_a_reason_that_stands_on_record(
         self, doubtful: tuple[Home, RetrainReport], tmp_path: Path
@@ -265,7 +271,7 @@ class TestDoubtfulAttributes:
         on_record = {"office": "known from the first call"}
         assert answer.json["verdict"] != "INVALID"
         assert answer.json["allowed_leaks"] == on_record
-        assert any(n.startswith("Allowed, because known from") for n in answer.json["notes"])
+        assert "leak_allowed" in [found["code"] for found in answer.json["findings"]]
         (*_, last) = Warehouse(home.warehouse_file).ledger(MOTION)
         assert last.details["allowed_leaks"] == on_record
         run, _ = round_of(home, answer.json["run_id"])
@@ -316,8 +322,8 @@ def test_a_motion_without_deals_is_inconclusive(own: Home):
 
 
 def test_before_the_first_ingest_it_says_what_to_run(own: Home):
-    for file in own.warehouse_file.parent.glob(f"{own.warehouse_file.stem}.*"):
-        file.unlink()
+    for kept in (own.warehouse_file.parent, own.mlruns):
+        shutil.rmtree(kept)
     with pytest.raises(DataError, match="run `icp ingest` first"):
         retrain(at(own, date(2024, 1, 1)))
 

@@ -102,10 +102,10 @@ def test_another_suffix_is_wrong_usage(trained: Trained, tmp_path: Path):
 
 def test_lint_speaks_of_an_old_version(trained: Trained):
     later = date(DAY.year + 1, DAY.month, 28) + timedelta(days=40)
-    rules = [
-        f["rule"] for f in icp("show", "--as-of", later, "--json", home=trained.home).json["lint"]
+    codes = [
+        f["code"] for f in icp("show", "--as-of", later, "--json", home=trained.home).json["lint"]
     ]
-    assert "stale" in rules
+    assert "stale_icp" in codes
 
 
 def test_a_diff_names_the_accounts_that_moved(own: Home):
@@ -129,12 +129,12 @@ def test_a_diff_of_two_trainings_is_exact(own: Home):
 
 
 @pytest.mark.parametrize(
-    ("words", "rules"),
-    [(["mid-market B2B SaaS companies"], ["too-vague"]), ([], [])],
+    ("words", "codes"),
+    [(["mid-market B2B SaaS companies"], ["too_vague"]), ([], [])],
 )
 def test_lint_of_prose_and_of_settings_without_a_hypothesis(
-    trained: Trained, words: list[str], rules: list[str]
+    trained: Trained, words: list[str], codes: list[str]
 ):
     found = icp("lint", *words, "--json", home=trained.home).json["findings"]
-    assert [finding["rule"] for finding in found] == rules
+    assert [finding["code"] for finding in found] == codes
     assert icp("lint", *words, home=trained.home).out.strip()

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
+from icploop.domain.findings import Finding
 from icploop.domain.outcomes import kpis
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Line, Profile, Refusal, StatedLine
@@ -138,8 +139,11 @@ def said(figure: Figure) -> list[str]:
 
 
 def test_what_a_round_says_is_text_in_the_page() -> None:
-    told = replace(judged(), notes=(HOSTILE, "- [x](javascript:alert(1))"))
-    told = replace(told, ruling=replace(told.ruling, reasons=(HOSTILE,)))
+    hostile = [
+        Finding("no_skill", "warning", text) for text in (HOSTILE, "- [x](javascript:alert(1))")
+    ]
+    told = replace(judged(), notes=tuple(hostile))
+    told = replace(told, ruling=replace(told.ruling, findings=tuple(hostile[:1])))
     settings = SETTINGS.model_copy(update={"company": HOSTILE, "currency": "<b>"})
     assert told.version is not None
     nothing = insights(Market(KNOWN.features[:0], KNOWN.outcomes[:0], KNOWN.truth[:0]))

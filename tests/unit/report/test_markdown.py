@@ -108,7 +108,7 @@ def test_health_shows_the_company_attributes_and_rules_as_text():
     health.quarantine[HOSTILE] = 1
     page = health_page(health, HOSTILE)
     assert_plain(page)
-    assert page.count("alert(1)&lt;/script>") == 5
+    assert page.count("alert(1)&lt;/script>") == 7
     assert len([token for token in tokens(page) if token.type == "table_open"]) == 6
 
 

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from icploop.settings import (
     Settings,
     parse_settings,
 )
+from icploop.settings.parsing import mapping
 from tests.companies import DECLARED
 
 PLACE = "conf/icp.yaml"
@@ -102,3 +104,62 @@ def test_a_file_that_holds_no_settings_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=PLACE) as refused:
         parse_settings(text, PLACE)
     assert said in str(refused.value)
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines() -> None:
+    text = "company: A\ndimensions:\n  firmographic:\n    size: number\n    size: category\n"
+    with pytest.raises(UsageError) as refused:
+        parse_settings(text, PLACE)
+    assert str(refused.value) == (
+        f"{PLACE}: `size` stands there twice, in line 4 and in line 5; keep one"
+    )
+    with pytest.raises(UsageError, match="`company` stands there twice, in line 1 and in line 3"):
+        parse_settings("company: A\ncurrency: EUR\n'company': B\n", PLACE)
+    merged = "a: &a {kind: number}\nb:\n  <<: *a\n  kind: flag\n"
+    assert mapping(merged, PLACE)["b"] == {"kind": "flag"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "company: " + "[" * 2_000,
+        "company: " + "{a: " * 2_000 + "}" * 2_000,
+        "- " * 2_000 + "a",
+        "\n".join(" " * depth + "a:" for depth in range(2_000)),
+    ],
+)
+def test_what_is_nested_thousands_deep_is_refused_with_the_line(text: str) -> None:
+    with pytest.raises(UsageError, match=r"line \d+ is nested more than 50 deep"):
+        parse_settings(text, PLACE)
+
+
+@pytest.mark.parametrize(
+    "text", ["company: 2024-99-99", "seed: " + "9" * 5_000, "a: \x00", "a: *b"]
+)
+def test_what_yaml_itself_cannot_read_is_no_fault_of_the_program(text: str) -> None:
+    with pytest.raises(UsageError, match="is not valid YAML"):
+        parse_settings(text, PLACE)
+
+
+def test_ten_thousand_attributes_are_read_in_a_second() -> None:
+    declared = "".join(f"    a{number}: number\n" for number in range(10_000))
+    text = f"company: A\ndimensions:\n  firmographic:\n{declared}"
+    before = time.process_time()
+    assert len(parse_settings(text, PLACE).attributes) == 10_000
+    assert time.process_time() - before < 1.5
+
+
+@pytest.mark.parametrize(
+    "motion", ["a/b", "..", ".a", "a\0b", "", " a", "a\\b", "a:b", "a'b", "a%b", "x" * 101, "a\nb"]
+)
+def test_a_motion_that_can_name_no_folder_or_model_is_refused(motion: str) -> None:
+    said = refusal(motions=["default", motion])
+    assert "`motions.1`: a motion names folders and models, and this one" in said
+    assert parsed(motions=["новый бизнес", "mid-market_2 (EU)"]).motions
+
+
+@pytest.mark.parametrize("name", ["nrr", "retained", "at", "observed_at", "parent", "outcome"])
+def test_an_attribute_named_like_an_outcome_or_a_column_of_ours_is_refused(name: str) -> None:
+    said = refusal(dimensions={"firmographic": {"employees": "number", name: "number"}})
+    assert f"`{name}` is the name of a column that icploop makes or reads itself" in said
+    assert f"`my_{name}: {name}`" in said

@@ -58,7 +58,8 @@ _BEYOND_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 class CsvFile:
     """A CSV file that DuckDB can read: where it is, and how.
 
-    `skip` lines come before the header. `told` says what was made of it that nobody stated.
+    `skip` lines come before the header, and `encoding` is that of the file as it came. `told` says
+    what was made of it that nobody stated.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class CsvFile:
     delimiter: str
     quote: str
     skip: int
+    encoding: str = "utf-8"
     told: str = ""
 
     def sql(self) -> str:
@@ -98,7 +100,7 @@ def readable(path: Path, stated: Dialect, shelf: Path) -> CsvFile:
         place = _written_again(path, found.encoding, shelf)
     skip, delimiter, columns = _header(place, path, stated)
     quote = stated.quote if stated.quote is not None else '"'
-    return CsvFile(place, columns, delimiter, quote, skip, told)
+    return CsvFile(place, columns, delimiter, quote, skip, found.encoding, told)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from icploop.errors import DataError
 from icploop.io.sources.csv_text import LONGEST_LINE, readable
 from icploop.io.sources.objects import brought_here
 from icploop.io.sources.raw import GivenTable, RawTable, TableInParts, mapped
-from icploop.io.sources.workbook import KINDS, read_sheet
+from icploop.io.sources.workbook import KINDS, read_sheet, read_sheets
 from icploop.io.warehouse.staging import KeptRows, Staging
 from icploop.settings import TABLES, FilesSource, TableName, TableSource
 from icploop.settings.formats import AS_MOST_FILES, Dialect
@@ -55,13 +55,15 @@ def pull(
         raise DataError(f"{place}: folder {source.folder!r} does not exist (looked for {folder})")
     tables: list[GivenTable] = []
     with duckdb.connect() as memory:
+        files = _Folder(folder, place, source.dialects, memory)
         for name, table in source.tables.items():
             one = [folder / str(table.file)]
             paths = one if table.query is None else sorted(folder.rglob("*"))
-            is_large = staging and staging.takes(name, filter(Path.is_file, paths))
+            is_large = staging is not None and staging.takes(name, filter(Path.is_file, paths))
+            # Bills are spread over their months together, and are few.
+            large = staging if is_large and table.spread is None else None
             read = _from_file if table.query is None else _from_query
-            files = _Folder(folder, place, source.dialects, memory)
-            tables.append(read(name, table, files, staging if is_large else None))
+            tables.append(read(name, table, files, large))
     return tables
 
 
@@ -136,7 +138,7 @@ def _from_file(
     with source.connected(large) as db, Shelf(db, source.dialect_of) as shelf:
         if kind_of(path) == "sheet":
             require_file(path)
-            sheet = mapped(shelf.sheet(path), name, table, source.place)
+            sheet = mapped(shelf.sheet(path, table.sheet), name, table, source.place)
             return RawTable(name, str(table.file), sheet, table.formats, told=tuple(shelf.told))
         query = f"FROM {shelf.scan(path)}"
         try:
@@ -170,7 +172,7 @@ def _from_query(
                 hidden += f"; {path.name} cannot be read: {str(error).splitlines()[0]}"
         try:
             rows: KeptRows | pd.DataFrame = (
-                large.keep(db, query) if large else db.execute(query).df()
+                large.keep(db, query) if large else _result(db, query, f"{place}: tables.{name}")
             )
         except duckdb.Error as error:
             raise DataError(f"{place}: tables.{name}.query failed: {error}{hidden}") from error
@@ -185,6 +187,15 @@ def _from_query(
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     rows = mapped(rows, name, table, place)
     return RawTable(name, "query", rows, table.formats, lines, told)
+
+
+def _result(db: duckdb.DuckDBPyConnection, query: str, place: str) -> pd.DataFrame:
+    """The rows of a query. Raises DataError for two columns of one name: one would be lost."""
+    answer = db.execute(query)
+    names = [str(column[0]) for column in answer.description or ()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{place} has two columns `{twice[0]}`; select one, or rename one with AS")
+    return answer.df()
 
 
 def _in_parts(
@@ -215,7 +226,12 @@ def _offer(db: duckdb.DuckDBPyConnection, shelf: Shelf, path: Path) -> None:
     # One by one: files that were exported at different times may differ in their dialect.
     alike = [member for member in members if kind_of(member) == kind]
     rows = " UNION ALL BY NAME ".join(f"FROM {shelf.scan(member)}" for member in alike)
-    db.execute(f'CREATE OR REPLACE TEMP VIEW "{_text(table_name(path), chr(34))}" AS {rows}')
+    views = {table_name(path): rows}
+    if kind == "sheet" and path.is_file():
+        each = shelf.each_sheet(path)
+        views |= {f"{table_name(path)}/{sheet}": f"FROM {one}" for sheet, one in each.items()}
+    for name, sql in views.items():
+        db.execute(f'CREATE OR REPLACE TEMP VIEW "{_text(name, chr(34))}" AS {sql}')
 
 
 def _as_most(_: Path) -> Dialect:
@@ -235,6 +251,7 @@ class Shelf:
         self._dialects = dialects
         self._folder = TemporaryDirectory(prefix="icp-")
         self.told: list[str] = []
+        self._sheets = 0
 
     def __enter__(self) -> Self:
         return self
@@ -268,17 +285,25 @@ class Shelf:
             file = readable(path, self._dialects(path), Path(self._folder.name))
             self.told += [file.told] if file.told else []
             return file.sql()
-        sheet = f"sheet_{len(self.told)}_{abs(hash(path))}"
-        frame = self.sheet(path)
-        mixed = frame.select_dtypes("object").columns
-        self._db.register(sheet, frame.astype(dict.fromkeys(mixed, "str")))
-        return sheet
+        return self._registered(self.sheet(path))
 
-    def sheet(self, path: Path) -> pd.DataFrame:
-        """The rows of a workbook's sheet."""
-        frame, told = read_sheet(path, self._dialects(path).sheet)
+    def sheet(self, path: Path, name: str | None = None) -> pd.DataFrame:
+        """The rows of a workbook's sheet: the one of this name, or the one that is stated."""
+        frame, told = read_sheet(path, name or self._dialects(path).sheet)
         self.told += [told] if told else []
         return frame
+
+    def each_sheet(self, path: Path) -> dict[str, str]:
+        """What DuckDB calls each sheet of a workbook that holds anything."""
+        return {name: self._registered(frame) for name, frame in read_sheets(path).items()}
+
+    def _registered(self, frame: pd.DataFrame) -> str:
+        self._sheets += 1
+        mixed = frame.select_dtypes("object").columns
+        self._db.register(
+            name := f"sheet_{self._sheets}", frame.astype(dict.fromkeys(mixed, "str"))
+        )
+        return name
 
 
 def require_file(path: Path) -> None:

@@ -139,6 +139,7 @@ def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str
     renamed = rows[[c for c in rows.columns if c not in spent]].assign(
         **{canonical: rows[own] for canonical, own in source.columns.items()}
     )
+    renamed = renamed.assign(**_of_bytes(renamed, table, place))
     for column, words in source.words.items():
         if column not in renamed.columns:
             raise DataError(
@@ -152,6 +153,29 @@ def mapped(rows: pd.DataFrame, table: TableName, source: MappedTable, place: str
         zone = source.timezone or "UTC"
         renamed[column] = on_the_clock(renamed[column], zone, source.formats.of(column).dates)
     return renamed
+
+
+def _of_bytes(rows: pd.DataFrame, table: TableName, place: str) -> dict[str, pd.Series]:
+    """The columns of bytes as the text that they are; others than UTF-8 stay bytes.
+
+    Raises DataError for a column of the contract that holds such bytes, or a structure.
+    """
+    found: dict[str, pd.Series] = {}
+    for column in (str(c) for c in rows if pd.api.types.is_object_dtype(rows[c].dtype)):
+        first = rows[column].first_valid_index()
+        value = None if first is None else rows[column].loc[first]
+        fault = "structures" if isinstance(value, dict) else ""
+        if isinstance(value, bytes | bytearray):
+            try:
+                found[column] = rows[column].map(lambda cell: bytes(cell).decode(), "ignore")
+            except UnicodeDecodeError:
+                fault = "bytes that are no text"
+        if fault and column in CONTRACTS[table].columns:
+            raise DataError(
+                f"{place}: column `{column}` of tables.{table} holds {fault}; export it as text, "
+                "or select what is meant by a `query`"
+            )
+    return found
 
 
 def on_the_clock(moments: pd.Series, zone: str, dates: str | None = None) -> pd.Series:

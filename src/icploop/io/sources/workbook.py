@@ -22,6 +22,27 @@ def read_sheet(path: Path, sheet: str | None) -> tuple[pd.DataFrame, str]:
     1. Numbers and dates keep their types. Raises DataError for what is no workbook, is protected by
     a password, or has no such sheet.
     """
+    filled = _filled(path, sheet)
+    if not filled:
+        raise DataError(f"{path} is empty; it needs at least a header line")
+    name, rows = next(iter(filled.items()))
+    others = [other for other in filled if other != name]
+    told = ""
+    if others:
+        told = (
+            f"{path.name} has several sheets, of which {name!r} was read (not "
+            f"{', '.join(others)}); for another, state `sheet: ...` beside its `file`"
+        )
+    return _table(rows), told
+
+
+def read_sheets(path: Path) -> dict[str, pd.DataFrame]:
+    """The rows of each sheet that holds any, by its name; faults as in `read_sheet`."""
+    return {name: _table(rows) for name, rows in _filled(path, None).items()}
+
+
+def _filled(path: Path, sheet: str | None) -> dict[str, list[list[Any]]]:
+    """The rows of the sheet, or of each one, that hold anything."""
     # Loaded where it is used: most homes have no workbook.
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError  # noqa: PLC0415
 
@@ -31,7 +52,8 @@ def read_sheet(path: Path, sheet: str | None) -> tuple[pd.DataFrame, str]:
             if absent := [name for name in names if name not in book.sheet_names]:
                 raise DataError(
                     f"{path} has no sheet {absent[0]!r}; it has {', '.join(book.sheet_names)}: "
-                    f"state one by `dialects: {{{path.name}: {{sheet: ...}}}}` in the settings"
+                    "state one of them as `sheet` beside the table's `file`, or under "
+                    f"`dialects: {{{path.name}: {{sheet: ...}}}}`"
                 )
             filled = {}
             for name in names:
@@ -42,17 +64,7 @@ def read_sheet(path: Path, sheet: str | None) -> tuple[pd.DataFrame, str]:
         raise DataError(f"{path} is protected by a password; save it without one") from error
     except (CalamineError, OSError) as error:
         raise DataError(f"{path} cannot be read as a workbook: {error}; save it again") from error
-    if not filled:
-        raise DataError(f"{path} is empty; it needs at least a header line")
-    name, rows = next(iter(filled.items()))
-    others = [other for other in filled if other != name]
-    told = ""
-    if others:
-        told = (
-            f"{path.name} has several sheets, of which {name!r} was read (not "
-            f"{', '.join(others)}); for another, state `dialects: {{{path.name}: {{sheet: ...}}}}`"
-        )
-    return _table(rows), told
+    return filled
 
 
 def _table(rows: list[list[Any]]) -> pd.DataFrame:

@@ -430,8 +430,8 @@ def _keep_former(
             "THEN m._came_on END"
         )
     db.execute(
-        f"INSERT INTO {kept} BY NAME SELECT m.* EXCLUDE (_came_on), {since} AS since, "
-        f"?::DATE AS until FROM {table} m JOIN news n ON n.old = m.rowid "
+        f"INSERT INTO {kept} BY NAME SELECT m.* EXCLUDE (_came_on), {since} AS _since, "
+        f"?::DATE AS _until FROM {table} m JOIN news n ON n.old = m.rowid "
         "WHERE n.news IN ('changed', 'left') AND m._came_on < ? "
         "AND m._source NOT IN (SELECT unnest(?))",
         [day, day, list(anew)],

@@ -78,7 +78,7 @@ def create(db: duckdb.DuckDBPyConnection) -> None:
             db.execute(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column}")
         db.execute(
             f"CREATE TABLE IF NOT EXISTS {former(name)} "
-            f"({', '.join(columns)}, _source VARCHAR, since DATE, until DATE)"
+            f"({', '.join(columns)}, _source VARCHAR, _since DATE, _until DATE)"
         )
     for beside, declared in _BESIDE.items():
         db.execute(f"CREATE TABLE IF NOT EXISTS {beside} ({declared})")

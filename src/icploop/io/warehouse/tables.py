@@ -102,10 +102,10 @@ class StoredTables:
         now = f"LEFT JOIN {table} m ON {same_key('f', 'm', key)}" if key else ""
         found = self._stored(
             table,
-            f"SELECT f.*, {'m._came_on' if key else 'NULL::DATE'} AS replaced_on, "
+            f"SELECT f.*, {'m._came_on' if key else 'NULL::DATE'} AS _replaced_on, "
             f"NULL AS _came_on FROM {former(table)} f {now} ORDER BY ALL",
         )
-        return found.astype(dict.fromkeys(("since", "until", "replaced_on"), "datetime64[us]"))
+        return found.astype(dict.fromkeys(("_since", "_until", "_replaced_on"), "datetime64[us]"))
 
     def _ahead(self) -> pd.DataFrame | None:
         """Of which months the revenue of an account was stored long before they began."""

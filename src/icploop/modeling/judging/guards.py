@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from icploop.domain.findings import Finding
 from icploop.modeling.judging.advantage import advantage
 from icploop.modeling.judging.trial import CHALLENGER, Trial
 from icploop.modeling.scoring.version import IcpVersion
@@ -35,8 +36,8 @@ def broken(
     tiers: pd.Series,
     changes: Sequence[DealChange],
     policy: GatePolicy,
-) -> list[str]:
-    """The guards that a challenger would break, as sentences.
+) -> list[Finding]:
+    """The guards that a challenger would break.
 
     `rival` names the column of `trial.scores` that it is compared with, `tiers` holds the tier
     of each reference prospect, `changes` is what `deal_changes` found.
@@ -44,8 +45,11 @@ def broken(
     return [
         *_harmed_parts(trial, rival, version, policy),
         *(
-            f"Guard: {change}, which is worse by {change.worse:.0%}; the policy allows "
-            f"{policy.deal_margin:.0%}."
+            _broken(
+                "guard_deals",
+                f"{change}, which is worse by {change.worse:.0%}; the policy allows "
+                f"{policy.deal_margin:.0%}.",
+            )
             for change in changes
             if change.worse > policy.deal_margin
         ),
@@ -55,15 +59,23 @@ def broken(
     ]
 
 
-def missing_slices(trial: Trial, policy: GatePolicy) -> list[str]:
+def missing_slices(trial: Trial, policy: GatePolicy) -> list[Finding]:
     """The declared slices that cannot be judged, as reasons for distrust."""
     return [
-        f"Slice: no level of `{name}` has {policy.slice_min} holdout customers, so what the "
-        "challenger does to it cannot be judged; take it out of policy.slices, or lower "
-        "policy.slice_min."
+        Finding(
+            "slice_unjudged",
+            "refusal",
+            f"Slice: no level of `{name}` has {policy.slice_min} holdout customers, so what the "
+            "challenger does to it cannot be judged; take it out of policy.slices, or lower "
+            "policy.slice_min.",
+        )
         for name in policy.slices
         if not list(_levels(trial.features.loc[_held(trial), name], policy.slice_min))
     ]
+
+
+def _broken(code: str, what: str) -> Finding:
+    return Finding(code, "refusal", f"Guard: {what}")
 
 
 def _held(trial: Trial) -> pd.Index:
@@ -101,7 +113,7 @@ def _parts(
 
 def _harmed_parts(
     trial: Trial, rival: str, version: IcpVersion, policy: GatePolicy
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     for name, accounts in _parts(trial, version.attributes, policy):
         if len(accounts) < policy.slice_min:
             continue
@@ -114,10 +126,11 @@ def _harmed_parts(
             version.outcome,
         )
         if found.z < -_CLEAR_Z:
-            yield (
-                f"Guard: in {name} ({len(accounts)} customers) outcomes are clearly worse where "
+            yield _broken(
+                "guard_part",
+                f"in {name} ({len(accounts)} customers) outcomes are clearly worse where "
                 f"the challenger rates higher than the {rival}: z {found.z:.1f}, and the limit is "
-                f"-{_CLEAR_Z}."
+                f"-{_CLEAR_Z}.",
             )
 
 
@@ -168,38 +181,44 @@ def deal_changes(deals: pd.DataFrame, capacity: float) -> list[DealChange]:
     return found
 
 
-def _overconfident(trial: Trial) -> Iterator[str]:
+def _overconfident(trial: Trial) -> Iterator[Finding]:
     found = trial.calibrations["expected_nrr"]
     if found.slope + _CLEAR_Z * found.slope_error < _LEAST_SLOPE:
-        yield (
-            f"Guard: expectations of NRR are too far apart: realised rises by {found.slope:.2f} "
+        yield _broken(
+            "guard_calibration",
+            f"expectations of NRR are too far apart: realised rises by {found.slope:.2f} "
             f"for each 1 expected (standard error {found.slope_error:.2f}), and the limit is "
-            f"{_LEAST_SLOPE}."
+            f"{_LEAST_SLOPE}.",
         )
 
 
-def _refused(trial: Trial, version: IcpVersion, policy: GatePolicy) -> Iterator[str]:
+def _refused(trial: Trial, version: IcpVersion, policy: GatePolicy) -> Iterator[Finding]:
     good = trial.matured.index[trial.matured["nrr"] >= 1]
     if len(good) == 0:
         return
     refused = float(version.profile.rules.is_anti(trial.features.loc[good]).mean())
     if refused > policy.max_refused_good:
-        yield (
-            f"Guard: its anti-ICP refuses {refused:.0%} of the {len(good)} customers who did not "
-            f"shrink, more than the {policy.max_refused_good:.0%} that the policy allows."
+        yield _broken(
+            "guard_refuses_good",
+            f"its anti-ICP refuses {refused:.0%} of the {len(good)} customers who did not "
+            f"shrink, more than the {policy.max_refused_good:.0%} that the policy allows.",
         )
 
 
-def _narrow(tiers: pd.Series, min_coverage: float, policy: GatePolicy) -> Iterator[str]:
+def _narrow(tiers: pd.Series, min_coverage: float, policy: GatePolicy) -> Iterator[Finding]:
     if tiers.empty:
         return
     left = float(tiers.isin(["A", "B", "C", "D"]).mean())
     if left < policy.min_width:
-        yield (
-            f"Guard: only {left:.0%} of the {len(tiers)} prospects are neither refused nor too "
+        yield _broken(
+            "guard_narrow",
+            f"only {left:.0%} of the {len(tiers)} prospects are neither refused nor too "
             f"thinly known (coverage at least {min_coverage:.0%}), less than the "
-            f"{policy.min_width:.0%} that the policy asks for."
+            f"{policy.min_width:.0%} that the policy asks for.",
         )
     for tier in ("A", "B", "C"):
         if not (tiers == tier).any():
-            yield f"Guard: tier {tier} would be empty among the {len(tiers)} prospects."
+            yield _broken(
+                "guard_empty_tier",
+                f"tier {tier} would be empty among the {len(tiers)} prospects.",
+            )

@@ -15,6 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from icploop.domain.calendar import last_ended_month, last_moment, month_start
+from icploop.domain.findings import Finding
 from icploop.domain.follow_up import follow_up
 from icploop.domain.gate import (
     Comparison,
@@ -61,9 +62,11 @@ from icploop.settings import TABLES, Attribute, Settings, digest
 _FEWEST_REFERENCE = 50
 _NEWEST_DEALS = 1500
 _FEWEST_READ = 20
-_HYPOTHESIS_MODE = (
+_HYPOTHESIS_MODE = Finding(
+    "hypothesis_mode",
+    "note",
     "Hypothesis mode: there is no model yet. Until there is, `icp score` and `icp list` go by the "
-    "hypothesis stated in the settings, and claim nothing about NRR or retention."
+    "hypothesis stated in the settings, and claim nothing about NRR or retention.",
 )
 
 
@@ -88,9 +91,14 @@ class Round:
     comparison: Comparison | None = None
     trial: Trial | None = None
     market: pd.DataFrame | None = None
-    notes: tuple[str, ...] = field(default_factory=tuple)
+    notes: tuple[Finding, ...] = ()
     allowed_leaks: Mapping[str, str] = field(default_factory=dict)
     left_out: LeftOut | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What decided the verdict, then what is worth knowing."""
+        return (*self.ruling.findings, *self.notes)
 
 
 @dataclass(frozen=True)
@@ -144,9 +152,9 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         left_out=sight.left_out,
     )
     stale = sight.age.finding(settings.freshness)
-    old = [stale.message] if stale else []
+    old = [stale] if stale else []
     if sight.left_out.share:
-        old.append(str(sight.left_out))
+        old.append(Finding("left_out", "note", str(sight.left_out)))
     if ruling := too_few(matured, settings.policy, _enough_by(sight), sight.as_of):
         notes = (_HYPOTHESIS_MODE,) if settings.hypothesis and champion is None else ()
         return opened(ruling=ruling, notes=(*old, *notes))
@@ -154,7 +162,8 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
     features = sight.history.at(customers, settings.attributes)
     usable, said = _usable(features[customers["matured"]], settings.attributes)
     if not usable:
-        return opened(ruling=Ruling("INVALID", tuple(said)), notes=(*old, *said))
+        nothing = tuple(replace(why, severity="refusal") for why in said)
+        return opened(ruling=Ruling("INVALID", nothing), notes=tuple(old))
     deals = ClosedDeals.of(sight, customers)
     challenger = ChallengerSpec(usable, settings)
     reference = _reference(sight, usable)
@@ -183,14 +192,15 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
     guards = broken(trial, rival, version, market["tier"], changes, settings.policy)
     guards += _behind(trial, settings, before.earlier_champions)
     required = required_probability(settings.policy, before.looks)
-    said += [f"Mind that {change}." for change in changes]
+    said += [Finding("deals_worse", "warning", f"Mind that {change}.") for change in changes]
     if alarm := before.looks.used_up(list(trial.holdout), settings.policy):
         said.append(alarm)
     said += _tiers_out_of_order(trial, version, settings)
     if not trial.skill.is_shown:
         said.append(_no_skill(trial.skill))
     if not version.deal_model.knows_p_win:
-        said.append("P(win) is unknown: it takes both won and lost deals to learn it.")
+        unknown = "P(win) is unknown: it takes both won and lost deals to learn it."
+        said.append(Finding("p_win_unknown", "note", unknown))
     return opened(
         ruling=decide(comparison, settings.policy, distrust, guards, required),
         version=version,
@@ -207,7 +217,7 @@ def _leaking(
     deals: ClosedDeals,
     usable: tuple[Attribute, ...],
     allowed: Mapping[str, str],
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Finding], list[Finding]]:
     """Why the comparison cannot be trusted as far as columns go, and what to mind besides."""
     sales = Sales(trial.matured_features, trial.matured, deals.features, deals.rows, sight.history)
     found = find_leaks(sales, usable, sight.settings.seed)
@@ -218,11 +228,11 @@ def _leaking(
     suspicious = too_good(
         trial.expected.loc[trial.matured.index, "expected_nrr"], trial.matured["retained"]
     )
-    notes += [*found.notes, *([minded] if minded else [])]
-    reasons = [str(leak) for leak in [*refused, *apart]]
+    notes += [*found.notes, *minded]
+    reasons = [leak.finding for leak in [*refused, *apart]]
     # What an allowed column knows is in every score.
     if len(refused) < len(found.leaks):
-        return reasons, notes + suspicious
+        return reasons, notes + [replace(why, severity="warning") for why in suspicious]
     return reasons + suspicious, notes
 
 
@@ -236,11 +246,13 @@ def _followed(sight: Sight) -> pd.DataFrame:
     return followed[followed["months_at_risk"] >= 1]
 
 
-def _no_skill(found: Skill) -> str:
-    return (
+def _no_skill(found: Skill) -> Finding:
+    return Finding(
+        "no_skill",
+        "warning",
         "No better than the average customer: on accounts that training did not see, the "
         f"challenger's expectations cannot be told from chance (correlation with NRR "
-        f"{found.correlation:+.2f}, {found.low:+.2f} to {found.high:+.2f}, n = {found.n})."
+        f"{found.correlation:+.2f}, {found.low:+.2f} to {found.high:+.2f}, n = {found.n}).",
     )
 
 
@@ -266,7 +278,7 @@ def snapshot_hash(seen: Tables) -> str:
 
 def _usable(
     features: pd.DataFrame, attributes: tuple[Attribute, ...]
-) -> tuple[tuple[Attribute, ...], list[str]]:
+) -> tuple[tuple[Attribute, ...], list[Finding]]:
     """The attributes that something can be learned from, and a note for each other one."""
     notes = []
     usable = []
@@ -274,12 +286,20 @@ def _usable(
         values = features[attribute.name]
         if values.notna().sum() == 0:
             notes.append(
-                f"`{attribute.name}` is left out: none of the matured accounts had a value before "
-                "the sale (it may be filled in afterwards)."
+                Finding(
+                    "attribute_empty",
+                    "note",
+                    f"`{attribute.name}` is left out: none of the matured accounts had a value "
+                    "before the sale (it may be filled in afterwards).",
+                )
             )
         elif values.notna().all() and (values == values.iloc[0]).all():
             notes.append(
-                f"`{attribute.name}` is left out: every matured account has the same value."
+                Finding(
+                    "attribute_constant",
+                    "note",
+                    f"`{attribute.name}` is left out: every matured account has the same value.",
+                )
             )
         else:
             usable.append(attribute)
@@ -357,7 +377,7 @@ def _weighted(
 
 def _behind(
     trial: Trial, settings: Settings, earlier_champions: Mapping[str, IcpVersion]
-) -> list[str]:
+) -> list[Finding]:
     """The earlier champions that the challenger has fallen behind, as broken guards.
 
     Versions that are each no worse than the last can slide down together; against one that stands
@@ -369,9 +389,13 @@ def _behind(
         against = _compared(trial, settings, name).uplift
         if against.estimate < 0 and against.probability_better <= sure:
             said.append(
-                f"Guard: it has fallen behind {name}: {100 * against.estimate:+.1f} points "
-                f"({100 * against.low:+.1f} to {100 * against.high:+.1f}), probability better "
-                f"{against.probability_better:.0%}, and the limit is {sure:.0%}."
+                Finding(
+                    "guard_behind",
+                    "refusal",
+                    f"Guard: it has fallen behind {name}: {100 * against.estimate:+.1f} points "
+                    f"({100 * against.low:+.1f} to {100 * against.high:+.1f}), probability better "
+                    f"{against.probability_better:.0%}, and the limit is {sure:.0%}.",
+                )
             )
     return said
 
@@ -409,7 +433,7 @@ def _scored_deals(
     return rows.assign(challenger=ours.to_numpy(), rival=theirs.to_numpy())
 
 
-def _tiers_out_of_order(trial: Trial, version: IcpVersion, settings: Settings) -> list[str]:
+def _tiers_out_of_order(trial: Trial, version: IcpVersion, settings: Settings) -> list[Finding]:
     unseen = trial.scores[CHALLENGER].loc[trial.matured.index]
     fit_score = pd.Series(percentile_against(version.reference, unseen.to_numpy()), unseen.index)
     tier = version.tier(trial.matured_features, fit_score)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pandas as pd
 
+from icploop.domain.findings import Finding
 from icploop.domain.tiers import TIERS
 from icploop.modeling.statistics.bootstrap import kpi_interval
 
@@ -13,7 +14,7 @@ from icploop.modeling.statistics.bootstrap import kpi_interval
 _FEWEST = 15
 
 
-def out_of_order(tier: pd.Series, matured: pd.DataFrame, draws: int, seed: int) -> list[str]:
+def out_of_order(tier: pd.Series, matured: pd.DataFrame, draws: int, seed: int) -> list[Finding]:
     """A warning for each tier that did worse than the next one down, by NRR.
 
     `tier` is what scores by models that did not see them would have given the matured customers,
@@ -30,8 +31,12 @@ def out_of_order(tier: pd.Series, matured: pd.DataFrame, draws: int, seed: int) 
         if low > high:
             clear = below[0] > above[1]
             found.append(
-                f"Mind that customers of tier {worse} (NRR {low:.0%}, {m} of them) did better than "
-                f"those of tier {better} ({high:.0%}, {n}), "
-                + ("by more than chance." if clear else "which may be chance.")
+                Finding(
+                    "tiers_out_of_order",
+                    "warning" if clear else "note",
+                    f"Mind that customers of tier {worse} (NRR {low:.0%}, {m} of them) did better "
+                    f"than those of tier {better} ({high:.0%}, {n}), "
+                    + ("by more than chance." if clear else "which may be chance."),
+                )
             )
     return found

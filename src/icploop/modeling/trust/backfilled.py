@@ -28,7 +28,7 @@ _UNDATED = 0.05
 class BackfilledColumn:
     """A column that is written late. `undated` is the share of used values without a date."""
 
-    rule: Literal["filled after the close", "changes after the outcome"]
+    rule: Literal["filled_after_close", "changes_after_outcome"]
     evidence: str
     undated: float
 
@@ -110,7 +110,7 @@ def _filled_late(
     found = share(int(late.sum()), len(late), z)
     if found.low > _MOSTLY:
         yield BackfilledColumn(
-            "filled after the close",
+            "filled_after_close",
             f"was first filled in after the close for {found.estimate:.0%} "
             f"({found.low:.0%} to {found.high:.0%}) of the {found.n} accounts whose history shows "
             "it",
@@ -137,7 +137,7 @@ def _altered(
         found = gap(one, other, z)
         if found.lies_beyond(_HONEST_GAP):
             yield BackfilledColumn(
-                "changes after the outcome",
+                "changes_after_outcome",
                 f"changed after the close for {one.mean():.0%} of {who} (n = {len(one)}) and "
                 f"{other.mean():.0%} of {whom} (n = {len(other)}), a difference of "
                 f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})",

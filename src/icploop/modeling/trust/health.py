@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.stats import chi2_contingency
 
 from icploop.domain.calendar import last_moment
+from icploop.domain.findings import Finding
 from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables
 from icploop.modeling.accounts.coding import Texts
@@ -25,6 +26,9 @@ from icploop.settings import Attribute, Kind
 # Siddiqi (2006): below .1 nothing to mention, above .25 another population.
 SOME_DRIFT, MUCH_DRIFT = 0.1, 0.25
 DRIFT_ERROR = 0.01
+# A field that adds less to expected NRR is not worth naming.
+WORTH_FILLING = 0.0005
+_MOST_NAMED = 5
 _MOST_BINS = 8
 _FEWEST_IN_BIN = 10
 _MOST_MEMBERS = 20
@@ -60,6 +64,11 @@ class Health:
     cost: pd.DataFrame
     quarantine: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth acting on: fields to fill in, prospects unlike customers, refused rows."""
+        return (*_worth_filling(self.cost), *_drifted(self.drift), *_refused(self.quarantine))
+
     def metrics(self) -> dict[str, float]:
         """Numbers by name, as MLflow takes them; those that are not known are left out."""
         found = {f"fill.{name}": v for name, v in _pairs(self.fill, "attribute", "prospects")}
@@ -74,6 +83,45 @@ class Health:
             for name, value in found.items()
             if np.isfinite(value)
         }
+
+
+def _worth_filling(cost: pd.DataFrame) -> Iterator[Finding]:
+    sure = cost[(cost["gain"] >= WORTH_FILLING) & (cost["low"] > 0)].head(_MOST_NAMED)
+    if not sure.empty:
+        told = ", ".join(
+            f"`{row['attribute']}` ({row['empty']:,} prospects, {row['gain']:+.3f})"
+            for _, row in sure.iterrows()
+        )
+        yield Finding(
+            "empty_field",
+            "note",
+            f"Empty fields cost expected NRR of the accounts that would be pursued: {told}. Fill "
+            "in the first ones first.",
+        )
+
+
+def _drifted(drift: pd.DataFrame) -> Iterator[Finding]:
+    apart = drift[drift["drift"] != "none"]
+    if not apart.empty:
+        told = ", ".join(
+            f"`{row['attribute']}` (PSI {row['psi']:.2f})"
+            for _, row in apart.head(_MOST_NAMED).iterrows()
+        )
+        yield Finding(
+            "customers_drifted",
+            "warning" if (apart["drift"] == "much").any() else "note",
+            f"Prospects are unlike the customers that were learned from in {len(apart)} of "
+            f"{len(drift)} attributes: {told}. What was learned says less of them.",
+        )
+
+
+def _refused(quarantine: Mapping[str, int]) -> Iterator[Finding]:
+    if many := sum(quarantine.values()):
+        yield Finding(
+            "quarantined",
+            "note",
+            f"{many:,} rows and cells are in quarantine: `icp quarantine` lists them by rule.",
+        )
 
 
 def _pairs(table: pd.DataFrame, name: str, value: str) -> Iterator[tuple[str, float]]:

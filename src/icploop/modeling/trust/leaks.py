@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from icploop.domain.findings import Finding
 from icploop.modeling.accounts.coding import Texts
 from icploop.modeling.accounts.features import TEXTS, AttributeHistory
 from icploop.modeling.statistics.folds import folds_by_parent
@@ -48,31 +49,31 @@ MOST_SHARED = 0.05
 _LOOKS = 12
 
 Rule = Literal[
-    "filled for won only",
-    "filled by outcome",
+    "filled_for_won_only",
+    "filled_by_outcome",
     "missingness",
-    "filled after the close",
-    "changes after the outcome",
-    "tells alone",
-    "copy of the outcome",
+    "filled_after_close",
+    "changes_after_outcome",
+    "tells_alone",
+    "copy_of_outcome",
     "identifier",
     "time",
-    "shared parent",
+    "shared_parent",
 ]
 
 _OUT = "take it out of dimensions in conf/icp.yaml"
 _DATED = f"{_OUT}, or give its history by observed_at"
 _REMEDIES: dict[Rule, str] = {
-    "filled for won only": _DATED,
-    "filled by outcome": _DATED,
+    "filled_for_won_only": _DATED,
+    "filled_by_outcome": _DATED,
     "missingness": _DATED,
-    "filled after the close": f"{_OUT}, or date every row by observed_at",
-    "changes after the outcome": f"{_OUT}, or date every row by observed_at",
-    "tells alone": _DATED,
-    "copy of the outcome": _DATED,
+    "filled_after_close": f"{_OUT}, or date every row by observed_at",
+    "changes_after_outcome": f"{_OUT}, or date every row by observed_at",
+    "tells_alone": _DATED,
+    "copy_of_outcome": _DATED,
     "identifier": _OUT,
     "time": _OUT,
-    "shared parent": "give companies of one owner the same parent_id",
+    "shared_parent": "give companies of one owner the same parent_id",
 }
 
 
@@ -86,6 +87,11 @@ class Leak:
 
     def __str__(self) -> str:
         return f"Leak: `{self.attribute}` {self.evidence}; {_REMEDIES[self.rule]}."
+
+    @property
+    def finding(self) -> Finding:
+        """As what makes a comparison invalid."""
+        return Finding(f"leak_{self.rule}", "refusal", str(self))
 
 
 @dataclass(frozen=True)
@@ -105,26 +111,30 @@ class Sales:
 
 
 @dataclass(frozen=True)
-class Findings:
+class Leaks:
     """The leaks, at most one a column, and habits to mind that dated rows keep out."""
 
     leaks: tuple[Leak, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
-    def but_for(self, allowed: Mapping[str, str]) -> tuple[list[Leak], list[str]]:
+    def but_for(self, allowed: Mapping[str, str]) -> tuple[list[Leak], list[Finding]]:
         """The leaks that nobody allowed, and a note for each that was (reasons by column)."""
         refused = [leak for leak in self.leaks if leak.attribute not in allowed]
         named = {leak.attribute: leak for leak in self.leaks}
         notes = [
-            f"Allowed, because {reason}: {named[column]}"
+            Finding("leak_allowed", "warning", f"Allowed, because {reason}: {named[column]}")
             if column in named
-            else f"`{column}` was allowed as a leak ({reason}), but none was found in it."
+            else Finding(
+                "leak_not_found",
+                "note",
+                f"`{column}` was allowed as a leak ({reason}), but none was found in it.",
+            )
             for column, reason in allowed.items()
         ]
         return refused, notes
 
 
-def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> Findings:
+def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> Leaks:
     """The declared attributes that look written after the fact, each with its plainest evidence."""
     z = z_among(_LOOKS * len(attributes), ERROR)
     fold = folds_by_parent(sales.matured["parent"], seed)
@@ -148,21 +158,31 @@ def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> 
             leaks.append(first)
         elif late:
             notes.append(
-                f"Mind that `{attribute.name}` {late[0].evidence}; dated rows keep such values out."
+                Finding(
+                    "backfilled",
+                    "note",
+                    f"Mind that `{attribute.name}` {late[0].evidence}; dated rows keep such values "
+                    "out.",
+                )
             )
-    return Findings(tuple(leaks), tuple(notes))
+    return Leaks(tuple(leaks), tuple(notes))
 
 
-def too_good(scores: pd.Series, retained: pd.Series) -> list[str]:
-    """A sentence if out-of-fold scores separate retained from lost accounts too well to be true."""
+def too_good(scores: pd.Series, retained: pd.Series) -> list[Finding]:
+    """A refusal if out-of-fold scores separate retained from lost accounts too well to be true."""
     stayed = retained.loc[scores.index] > 0
     found = auc(scores, stayed, z_among(1, ERROR))
     if not found.low > HONEST_MODEL_AUC:
         return []
     return [
-        f"Suspicious: the challenger's out-of-fold AUC for retention is {_figures(found)}; what is "
-        f"known before a sale hardly ever gives more than .75, so where all of the interval is "
-        f"above {HONEST_MODEL_AUC} an attribute was probably written after the outcome."
+        Finding(
+            "too_good",
+            "refusal",
+            f"Suspicious: the challenger's out-of-fold AUC for retention is {_figures(found)}; "
+            "what is known before a sale hardly ever gives more than .75, so where all of the "
+            f"interval is above {HONEST_MODEL_AUC} an attribute was probably written after the "
+            "outcome.",
+        )
     ]
 
 
@@ -177,24 +197,27 @@ def shared_groups(groups: pd.Series, fold: np.ndarray) -> pd.Series:
     return known[folds.groupby(known).transform("nunique") > 1]
 
 
-def shared_parents(parents: pd.Series, families: pd.Series, seed: int) -> tuple[list[Leak], str]:
+def shared_parents(
+    parents: pd.Series, families: pd.Series, seed: int
+) -> tuple[list[Leak], list[Finding]]:
     """Whether companies of one family stand on both sides of training and holdout.
 
     `parents` are those that folds are dealt by, `families` what is known of owners and domains. Few
-    torn apart are a note (the second value, empty without any), many are a leak.
+    torn apart are a note (the second value), many are a leak (the first).
     """
     fold = folds_by_parent(parents, seed)
     torn = shared_groups(parents, fold).index.union(shared_groups(families, fold).index)
     if torn.empty:
-        return [], ""
+        return [], []
     part = len(torn) / len(parents)
     said = (
         f"keeps {len(torn)} of {len(parents)} customers ({part:.0%}) apart from others of their "
         "family, so some are judged by a model that has seen their siblings"
     )
     if part > MOST_SHARED:
-        return [Leak("parent_id", "shared parent", said)], ""
-    return [], f"Mind that `parent_id` {said}; {_REMEDIES['shared parent']}."
+        return [Leak("parent_id", "shared_parent", said)], []
+    minded = f"Mind that `parent_id` {said}; {_REMEDIES['shared_parent']}."
+    return [], [Finding("family_apart", "note", minded)]
 
 
 def _of_column(
@@ -232,7 +255,7 @@ def _fills(name: str, ours: pd.Series, deals: pd.Series, sales: Sales, z: float)
     if not beyond:
         return
     widest, one, other, who, whom = max(beyond, key=lambda row: abs(row[0].estimate))
-    rule: Rule = "filled for won only" if who == "won deals" else "filled by outcome"
+    rule: Rule = "filled_for_won_only" if who == "won deals" else "filled_by_outcome"
     # Where both sides have many, nobody withheld it: its emptiness is the news.
     rule = rule if min(one.mean(), other.mean()) < HONEST_GAP else "missingness"
     yield Leak(
@@ -244,8 +267,8 @@ def _fills(name: str, ours: pd.Series, deals: pd.Series, sales: Sales, z: float)
 
 
 _SO: dict[Rule, str] = {
-    "filled for won only": "it was probably written after the deal was won",
-    "filled by outcome": "it was probably written after the outcome",
+    "filled_for_won_only": "it was probably written after the deal was won",
+    "filled_by_outcome": "it was probably written after the outcome",
     "missingness": "its emptiness is the signal, not its values",
 }
 
@@ -267,8 +290,8 @@ def _tells(
     if kind not in ("category", "set") and found.estimate < 0.5:
         found = Interval(1 - found.estimate, 1 - found.high, 1 - found.low, found.n)
     if found.low > HONEST_AUC:
-        rule: Rule = "copy of the outcome" if found.low > COPY_AUC else "tells alone"
-        how = "is nearly a copy of" if rule == "copy of the outcome" else "tells by itself"
+        rule: Rule = "copy_of_outcome" if found.low > COPY_AUC else "tells_alone"
+        how = "is nearly a copy of" if rule == "copy_of_outcome" else "tells by itself"
         yield Leak(name, rule, f"{how} {what}: AUC {_figures(found)}")
 
 
@@ -296,7 +319,7 @@ def _copies(
             how = "is nearly a copy of" if near else "follows"
             yield Leak(
                 name,
-                "copy of the outcome",
+                "copy_of_outcome",
                 f"{how} {said}: rank correlation {_figures(found_here)}",
             )
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from icploop.domain.findings import Finding
 from icploop.domain.predicate import Predicate
 from icploop.domain.profile import Evidence, Refusal
 from icploop.domain.tiers import tier_of
@@ -34,7 +35,7 @@ def trial(challenger: pd.Series | None = None, expected: pd.Series | None = None
 
 def found(
     given: Trial, policy: GatePolicy = POLICY, tiers: pd.Series = ALL_TIERS, **more: object
-) -> list[str]:
+) -> list[Finding]:
     changes = more.get("changes", ())
     chosen = more.get("version", without_anti(version()))
     return broken(given, "champion", chosen, tiers, changes, policy)  # type: ignore[arg-type]
@@ -54,23 +55,24 @@ def test_harm_to_a_declared_slice_is_named_with_its_number() -> None:
     upside_down = KNOWN.truth.where(~gaming, -KNOWN.truth)
     quiet = found(trial(upside_down))
     told = found(trial(upside_down), GatePolicy(slices=("industry",)))
-    said = [sentence for sentence in told if sentence not in quiet]
-    assert len(said) == 1
-    assert said[0].startswith(f"Guard: in industry gaming ({gaming.sum()} customers) outcomes")
-    assert "the limit is -2.33" in said[0]
+    (said,) = (harm for harm in told if harm not in quiet)
+    assert (said.code, said.severity) == ("guard_part", "refusal")
+    assert said.message.startswith(f"Guard: in industry gaming ({gaming.sum()} customers) outcomes")
+    assert "the limit is -2.33" in said.message
 
 
 def test_a_slice_without_enough_customers_cannot_be_judged() -> None:
     given = trial()
     assert missing_slices(given, GatePolicy(slices=("industry", "employees"))) == []
     (said,) = missing_slices(given, GatePolicy(slices=("industry",), slice_min=250))
-    assert "no level of `industry` has 250 holdout customers" in said
+    assert "no level of `industry` has 250 holdout customers" in said.message
 
 
 def test_expectations_that_are_too_far_apart_are_named() -> None:
     wild = KNOWN.truth.mean() + 8 * (KNOWN.truth - KNOWN.truth.mean())
     (said,) = found(trial(expected=wild))
-    assert "too far apart: realised rises by 0.1" in said
+    assert "too far apart: realised rises by 0.1" in said.message
+    assert said.code == "guard_calibration"
 
 
 @pytest.mark.parametrize(("allowed", "broke"), [(0.05, True), (0.9, False)])
@@ -82,14 +84,15 @@ def test_an_anti_icp_that_refuses_good_customers_is_named(allowed: float, broke:
     said = found(trial(), GatePolicy(max_refused_good=allowed), version=one)
     assert bool(said) == broke
     if broke:
-        assert "of the" in said[0]
-        assert "more than the 5% that the policy allows" in said[0]
+        assert said[0].code == "guard_refuses_good"
+        assert "more than the 5% that the policy allows" in said[0].message
 
 
 def test_a_market_that_is_mostly_unknown_or_refused_is_too_narrow() -> None:
     tiers = pd.Series(["A", "B", "C", "D"] + ["unknown"] * 10 + ["anti"] * 6)
     (said,) = found(trial(), tiers=tiers)
-    assert "only 20% of the 20 prospects" in said
+    assert "only 20% of the 20 prospects" in said.message
+    assert said.code == "guard_narrow"
 
 
 def test_a_tier_without_anybody_is_named() -> None:
@@ -101,7 +104,8 @@ def test_a_tier_without_anybody_is_named() -> None:
         tiers=Tiers(),
     )
     said = found(trial(), tiers=tiers)
-    assert [sentence.split(" would")[0] for sentence in said] == ["Guard: tier B", "Guard: tier C"]
+    assert [empty.code for empty in said] == ["guard_empty_tier"] * 2
+    assert [tier in empty.message for tier, empty in zip("BC", said, strict=True)] == [True, True]
 
 
 def deals(n: int = 800) -> pd.DataFrame:
@@ -144,5 +148,5 @@ def test_the_policy_says_how_much_worse_deals_may_get(after: float, broke: bool)
     said = found(trial(), changes=[change])
     assert bool(said) == broke
     if broke:
-        assert "the win rate of the deals it would pursue goes from 0.3 to 0.14" in said[0]
-        assert "the policy allows 50%" in said[0]
+        assert "the win rate of the deals it would pursue goes from 0.3 to 0.14" in said[0].message
+        assert "the policy allows 50%" in said[0].message

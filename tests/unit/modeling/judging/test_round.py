@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from icploop.domain.calendar import seen_by
+from icploop.domain.findings import of_code
 from icploop.domain.gate import Prospective
 from icploop.domain.outcomes import kpis
 from icploop.domain.tables import Tables
@@ -139,7 +140,7 @@ def test_too_few_matured_accounts_give_no_version_and_say_how_many_more_are_need
 def test_old_data_are_noted_first() -> None:
     few = company(wins=20)
     found = run_round(Sight.of(few, SETTINGS, "default", date(2024, 12, 31)))
-    assert "days old on 2024-12-31" in found.notes[0]
+    assert "days old on 2024-12-31" in found.notes[0].message
 
 
 @pytest.mark.parametrize("known", [tables(), tables(deals=[deal("a", "2023-01-01", "2023-01-02")])])
@@ -246,7 +247,8 @@ def test_a_leak_makes_the_round_invalid_and_names_the_column() -> None:
         Sight.of(leaking, settings(dimensions=declaring("renewed", "flag")), "default", AS_OF)
     )
     assert found.ruling.verdict == "INVALID"
-    assert any("`renewed`" in reason for reason in found.ruling.reasons)
+    leaks = [why for why in found.ruling.findings if "`renewed`" in why.message]
+    assert {leak.severity for leak in leaks} == {"refusal"}
     assert found.allowed_leaks == {}
 
 
@@ -260,7 +262,8 @@ def test_an_allowed_leak_is_learned_from_and_told() -> None:
     )
     assert found.ruling.verdict != "INVALID"
     assert found.allowed_leaks == {"renewed": "we ask before"}
-    assert any(n.startswith("Allowed, because we ask before: Leak:") for n in found.notes)
+    (told,) = of_code(found.notes, ["leak_allowed"])
+    assert told.message.startswith("Allowed, because we ask before: Leak: `renewed`")
 
 
 def test_only_a_declared_column_can_be_allowed() -> None:
@@ -285,7 +288,7 @@ def test_an_attribute_that_teaches_nothing_is_left_out_with_a_note(
     known = with_attribute(QUICK, "extra", values, seen)
     stated = settings(dimensions=declaring("extra", "category"))
     found = run_round(Sight.of(known, stated, "default", AS_OF))
-    assert [said.startswith(note) for said in found.notes] == [True]
+    assert [str(said).startswith(note) for said in found.notes] == [True]
     assert found.version.attributes == SETTINGS.attributes
     assert "extra" not in found.version.fit_model.encoding_.kinds
 
@@ -296,6 +299,7 @@ def test_where_no_attribute_teaches_anything_the_round_says_so() -> None:
     found = run_round(Sight.of(known, alone, "default", AS_OF))
     assert found.ruling.verdict == "INVALID"
     assert "`extra` is left out" in found.ruling.reasons[0]
+    assert [why.as_dict()["severity"] for why in found.findings] == ["refusal"]
     assert (found.version, found.comparison) == (None, None)
     assert found.n_matured > 0
 
@@ -376,7 +380,7 @@ def test_value_without_lost_deals_stops_the_round_with_the_remedy() -> None:
 def test_without_lost_deals_the_chance_to_win_is_unknown_and_the_rest_goes_on() -> None:
     without = replace(QUICK, deals=QUICK.deals[QUICK.deals["outcome"] == "won"])
     found = run_round(Sight.of(without, settings(), "default", AS_OF))
-    assert any(note.startswith("P(win) is unknown") for note in found.notes)
+    assert of_code(found.notes, ["p_win_unknown"])
     ids = pd.Series(found.trial.features.index)
     features = found.trial.features.reset_index(drop=True)
     scores = found.version.score_features(ids, features, AS_OF, "1")
@@ -412,7 +416,7 @@ def test_with_too_few_matured_customers_the_round_points_to_the_hypothesis() -> 
     early = date(2023, 3, 31)
     found = run_round(Sight.of(COMPANY, settings(hypothesis=lines), "default", early))
     assert found.ruling.verdict == "INCONCLUSIVE"
-    assert [note.split(":")[0] for note in found.notes] == ["Hypothesis mode"]
+    assert [why.code for why in found.findings] == ["too_few_matured", "hypothesis_mode"]
     assert run_round(Sight.of(COMPANY, settings(), "default", early)).notes == ()
 
 
@@ -425,5 +429,5 @@ def test_where_attributes_say_nothing_the_run_says_no_better_than_the_average_cu
     dealt = np.random.default_rng(seed).permutation(len(rows))
     rows[names] = rows[names].to_numpy()[dealt]
     found = run_round(Sight.of(replace(QUICK, accounts=rows), settings(), "default", AS_OF))
-    assert any("No better than the average customer" in note for note in found.notes)
-    assert not any("No better" in note for note in judged().notes)
+    assert of_code(found.notes, ["no_skill"])
+    assert not of_code(judged().notes, ["no_skill"])

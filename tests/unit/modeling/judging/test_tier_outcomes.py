@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from icploop.domain.findings import Finding
 from icploop.modeling.judging.tier_outcomes import out_of_order
 
 
-def warned(nrr: dict[str, float], many: int = 40) -> list[str]:
+def warned(nrr: dict[str, float], many: int = 40) -> list[Finding]:
     rng = np.random.default_rng(1)
     tier = pd.Series([name for name in nrr for _ in range(many)])
     end = np.array([nrr[name] for name in tier]) * rng.lognormal(-0.005, 0.1, len(tier))
@@ -20,14 +21,16 @@ def test_tiers_in_order_need_no_warning() -> None:
 
 def test_a_tier_that_did_worse_than_the_next_is_named_with_numbers() -> None:
     (said,) = warned({"A": 1.0, "B": 1.4, "C": 0.9})
-    assert said.startswith("Mind that customers of tier B (NRR 1")
-    assert "tier A (10" in said or "tier A (9" in said
-    assert said.endswith("by more than chance.")
+    assert (said.code, said.severity) == ("tiers_out_of_order", "warning")
+    assert said.message.startswith("Mind that customers of tier B (NRR 1")
+    assert "tier A (10" in said.message or "tier A (9" in said.message
+    assert said.message.endswith("by more than chance.")
 
 
 def test_a_small_difference_may_be_chance() -> None:
     (said,) = warned({"C": 0.90, "D": 0.92})
-    assert said.endswith("which may be chance.")
+    assert said.severity == "note"
+    assert said.message.endswith("which may be chance.")
 
 
 @pytest.mark.parametrize("nrr", [{}, {"A": 0.5}, {"unknown": 1.0, "anti": 2.0}])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icploop.domain.calendar import seen_by
+from icploop.domain.findings import of_code
 from icploop.domain.tables import Tables
 from icploop.modeling.accounts.features import Altered, AttributeHistory
 from icploop.modeling.trust.health import Health, health, holm, psi
@@ -70,7 +71,11 @@ def test_the_one_attribute_that_differs_is_named(name: str) -> None:
         "funded_on": theirs["funded_on"].mask(np.arange(400) % 2 == 0),
         "has_sponsor": theirs["has_sponsor"] * 0,
     }
-    found = measured(ours, theirs.assign(**{name: shifted[name]})).drift
+    measures = measured(ours, theirs.assign(**{name: shifted[name]}))
+    found = measures.drift
+    (told,) = of_code(measures.findings, ["customers_drifted"])
+    assert f"in 1 of 5 attributes: `{name}` (PSI" in told.message
+    assert (told.severity == "warning") == ("much" in set(found["drift"]))
     assert found.loc[found["drift"] != "none", "attribute"].tolist() == [name]
     assert found["attribute"][0] == name
 
@@ -108,7 +113,10 @@ def test_an_empty_field_costs_what_hiding_it_loses() -> None:
         return [one.to_numpy() for one in found]
 
     half = complete.assign(industry=complete["industry"].mask(np.arange(600) % 2 == 0))
-    found = measured(complete, half, expect=expect, capacity=0.25).cost.set_index("attribute")
+    measures = measured(complete, half, expect=expect, capacity=0.25)
+    (told,) = of_code(measures.findings, ["empty_field"])
+    assert "`industry` (300 prospects, +0." in told.message
+    found = measures.cost.set_index("attribute")
     of_everyone = complete["industry"][1::2].map(worth).mean()
     assert found.loc["industry", "empty"] == 300
     assert found.loc["industry", "gain"] == pytest.approx(0.5 * (1.4 - of_everyone), abs=0.01)
@@ -120,6 +128,9 @@ def test_an_empty_field_costs_what_hiding_it_loses() -> None:
 def test_without_a_version_costs_are_not_known_and_metrics_are_plain_numbers() -> None:
     found = measured(features(1), features(2))
     assert found.cost.empty
+    assert not of_code(found.findings, ["empty_field"])
+    (refused,) = of_code(found.findings, ["quarantined"])
+    assert refused.message.startswith("3 rows and cells")
     told = found.metrics()
     assert told["health.quarantined"] == 3.0
     assert told["health.days_late.revenue"] == 0.0

@@ -12,8 +12,8 @@ from icploop.domain.tables import Tables, check_table
 from icploop.modeling.accounts.features import AttributeHistory
 from icploop.modeling.trust.leaks import (
     HONEST_GAP,
-    Findings,
     Leak,
+    Leaks,
     Sales,
     find_leaks,
     shared_groups,
@@ -61,18 +61,18 @@ def named(known: Tables, settings: Settings, day: pd.Timestamp) -> dict[str, str
 def test_the_clean_demo_company_has_no_leak_and_nothing_to_mind() -> None:
     known, settings, day = company()
     found = find_leaks(sales_of(known, settings, MOTION, day), settings.attributes)
-    assert found == Findings()
+    assert found == Leaks()
 
 
 def test_every_planted_leak_is_named_and_no_honest_column() -> None:
     known, settings, day = company()
     leaking, stated = planted(known, settings, MOTION, day, PLANTS)
     assert named(leaking, stated, day) == {
-        "renewal_manager": "filled by outcome",
-        "onboarding_lead": "filled for won only",
+        "renewal_manager": "filled_by_outcome",
+        "onboarding_lead": "filled_for_won_only",
         "churn_interview": "missingness",
-        "health_score": "tells alone",
-        "current_mrr": "filled for won only",
+        "health_score": "tells_alone",
+        "current_mrr": "filled_for_won_only",
         "record_number": "identifier",
         "vat_code": "identifier",
         "cohort": "time",
@@ -82,8 +82,8 @@ def test_every_planted_leak_is_named_and_no_honest_column() -> None:
 @pytest.mark.parametrize(
     ("name", "plant", "rule"),
     [
-        ("partner", with_late_fills, "filled after the close"),
-        ("status", with_changed_status, "changes after the outcome"),
+        ("partner", with_late_fills, "filled_after_close"),
+        ("status", with_changed_status, "changes_after_outcome"),
     ],
 )
 def test_a_late_habit_is_a_leak_without_dates_and_worth_a_note_with_them(
@@ -95,7 +95,9 @@ def test_a_late_habit_is_a_leak_without_dates_and_worth_a_note_with_them(
     dated = plant(known, name, undated=False)
     found = find_leaks(sales_of(dated, stated, MOTION, day), stated.attributes)
     assert found.leaks == ()
-    assert [f"`{name}`" in note for note in found.notes] == [True]
+    (note,) = found.notes
+    assert (note.code, note.severity) == ("backfilled", "note")
+    assert f"`{name}`" in note.message
 
 
 def test_a_column_that_was_introduced_late_is_no_habit() -> None:
@@ -178,9 +180,9 @@ MANY = customers(200, 40)
 @pytest.mark.parametrize(
     ("if_stayed", "if_left", "rule"),
     [
-        (0.95, 0.1, "filled by outcome"),
-        (0.1, 0.95, "filled by outcome"),
-        (1.0, 0.0, "filled by outcome"),
+        (0.95, 0.1, "filled_by_outcome"),
+        (0.1, 0.95, "filled_by_outcome"),
+        (1.0, 0.0, "filled_by_outcome"),
         (0.3, 1.0, "missingness"),
     ],
 )
@@ -189,7 +191,8 @@ def test_a_column_that_is_filled_in_by_the_outcome_is_named_with_its_evidence(
 ) -> None:
     (leak,) = looked_at(filled(MANY, if_stayed, if_left), MANY)
     assert leak.rule == rule
-    said = str(leak)
+    said = leak.finding.message
+    assert leak.finding.code == f"leak_{rule}"
     for part in ("`column`", f"{if_stayed:.0%}", f"{if_left:.0%}", "(n = 160)", "conf/icp.yaml"):
         assert part in said
 
@@ -216,7 +219,7 @@ def test_a_copy_of_the_revenue_at_the_horizon_is_named_and_size_is_not() -> None
     rng = np.random.default_rng(1)
     paid = MANY["end_mrr"] * rng.lognormal(0, 0.05, 200)
     (leak,) = looked_at(paid, MANY, "number")
-    assert leak.rule == "copy of the outcome"
+    assert leak.rule == "copy_of_outcome"
     size = MANY["start_mrr"] * rng.lognormal(0, 0.05, 200)
     assert looked_at(size, MANY, "number") == []
 
@@ -224,7 +227,7 @@ def test_a_copy_of_the_revenue_at_the_horizon_is_named_and_size_is_not() -> None
 def test_a_number_that_counts_against_the_outcome_tells_as_much() -> None:
     risk = pd.Series(np.where(MANY["retained"] > 0, 0.0, 1.0), index=MANY.index)
     (leak,) = looked_at(risk, MANY, "flag")
-    assert leak.rule in ("tells alone", "copy of the outcome")
+    assert leak.rule in ("tells_alone", "copy_of_outcome")
     assert "which customers stayed" in leak.evidence
 
 
@@ -270,7 +273,8 @@ class TestTooGood:
     def test_scores_that_tell_who_stays_too_well_are_suspicious(self) -> None:
         scores = MANY["retained"] + pd.Series(np.linspace(0, 0.5, 200), MANY.index)
         (said,) = too_good(scores.sample(frac=1, random_state=3), MANY["retained"])
-        assert "n = 200" in said
+        assert (said.code, said.severity) == ("too_good", "refusal")
+        assert "n = 200" in said.message
 
     def test_good_scores_are_not(self) -> None:
         sold = customers(4000, 800)
@@ -287,7 +291,7 @@ class TestSharedParents:
 
     def test_parents_are_never_torn_apart(self) -> None:
         parents = pd.Series([f"p{i // 3}" for i in range(90)], index=[f"a{i}" for i in range(90)])
-        assert shared_parents(parents, parents, seed=0) == ([], "")
+        assert shared_parents(parents, parents, seed=0) == ([], [])
 
     @pytest.mark.parametrize(("siblings", "leaks"), [(60, 1), (2, 0)])
     def test_siblings_that_folds_do_not_know_are_a_leak_or_a_note(
@@ -298,12 +302,13 @@ class TestSharedParents:
         domains.iloc[:siblings] = [f"shared{i // 2}" for i in range(siblings)]
         apart = [shared_parents(pd.Series(ids, ids), domains, seed) for seed in range(6)]
         assert max(len(found) for found, _ in apart) == leaks
-        assert any(note for _, note in apart) == (not leaks)
+        assert any(notes for _, notes in apart) == (not leaks)
 
 
 def test_what_is_allowed_is_told_and_the_rest_is_refused() -> None:
     one, other = Leak("one", "time", "tells the time"), Leak("other", "time", "tells the time")
-    refused, notes = Findings((one, other)).but_for({"one": "we know", "clean": "to be sure"})
+    refused, notes = Leaks((one, other)).but_for({"one": "we know", "clean": "to be sure"})
     assert refused == [other]
-    assert notes[0].startswith("Allowed, because we know: Leak: `one` tells the time")
-    assert notes[1] == "`clean` was allowed as a leak (to be sure), but none was found in it."
+    assert [note.code for note in notes] == ["leak_allowed", "leak_not_found"]
+    assert "because we know: Leak: `one` tells the time" in notes[0].message
+    assert "`clean` was allowed as a leak (to be sure)" in notes[1].message
