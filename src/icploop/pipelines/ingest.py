@@ -33,12 +33,14 @@ from icploop.domain.tables import (
     currency_codes,
     is_one_of,
     keys_folded,
+    require_certain_numbers,
     require_one_reading,
 )
 from icploop.domain.understood import (
     Sums,
     many_left_out,
     of_remarks,
+    spellings,
     understood,
     unmatched_money,
 )
@@ -414,6 +416,7 @@ class _Judge:
             known = understood(seen, day, self.settings.freshness)
             self.sums = known.sums
             self.findings += known.findings
+            self.findings += spellings(seen.accounts, self.settings.attributes)
             customers = customers_as_one(seen, self.settings.identity)
             for motion in self.settings.motions:
                 counted = left_out(customers, motion, self.settings.outcome)
@@ -592,16 +595,6 @@ class _Check:
             found["money_converted", CURRENCY] = len(table)
         return +found
 
-    def numbers(self, table: RawTable) -> None:
-        """Refuse numbers that can be read in two ways, before any row is looked at."""
-        numbers = list(CONTRACTS[table.table].numbers)
-        if table.table == "accounts":
-            numbers += [a.name for a in self.settings.attributes if a.kind == "number"]
-        for column in numbers:
-            if column in table.rows.columns:
-                how = table.formats.of(column)
-                require_one_reading(table.table, column, table.rows[column], how, self.place)
-
     def _worth_of_mrr(self, table: TableInParts) -> float:
         """What one of an amount's units is in MRR of the company's currency."""
         return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
@@ -622,7 +615,8 @@ class _Check:
 
 
 def _at_once(check: _Check, table: RawTable, source: str) -> tuple[AnyBatch, Faults]:
-    check.numbers(table)
+    attributes = check.settings.attributes if table.table == "accounts" else ()
+    require_certain_numbers(table.table, table.rows, table.formats, attributes, check.place)
     checked = check.table(table.table, table.rows, table.formats)
     lines = _quarantine_lines(table.rows, checked, table.unreadable)
     lines = lines.assign(table_name=table.table, source=f"{source}:{table.origin}")
