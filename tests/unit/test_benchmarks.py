@@ -24,13 +24,12 @@ def archive() -> rounds.Archive:
     """Three rounds in which the clean challengers see the truth better and better."""
     known = market(150, seed=1)
     rng = np.random.default_rng(1)
-    noise = {n: pd.Series(rng.normal(size=150), known.truth.index) for n in range(3)}
-    spread = known.truth.std()
+    noise = known.truth.std() * pd.Series(rng.normal(size=150), known.truth.index)
     said = {
-        f"{n} {way}": known.truth + noise[n] * spread * worse * (3 - n)
-        for n in range(3)
-        for way, worse in ((rounds.CLEAN, 0.3), (rounds.CORRUPTED, 3.0), (rounds.POOR, 2.0))
-    } | {f"{n} {rounds.AVERAGE}": noise[n] for n in range(3)}
+        f"{n} {way}": known.truth + worse * noise
+        for n, clean in enumerate((3.0, 1.0, 0.0))
+        for way, worse in ((rounds.CLEAN, clean), (rounds.CORRUPTED, 9.0), (rounds.POOR, 6.0))
+    } | {f"{n} {rounds.AVERAGE}": noise for n in range(3)}
     customers = known.outcomes.assign(account_id=known.outcomes.index)
     customers = customers.join(customers[rounds.DEALT].add_prefix("mixed "))
     seen = pd.concat([customers.iloc[: 90 + 30 * n].assign(round=n) for n in range(3)])

@@ -211,7 +211,7 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
     changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), sight.capacity)
     guards = broken(trial, rival, version, market["tier"], changes, settings.policy)
     guards += _behind(trial, settings, before.earlier_champions)
-    if not belief.is_first and belief.refit.is_unusual:
+    if belief.refit.is_unusual and not (belief.is_first or belief.refit.changed):
         said.append(Finding("unusual_turnover", "warning", f"Mind that {_turnover(belief)}."))
     said += [Finding("deals_worse", "warning", f"Mind that {change}.") for change in changes]
     if alarm := before.looks.used_up(list(trial.holdout), settings.policy):
