@@ -16,11 +16,9 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 
-from icploop.domain.ledger import first_broken
 from icploop.io import registry
-from icploop.io.home import Home
-from icploop.io.tracking import connect
 from icploop.io.warehouse import Warehouse
+from tests.end_state import end_state, runs
 from tests.unit import planted
 from tests.unit.conftest import copied
 from tests.unit.io_fixtures import inbox, new_home, require, write_csv
@@ -50,46 +48,6 @@ def ingested(tmp_path_factory, migrated):
     shutil.copyfile(migrated, home.mlruns / "mlflow.db")
     Warehouse(home.warehouse_file)
     return home
-
-
-def end_state(home: Home) -> dict[str, object]:
-    """All that an act leaves behind, but for random ids and the time of writing."""
-    warehouse = Warehouse(home.warehouse_file)
-    rows = warehouse.sealed_ledger()
-    assert first_broken(rows) is None
-    ledger = [
-        (r.row.event, r.row.as_of, r.row.version, r.row.who, r.row.reason, _plain(r.row.details))
-        for r in rows
-    ]
-    published = home.root / "data" / "published" / MOTION
-    releases = home.root / "data" / "releases" / MOTION
-    return {
-        "tables": {
-            n: len(getattr(warehouse.tables(), n)) for n in ("accounts", "deals", "revenue")
-        },
-        "ledger": ledger,
-        "counted": warehouse.counted_deals(MOTION),
-        "listings": warehouse.listings(MOTION).to_dict("list"),
-        "aliases": registry.aliases(home, MOTION),
-        "versions": {
-            number: (sorted(found.tags), found.tags["content_hash"], found.description)
-            for number, found in registry.versions(home, MOTION).items()
-        },
-        "runs": _runs(home),
-        "published": {p.name: p.read_bytes() for p in sorted(published.glob("*"))},
-        "releases": sorted(p.name for p in releases.glob("*")),
-    }
-
-
-def _plain(details):
-    return {key: value for key, value in details.items() if key != "run_id"}
-
-
-def _runs(home):
-    client = connect(home)
-    found = client.get_experiment_by_name(registry.model_name(MOTION))
-    runs = client.search_runs([found.experiment_id]) if found else []
-    return sorted((run.info.run_name, run.info.status) for run in runs)
 
 
 APPROVE_2 = ("approve", "2", *DECISION)
@@ -396,8 +354,8 @@ def test_over_a_year_with_fifty_kills_there_are_as_many_rounds_as_crossings(zygo
             assert rounds() == crossing - (deals < crossing * EVERY)
     assert kills == 50
     assert rounds() == DEALS // EVERY
-    assert {name for name, _ in _runs(year)} == {
+    assert {name for name, _ in runs(year)} == {
         f"round {date(2024, 1, 9) + timedelta(days=EVERY * n)}"
         for n in range(1, DEALS // EVERY + 1)
     }
-    assert len(_runs(year)) == DEALS // EVERY
+    assert len(runs(year)) == DEALS // EVERY
