@@ -12,6 +12,7 @@ from flows.day import on_day
 from flows.names import motion_and_day
 from icploop.pipelines import promote as promotion
 from icploop.pipelines import score as pipeline
+from icploop.pipelines import target_list as listing
 
 
 @flow(name="score", flow_run_name=motion_and_day, description=pipeline.score_file.__doc__)
@@ -51,16 +52,16 @@ def publish(home: Path, motion: str, as_of: date | None = None) -> Path:
     return promotion.publish(on_day(home, motion, as_of))
 
 
-@flow(name="list", flow_run_name=motion_and_day, description=pipeline.target_list.__doc__)
+@flow(name="list", flow_run_name=motion_and_day, description=listing.target_list.__doc__)
 def target_list(
     home: Path,
     motion: str,
     target: Path,
     as_of: date | None = None,
     which: str = "champion",
-) -> pipeline.ListReport:
+) -> listing.ListReport:
     """Draw up the target account list; its top and its exclusions become table artifacts."""
-    report = pipeline.target_list(on_day(home, motion, as_of), target, which)
+    report = listing.target_list(on_day(home, motion, as_of), target, which)
     shown = ["name", "account_id", "tier", "fit_score", "expected_nrr", "reasons_for"]
     create_table_artifact(
         [dict(zip(shown, row, strict=True)) for row in report.head[shown].to_numpy().tolist()],

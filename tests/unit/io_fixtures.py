@@ -199,3 +199,13 @@ def require(what: str, found: object) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is not installed, and CI promises that it is")
     pytest.skip(f"{what} is not installed")
+
+
+def last_read(file: Path, source: str, thing: str, when: str) -> None:
+    """Let the warehouse in a file say that something was last read from a source at a moment."""
+    warehouse = Warehouse(file)
+    position = warehouse.position(source, thing)
+    assert position is not None
+    assert position.where is not None
+    known = position.where | {"read_at": when}
+    warehouse.land(source, thing, {}, type(position)(position.asked, known))

@@ -6,22 +6,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from icploop.cli.on_a_day import Told, on_a_day
 from icploop.cli.on_record import pipeline_or_flow
 from icploop.cli.options import (
-    HERE,
-    AsJson,
-    Day,
     DecidedBy,
     FormerVersion,
-    HomeFolder,
-    Motion,
     PendingVersion,
     Reason,
-    as_of,
 )
-from icploop.cli.text import answer
 
 if TYPE_CHECKING:
+    from icploop.pipelines.as_of import AsOf
     from icploop.pipelines.decide import (
         PromotionReport,
         RejectionReport,
@@ -32,21 +27,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog='Example: icp approve 3 --by "Ada Ops" --reason "beats v2, reviewed"')
-def approve(
-    version: PendingVersion,
-    by: DecidedBy,
-    reason: Reason,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, 'icp approve 3 --by "Ada Ops" --reason "beats v2, reviewed"')
+def approve(at: AsOf, version: PendingVersion, by: DecidedBy, reason: Reason) -> Told:
     """Approve a pending version and put it in force."""
-    at = as_of(home, motion, day)
     run = pipeline_or_flow("icploop.pipelines.decide:approve", "flows.promote:promote")
-    report = run(at, version, who=by, reason=reason)
-    answer(as_json, report.as_dict(), lambda: approve_text(report))
+    return run(at, version, who=by, reason=reason), approve_text
 
 
 def approve_text(report: PromotionReport) -> str:
@@ -63,21 +48,12 @@ def approve_text(report: PromotionReport) -> str:
     )
 
 
-@app.command(epilog='Example: icp reject 3 --by "Ada Ops" --reason "the list misses our segment"')
-def reject(
-    version: PendingVersion,
-    by: DecidedBy,
-    reason: Reason,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, 'icp reject 3 --by "Ada Ops" --reason "the list misses our segment"')
+def reject(at: AsOf, version: PendingVersion, by: DecidedBy, reason: Reason) -> Told:
     """Reject a pending version: it does not come into force."""
     from icploop.pipelines.decide import reject as run
 
-    report = run(as_of(home, motion, day), version, who=by, reason=reason)
-    answer(as_json, report.as_dict(), lambda: reject_text(report))
+    return run(at, version, who=by, reason=reason), reject_text
 
 
 def reject_text(report: RejectionReport) -> str:
@@ -90,21 +66,12 @@ def reject_text(report: RejectionReport) -> str:
     return f"Version {report.version} of {report.motion} was rejected by {report.rejected_by}."
 
 
-@app.command(epilog='Example: icp rollback --by "Ada Ops" --reason "sales cannot use the list"')
-def rollback(
-    by: DecidedBy,
-    reason: Reason,
-    version: FormerVersion = None,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, 'icp rollback --by "Ada Ops" --reason "sales cannot use the list"')
+def rollback(at: AsOf, by: DecidedBy, reason: Reason, version: FormerVersion = None) -> Told:
     """Put a former version back in force, with the scores and the list that it last published."""
     from icploop.pipelines.decide import rollback as run
 
-    report = run(as_of(home, motion, day), version, who=by, reason=reason)
-    answer(as_json, report.as_dict(), lambda: rollback_text(report))
+    return run(at, version, who=by, reason=reason), rollback_text
 
 
 def rollback_text(report: RollbackReport) -> str:
@@ -121,15 +88,11 @@ def rollback_text(report: RollbackReport) -> str:
     )
 
 
-@app.command(epilog="Example: icp settle")
-def settle(
-    home: HomeFolder = HERE, motion: Motion = None, day: Day = None, as_json: AsJson = False
-) -> None:
+@on_a_day(app, "icp settle")
+def settle(at: AsOf) -> Told:
     """Finish what was left half done, and carry out decisions made in MLflow."""
-    at = as_of(home, motion, day)
     run = pipeline_or_flow("icploop.pipelines.decide:settle", "flows.promote:settle")
-    report = run(at)
-    answer(as_json, report.as_dict(), lambda: settle_text(report))
+    return run(at), settle_text
 
 
 def settle_text(report: SettledReport) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from icploop.cli.decide import approve_text
+from icploop.cli.on_a_day import Told, on_a_day
 from icploop.cli.on_record import pipeline_or_flow
 from icploop.cli.options import (
     HERE,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
     from icploop.domain.history import HistoryReach
     from icploop.domain.understood import Sums
+    from icploop.pipelines.as_of import AsOf
     from icploop.pipelines.backtest import BacktestReport
     from icploop.pipelines.demo import DemoReport
     from icploop.pipelines.ingest import IngestReport
@@ -399,34 +401,19 @@ def ledger_text(found: LedgerReport) -> str:
     return "\n".join(lines)
 
 
-@app.command(epilog="Example: icp health --out health.html")
-def health(
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    target: HealthOut = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, "icp health --out health.html")
+def health(at: AsOf, target: HealthOut = None) -> Told:
     """Say what the data are like: fill rates, drift, volumes, lateness, cost of empty fields."""
     from icploop.pipelines.health import check_health
 
-    report = check_health(as_of(home, motion, day), target)
-    answer(as_json, report.as_dict(), lambda: report.text)
+    return check_health(at, target), lambda report: report.text
 
 
-@app.command(epilog="Example: icp watch --as-of 2025-12-31")
-def watch(
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    by: TrainedBy = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, "icp watch --as-of 2025-12-31")
+def watch(at: AsOf, by: TrainedBy = None) -> Told:
     """Retrain if a round is due, else say how many closed deals are missing."""
-    at = as_of(home, motion, day)
     run = pipeline_or_flow("icploop.pipelines.retrain:retrain_if_due", "flows.watch:watch")
-    report = run(at, who=trainer(by))
-    answer(as_json, report.as_dict(), lambda: watch_text(report))
+    return run(at, who=trainer(by)), watch_text
 
 
 def watch_text(report: WatchReport) -> str:
@@ -436,28 +423,23 @@ def watch_text(report: WatchReport) -> str:
     return f"A round was due: {report.due.reason}.\n{retrain_text(report.retrain)}"
 
 
-@app.command(epilog="Example: icp retrain --as-of 2025-12-31 --force")
+@on_a_day(app, "icp retrain --as-of 2025-12-31 --force")
 def retrain(
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    day: Day = None,
+    at: AsOf,
     force: Force = False,
     by: TrainedBy = None,
     allow_leak: AllowLeak = None,
     reason: LeakReason = "",
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Train a challenger, judge it, log it, register it."""
     if bool(allow_leak) != bool(reason.strip()):
         raise UsageError(
             "--allow-leak and --reason go together: a column that leaks is only learned from with "
             "a reason on record, such as --allow-leak region --reason 'known from the first call'"
         )
-    at = as_of(home, motion, day)
     allowed = dict.fromkeys(allow_leak or (), reason.strip())
     run = pipeline_or_flow("icploop.pipelines.retrain:retrain", "flows.retrain:retrain")
-    report = run(at, force=force, who=trainer(by), allowed_leaks=allowed)
-    answer(as_json, report.as_dict(), lambda: retrain_text(report))
+    return run(at, force=force, who=trainer(by), allowed_leaks=allowed), retrain_text
 
 
 def retrain_text(report: RetrainReport) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import resource
 import sys
 
 import typer
@@ -23,9 +24,17 @@ app = typer.Typer(
 )
 for family in (loop, decide, use, read):
     app.add_typer(family.app)
+# Built once: whoever calls `main` again in one process does not pay for it again.
+_COMMAND = typer.main.get_command(app)
 
 _INTERRUPTED = 130
 _ALLOCATIONS = 50_000
+# With less address space OpenBLAS looks for more for ever while it is loaded.
+_LEAST_ADDRESS_SPACE = 1 << 30
+_NOT_ENOUGH = (
+    "The memory that this process may take is not enough; nothing was half-written. Give it more, "
+    "or take smaller files or fewer columns, and run it again"
+)
 # How libraries that are no Python say it: DuckDB, XGBoost, the system when it starts a thread.
 _OUT_OF_MEMORY = ("OutOfMemory", "bad_alloc", "can't start new thread", "Cannot allocate memory")
 
@@ -39,8 +48,15 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character shows its number: what was done is still told.
         sys.stdout.reconfigure(errors="backslashreplace")
+    may_take, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if may_take != resource.RLIM_INFINITY and may_take < _LEAST_ADDRESS_SPACE:
+        _complain(
+            f"{_NOT_ENOUGH} (`ulimit -v` gives it {may_take >> 20:,} MB, and 1,024 are the least)",
+            UnavailableError.exit_status,
+            wants_json,
+        )
     try:
-        app()
+        _COMMAND()
     except IcpError as error:
         _complain(str(error), error.exit_status, wants_json)
     except SystemExit as ended:
@@ -54,12 +70,7 @@ def main() -> None:
         if os.environ.get("ICP_DEBUG"):
             raise
         if is_out_of_memory(error):
-            _complain(
-                "The memory that this process may take is not enough; nothing was half-written. "
-                "Give it more, or take smaller files or fewer columns, and run it again",
-                UnavailableError.exit_status,
-                wants_json,
-            )
+            _complain(_NOT_ENOUGH, UnavailableError.exit_status, wants_json)
         _complain(
             f"A fault of the program: {type(error).__name__}: {error}\n"
             "Set ICP_DEBUG=1 to see where, and report it",

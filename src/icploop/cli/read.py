@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from icploop.cli.on_a_day import Told, on_a_day
 from icploop.cli.options import (
     HERE,
     Account,
     AsJson,
     Changes,
-    Day,
     HomeFolder,
     IcpOut,
-    Motion,
     OfVersion,
     OtherVersion,
     Prose,
     Version,
-    as_of,
     home_at,
 )
 from icploop.cli.text import answer, cut, money, percent, table, told, wrapped
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from icploop.domain.findings import Finding
     from icploop.domain.profile import Line, Refusal
     from icploop.modeling.page.what_if import Consequences
+    from icploop.pipelines.as_of import AsOf
     from icploop.pipelines.diff import DiffReport
     from icploop.pipelines.explain import ExplainReport
     from icploop.pipelines.show import ShownVersion
@@ -37,20 +36,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: icp explain acme-42")
-def explain(
-    account: Account,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    version: OfVersion = "champion",
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, "icp explain acme-42")
+def explain(at: AsOf, account: Account, version: OfVersion = "champion") -> Told:
     """Tell why an account is scored as it is, who is like it, and what is worth asking."""
     from icploop.pipelines.explain import explain as run
 
-    report = run(as_of(home, motion, day), account, version)
-    answer(as_json, report.as_dict(), lambda: explain_text(report))
+    return run(at, account, version), explain_text
 
 
 def explain_text(report: ExplainReport) -> str:
@@ -90,25 +81,18 @@ def explain_text(report: ExplainReport) -> str:
     return "\n".join(lines)
 
 
-@app.command(epilog="Example: icp show champion")
+@on_a_day(app, "icp show champion")
 def show(
-    version: Version = "champion",
-    changes: Changes = None,
-    target: IcpOut = None,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+    at: AsOf, version: Version = "champion", changes: Changes = None, target: IcpOut = None
+) -> Told:
     """Show the readable ICP of a version, and what another one would mean."""
     from icploop.pipelines.show import export
     from icploop.pipelines.show import show as run
 
-    at = as_of(home, motion, day)
     report = run(at, version, changes or ())
     if target:
         export(at, version, target)
-    answer(as_json, report.as_dict(), lambda: icp_text(report, changes or ()))
+    return report, lambda shown: icp_text(shown, changes or ())
 
 
 def icp_text(shown: ShownVersion, changes: Sequence[str]) -> str:
@@ -180,20 +164,12 @@ def consequences_text(shown: ShownVersion, changes: Sequence[str]) -> list[str]:
     return table(heads, rows).splitlines()
 
 
-@app.command(epilog="Example: icp diff 3 4")
-def diff(
-    old: Version,
-    new: OtherVersion,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, "icp diff 3 4")
+def diff(at: AsOf, old: Version, new: OtherVersion) -> Told:
     """Tell what changed from one ICP to another, and which accounts moved tier."""
     from icploop.pipelines.diff import diff as run
 
-    report = run(as_of(home, motion, day), old, new)
-    answer(as_json, report.as_dict(), lambda: diff_text(report))
+    return run(at, old, new), diff_text
 
 
 def diff_text(report: DiffReport) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from icploop.cli.on_a_day import Told, on_a_day
 from icploop.cli.on_record import pipeline_or_flow
 from icploop.cli.options import (
     HERE,
@@ -33,8 +34,10 @@ from icploop.cli.text import answer, counter, cut, is_missing, table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from icploop.pipelines.as_of import AsOf
     from icploop.pipelines.check import CheckReport
-    from icploop.pipelines.score import ListReport, ScoreReport
+    from icploop.pipelines.score import ScoreReport
+    from icploop.pipelines.target_list import ListReport
     from icploop.pipelines.write_back import WriteBackReport
 
 app = typer.Typer()
@@ -51,25 +54,20 @@ def publish(
     answer(as_json, {"published": folder}, lambda: f"Scores and target list: {folder}")
 
 
-@app.command(epilog="Example: icp score --in leads.csv --out scored.csv")
+@on_a_day(app, "icp score --in leads.csv --out scored.csv")
 def score(
+    at: AsOf,
     source: AccountsFile,
     target: TableOut,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
     version: OfVersion = "champion",
     reasons: WithReasons = True,
     engine: ScoredOn = Engine.THREADS,
     scheduler: Scheduler = None,
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Score the accounts of a file with the version in force."""
-    at = as_of(home, motion, day)
     run = pipeline_or_flow("icploop.pipelines.score:score_file", "flows.score:score")
     where = {"engine": engine.value, "scheduler": scheduler}
-    report = run(at, source, target, which=version, with_reasons=reasons, **where)
-    answer(as_json, report.as_dict(), lambda: score_text(report))
+    return run(at, source, target, which=version, with_reasons=reasons, **where), score_text
 
 
 def score_text(report: ScoreReport) -> str:
@@ -87,20 +85,11 @@ def score_text(report: ScoreReport) -> str:
     return "\n".join(lines)
 
 
-@app.command("list", epilog="Example: icp list --out targets.csv")
-def list_targets(
-    target: TableOut,
-    home: HomeFolder = HERE,
-    motion: Motion = None,
-    version: OfVersion = "champion",
-    day: Day = None,
-    as_json: AsJson = False,
-) -> None:
+@on_a_day(app, "icp list --out targets.csv", "list")
+def list_targets(at: AsOf, target: TableOut, version: OfVersion = "champion") -> Told:
     """Write the target account list: finite, ranked, with exclusions beside it."""
-    at = as_of(home, motion, day)
-    run = pipeline_or_flow("icploop.pipelines.score:target_list", "flows.score:target_list")
-    report = run(at, target, which=version)
-    answer(as_json, report.as_dict(), lambda: target_list_text(report))
+    run = pipeline_or_flow("icploop.pipelines.target_list:target_list", "flows.score:target_list")
+    return run(at, target, which=version), target_list_text
 
 
 def target_list_text(report: ListReport) -> str:
@@ -143,15 +132,12 @@ def _short_reason(reasons: str, width: int = 38) -> str:
     return f"{what if len(what) <= room else what[: room - 1] + '…'}: {worth}" if what else ""
 
 
-@app.command(epilog="Example: icp check")
-def check(
-    home: HomeFolder = HERE, motion: Motion = None, day: Day = None, as_json: AsJson = False
-) -> None:
+@on_a_day(app, "icp check")
+def check(at: AsOf) -> Told:
     """Hold the target lists against today's scores and against what came of them."""
     from icploop.pipelines.check import check_lists
 
-    report = check_lists(as_of(home, motion, day))
-    answer(as_json, report.as_dict(), lambda: check_text(report))
+    return check_lists(at), check_text
 
 
 def check_text(report: CheckReport) -> str:

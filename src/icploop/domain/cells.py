@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -191,6 +192,22 @@ def read_kind(values: pd.Series, kind: Kind, how: CellFormat = PLAIN) -> pd.Seri
 def spelling_key(word: str) -> str:
     """What spellings of one level have in common: `Retail`, `RETAIL ` and `retail` are `retail`."""
     return folded_key(unicodedata.normalize("NFKC", word)).casefold()
+
+
+def one_spelling(texts: pd.Series, kind: Kind) -> pd.Series:
+    """Categories or sets in which each level is spelled as most cells spell it."""
+    codes, distinct = pd.factorize(texts)
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct)).tolist()
+    members = [text.split("|") if kind == "set" else [text] for text in distinct]
+    often: Counter[str] = Counter()
+    for words, count in zip(members, counts, strict=True):
+        for word in words:
+            often[word] += count
+    shown = commonest_spellings(often.items())
+    if len(shown) == len(often):
+        return texts
+    spelled = ["|".join(sorted({shown[spelling_key(word)] for word in words})) for words in members]
+    return pd.Series(np.array([*spelled, None], dtype=object)[codes], texts.index, dtype="str")
 
 
 def commonest_spellings(words: Iterable[tuple[str, int]]) -> dict[str, str]:

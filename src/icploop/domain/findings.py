@@ -18,7 +18,7 @@ _EXPLAINED = {
     "your-data.md": """
         acv_annualised crowded_parent dialect_assumed export_begins_later export_shrank
         incomplete_month keys_folded left_out money_converted month_jump one_customer rows_left
-        stale_data stored_then_refused unlike_acv unmapped_stages unmatched_money
+        spellings_folded stale_data stored_then_refused unlike_acv unmapped_stages unmatched_money
     """,
     "gate.md": """
         better worse too_close too_few_matured earlier_lists metric_missing slice_unjudged

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from icploop.domain.cells import spelling_key
 from icploop.settings import Attribute, Condition, Kind
 
 # A level or a name that needs no quotes: no comma, quote, bar, backtick or space at its ends.
@@ -30,7 +31,8 @@ class Predicate:
 
     `between` includes both ends, and None leaves one open; for dates it is the age in days. With
     `below` the upper end itself is left out, so that of two ranges that meet in a value it belongs
-    to the upper one alone. A missing value never fulfils a condition.
+    to the upper one alone. Levels are compared however they are spelled (`Retail`, `RETAIL`). A
+    missing value never fulfils a condition.
     """
 
     attribute: str
@@ -56,10 +58,13 @@ class Predicate:
                 inside &= values < high if self.below else values <= high
             return inside
         if self.any_of is not None:
-            wanted = frozenset(self.any_of)
+            wanted = frozenset(map(spelling_key, self.any_of))
             codes, distinct = pd.factorize(values)
             # A category may hold a bar of its own; members of a set never do.
-            has_any = [not wanted.isdisjoint([text, *text.split("|")]) for text in distinct]
+            has_any = [
+                not wanted.isdisjoint(map(spelling_key, [text, *text.split("|")]))
+                for text in distinct
+            ]
             # The code of a missing value is -1, which takes the last entry.
             return pd.Series(np.array([*has_any, False])[codes], index=values.index)
         return values.eq(float(bool(self.is_true)))

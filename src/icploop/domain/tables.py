@@ -191,6 +191,7 @@ def check_table(
     from icploop.domain.rules import broken_rules  # noqa: PLC0415 - pandera is for who ingests
 
     contract = CONTRACTS[name]
+    attributes = [a for a in attributes if a.name in raw and a.name not in contract.columns]
     _require_columns(name, contract, raw, place)
     unread: list[pd.DataFrame] = []
     remarks: Counter[tuple[str, str]] = Counter()
@@ -211,12 +212,9 @@ def check_table(
         frame["mrr"] = frame["mrr"] if formats.spread else without_dust(frame["mrr"])
     emptied: list[pd.DataFrame] = []
     for attribute in attributes:
-        if attribute.name in frame.columns and attribute.name not in contract.columns:
-            how = formats.of(attribute.name).keeping(attribute.keep)
-            frame[attribute.name], faults = _read(
-                attribute.name, frame[attribute.name], attribute.kind, how
-            )
-            emptied.append(faults)
+        column, how = attribute.name, formats.of(attribute.name).keeping(attribute.keep)
+        frame[column], faults = _read(column, frame[column], attribute.kind, how)
+        emptied.append(faults)
     broken = _faults([broken_rules(name, _as_bills(frame, formats), max_money)])
     # A cell that could not be read is empty by now: say why it is, not that it is.
     unreadable = _faults(unread)
@@ -267,6 +265,20 @@ def keys_folded(given: pd.Series, keys: pd.Series) -> int:
     """How many ids were written otherwise than they are compared (blanks at their ends apart)."""
     changed = keys.notna() & (keys != as_text(given))
     return int(given[changed].nunique())
+
+
+def require_certain_numbers(
+    name: TableName,
+    raw: pd.DataFrame,
+    formats: TableFormat,
+    attributes: Iterable[Attribute],
+    place: str,
+) -> None:
+    """Refuse a whole table in which a column of numbers can be read in two ways (DataError)."""
+    numbers = [*CONTRACTS[name].numbers, *(a.name for a in attributes if a.kind == "number")]
+    for column in numbers:
+        if column in raw:
+            require_one_reading(name, column, raw[column], formats.of(column), place)
 
 
 def require_one_reading(

@@ -6,6 +6,7 @@ And what looks wrong by itself, as findings: nothing here changes a number.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -15,10 +16,11 @@ import pandas as pd
 
 from icploop.domain.billing import Billed, DataAge, billed
 from icploop.domain.calendar import last_ended_month, month_number, month_start
+from icploop.domain.cells import spelling_key
 from icploop.domain.findings import Finding
 from icploop.domain.outcomes import LeftOut, number_of
 from icploop.domain.tables import Tables
-from icploop.settings import Freshness, TableName
+from icploop.settings import Attribute, Freshness, TableName
 
 # Twelve times the first month against ACV: a factor that no ramp or discount explains.
 _UNLIKE = 3.0
@@ -27,8 +29,10 @@ _FEWEST_WINS = 5
 _JUMP = 0.5
 _FEWEST_CUSTOMERS = 10
 _LOOKED_BACK = 24
-# More children than any company has that sells to one another's parents.
-_CROWD = 100
+# More children than any company has that sells to one another's parents: so many, or such a share
+# of all accounts where that is more than a large family.
+_CROWD, _FAMILY, _CROWDED = 100, 20, 0.05
+_SHOWN = 5
 _UNMATCHED = 0.05
 # Of the customers so many may have no deal that won them.
 _MANY = 0.1
@@ -81,7 +85,7 @@ def understood(seen: Tables, day: date, freshness: Freshness) -> Understood:
         *_jumps(seen.revenue, numbers, how_far),
         *_one_customer(seen.revenue, numbers, how_far),
         *_unlike_acv(seen, numbers),
-        *_crowds(seen.accounts),
+        *crowds(seen.accounts),
     ]
     return Understood(_sums(seen.revenue, numbers, how_far), tuple(found))
 
@@ -104,6 +108,33 @@ def of_remarks(table: TableName, remarks: Counter[tuple[str, str]], currency: st
         )
         for (code, column), count in sorted(remarks.items())
     ]
+
+
+def spellings(accounts: pd.DataFrame, attributes: Iterable[Attribute]) -> list[Finding]:
+    """Categories and sets whose levels are spelled in several ways; each counts as one level."""
+    found = []
+    for attribute in attributes:
+        if attribute.kind not in ("category", "set") or attribute.name not in accounts:
+            continue
+        texts = pd.Series(accounts[attribute.name].dropna().unique(), dtype="str")
+        if attribute.kind == "set":
+            texts = texts.str.split("|").explode()
+        spelled = pd.Series(texts.unique())
+        levels = spelled.map(spelling_key)
+        again = levels[levels.duplicated()].unique()
+        if not len(again):
+            continue
+        shown = [" = ".join(sorted(spelled[levels == level])) for level in again[:_SHOWN]]
+        more = f"; and {len(again) - len(shown)} more" if len(again) > len(shown) else ""
+        found.append(
+            Finding(
+                "spellings_folded",
+                "note",
+                f"{attribute.name}: {len(spelled):,} spellings, {levels.nunique():,} levels "
+                f"({'; '.join(shown)}{more}). Each is one level; the commonest spelling is shown.",
+            )
+        )
+    return found
 
 
 def unmatched_money(matched: float, unmatched: float) -> list[Finding]:
@@ -189,7 +220,7 @@ def _jumps(revenue: pd.DataFrame, numbers: pd.Series, how_far: Billed) -> list[F
     last = how_far.last - first
     for month in range(max(last - _LOOKED_BACK + 1, 1), last + 1):
         before, now = mrr[month - 1], mrr[month]
-        few = min(customers[month - 1], customers[month]) < _FEWEST_CUSTOMERS
+        few = customers[month - 1] < _FEWEST_CUSTOMERS
         if few or not before or abs(now / before - 1) <= _JUMP:
             continue
         told.append(
@@ -260,11 +291,13 @@ def _first_paid(revenue: pd.DataFrame, months: np.ndarray, since: pd.Series) -> 
     return pd.Series(mrr[rows], index=pd.Index(names).astype("str")[account[rows]])
 
 
-def _crowds(accounts: pd.DataFrame) -> list[Finding]:
+def crowds(accounts: pd.DataFrame) -> list[Finding]:
+    """Values of `parent_id` or `domain` that more accounts share than a family has, by name."""
     found = []
+    enough = min(_CROWD, max(_FAMILY, _CROWDED * accounts["account_id"].nunique()))
     for column in ("parent_id", "domain"):
         members = accounts.dropna(subset=[column]).groupby(column)["account_id"].nunique()
-        crowds = members[members >= _CROWD].sort_values(ascending=False, kind="stable")
+        crowds = members[members > enough].sort_values(ascending=False, kind="stable")
         found += [f"{column} {name!r} ({count:,})" for name, count in crowds.items()]
     if not found:
         return []
@@ -272,8 +305,8 @@ def _crowds(accounts: pd.DataFrame) -> list[Finding]:
         Finding(
             "crowded_parent",
             "warning",
-            f"Hundreds of accounts share one value: {', '.join(found[:5])}. They stand on one side "
-            "of training and holdout, and have one place on the list; if the value means nothing, "
-            "empty it under `values` of the source.",
+            f"Many accounts share one value: {', '.join(found[:_SHOWN])}. As one family they stand "
+            "on one side of training and holdout, and have one place on the list; if the value "
+            "means nothing, say `nothing: {parent_id: [...]}` under tables.accounts of the source.",
         )
     ]

@@ -206,7 +206,7 @@ def _prefect(home: Home, port: int, password: str) -> Service:
 
 
 def _schedules(home: Home, prefect_port: int, password: str) -> Service:
-    command = [sys.executable, "-m", "flows.serve", str(home.root.resolve())]
+    command = [sys.executable, "-m", "flows.schedules", str(home.root.resolve())]
     settings = {
         **_prefect_settings(home, prefect_port),
         "PREFECT_API_URL": f"http://{_HOST}:{prefect_port}/api",

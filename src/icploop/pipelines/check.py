@@ -14,7 +14,7 @@ from icploop.io.versions import CHAMPION
 from icploop.modeling.judging.list_check import what_came_of
 from icploop.modeling.scoring.target_list import AT_RANDOM, BEYOND, HELD_BACK, OVERRIDDEN
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.score import CUSTOMER, what_would_be_listed
+from icploop.pipelines.target_list import CUSTOMER, what_would_be_listed
 
 _ON_A_LIST = ("A", "B")
 

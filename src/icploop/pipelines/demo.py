@@ -29,8 +29,8 @@ from icploop.modeling.statistics.capacity import pursued
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.backtest import BacktestReport, OnRound, backtest, days_when_due
 from icploop.pipelines.retrain import WatchReport, record
-from icploop.pipelines.score import ListReport
 from icploop.pipelines.show import ShownVersion, show
+from icploop.pipelines.target_list import ListReport
 from icploop.settings import TABLES, Settings
 
 MOTION = "new-business"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -32,12 +33,14 @@ from icploop.domain.tables import (
     currency_codes,
     is_one_of,
     keys_folded,
+    require_certain_numbers,
     require_one_reading,
 )
 from icploop.domain.understood import (
     Sums,
     many_left_out,
     of_remarks,
+    spellings,
     understood,
     unmatched_money,
 )
@@ -252,14 +255,16 @@ def _ingest(
         for n, t in raw
         if t.table == "accounts" and mode_of(sources[n], "accounts") != "increment"
     ]
-    known = set(warehouse.account_names(but_of=whole)["account_id"])
+    # What a source had before, and gives no more, is nobody's account any more.
+    stored = warehouse.account_names(but_of=whole)
+    known = set(stored["account_id"])
     batches: list[AnyBatch] = []
     found: list[Found] = []
     matches: Matches | None = None
     for name, given in raw:
         table = given
         if table.table == "revenue":
-            matches = matches or matches_of(raw, warehouse, batches, settings)
+            matches = matches or matches_of(raw, stored, batches, settings)
             table = under_its_accounts(table, matches)
         same_month = _same_month(sources[name])
         check = _Check(settings, f"{name} ({table.origin})", known, same_month, as_of)
@@ -288,20 +293,20 @@ def _ingest(
         batches,
         as_of,
         is_of_the_day=as_of is not None and _is_of(as_of, batches),
-        retired=_retired(warehouse, batches) if folder is None else (),
+        retired=partial(_retired, batches) if folder is None else None,
         agree=judge,
     )
     return IngestReport(
         _by_table(found, changes),
         judge.rules("refused"),
         judge.rules("emptied"),
-        reach(*warehouse.observations()),
+        reach(judge.deals, judge.accounts, changes.kept_since),
         judge.sums,
         judge.left_out,
         tuple(judge.findings),
         dict(judge.stages.most_common()),
         tuple(personal),
-        who_is_who(matches, batches, warehouse, settings.identity) if matches else None,
+        who_is_who(matches, batches, judge.accounts, settings.identity) if matches else None,
         changes.forgotten,
     )
 
@@ -337,7 +342,9 @@ def _reading(source: Source, table: TableName, folder: Path | None) -> str:
     return reading_digest(source, table) if folder is None else ""
 
 
-def _retired(warehouse: Warehouse, batches: Sequence[AnyBatch]) -> list[tuple[str, TableName]]:
+def _retired(
+    batches: Sequence[AnyBatch], so_far: Mapping[tuple[str, TableName], Mode]
+) -> list[tuple[str, TableName]]:
     """Tables that the settings named once and name no more; an increment's rows stay.
 
     What a folder brought that was given by hand is over where a source has the whole table.
@@ -346,7 +353,7 @@ def _retired(warehouse: Warehouse, batches: Sequence[AnyBatch]) -> list[tuple[st
     whole = {batch.table for batch in batches if batch.mode != "increment"}
     return [
         (source, table)
-        for (source, table), mode in warehouse.sources().items()
+        for (source, table), mode in so_far.items()
         if (source, table) not in given
         and mode != "increment"
         and (source != FOLDER or table in whole)
@@ -367,7 +374,10 @@ def _is_of(day: date, batches: Sequence[AnyBatch]) -> bool:
 
 
 class _Judge:
-    """Looks at what would be stored before it is: the sums, what looks wrong, and what refuses."""
+    """Looks at what would be stored before it is: the sums, what looks wrong, and what refuses.
+
+    Of what is stored then it keeps the `accounts`, oldest first, and when `deals` were created.
+    """
 
     def __init__(
         self,
@@ -381,6 +391,7 @@ class _Judge:
         self.shrink_is_meant = shrink_is_meant
         self.sums = Sums(None, None, "", None, None, None, None)
         self.left_out: dict[str, LeftOut] = {}
+        self.accounts = self.deals = pd.DataFrame()
         self.findings: list[Finding] = []
         self.stages: Counter[str] = sum((one.faults.stages for one in found), Counter())
 
@@ -396,12 +407,16 @@ class _Judge:
         """Raise DataError for what must not be stored."""
         self.findings = [*self._of_changes(changes), *self._of_rows()]
         stored = tables()
+        oldest_first = ["account_id", "observed_at"]
+        self.accounts = stored.accounts.sort_values(oldest_first, na_position="first")
+        self.deals = stored.deals[["account_id", "created_at"]]
         day = self.day or _last_day(stored)
         if day is not None:
             seen = seen_in_any_order(stored, day)
             known = understood(seen, day, self.settings.freshness)
             self.sums = known.sums
             self.findings += known.findings
+            self.findings += spellings(seen.accounts, self.settings.attributes)
             customers = customers_as_one(seen, self.settings.identity)
             for motion in self.settings.motions:
                 counted = left_out(customers, motion, self.settings.outcome)
@@ -580,16 +595,6 @@ class _Check:
             found["money_converted", CURRENCY] = len(table)
         return +found
 
-    def numbers(self, table: RawTable) -> None:
-        """Refuse numbers that can be read in two ways, before any row is looked at."""
-        numbers = list(CONTRACTS[table.table].numbers)
-        if table.table == "accounts":
-            numbers += [a.name for a in self.settings.attributes if a.kind == "number"]
-        for column in numbers:
-            if column in table.rows.columns:
-                how = table.formats.of(column)
-                require_one_reading(table.table, column, table.rows[column], how, self.place)
-
     def _worth_of_mrr(self, table: TableInParts) -> float:
         """What one of an amount's units is in MRR of the company's currency."""
         return self._rate_of(table) / (12 if table.formats.mrr_per == "year" else 1)
@@ -610,7 +615,8 @@ class _Check:
 
 
 def _at_once(check: _Check, table: RawTable, source: str) -> tuple[AnyBatch, Faults]:
-    check.numbers(table)
+    attributes = check.settings.attributes if table.table == "accounts" else ()
+    require_certain_numbers(table.table, table.rows, table.formats, attributes, check.place)
     checked = check.table(table.table, table.rows, table.formats)
     lines = _quarantine_lines(table.rows, checked, table.unreadable)
     lines = lines.assign(table_name=table.table, source=f"{source}:{table.origin}")

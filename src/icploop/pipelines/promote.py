@@ -21,7 +21,7 @@ from icploop.io.whole_file import text_to
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.mirror import check_with_mlflow, mirror
 from icploop.pipelines.notify import send_notices
-from icploop.pipelines.score import log_release, write_release
+from icploop.pipelines.target_list import log_release, write_release
 
 # A round takes a minute or two; whatever else is to be done waits for it.
 PATIENCE_SECONDS = 300.0

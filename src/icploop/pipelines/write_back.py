@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from icploop.domain.cells import read_text
+from icploop.domain.cells import as_text
 from icploop.errors import DataError, UnfinishedError, UsageError
 from icploop.io.crm import opened
 from icploop.io.crm.journal import Journal
@@ -155,7 +155,8 @@ def read_scores(path: Path) -> dict[str, Values]:
                 f"{path} has no column `{absent[0]}` (found: {', '.join(part.columns)}); give a "
                 "file that `icp score` or `icp list` wrote"
             )
-        cells = pd.DataFrame({name: read_text(part[name]) for name in needed})
+        # Our own words: `unknown` is a tier here, and no word for nothing.
+        cells = pd.DataFrame({name: as_text(part[name]) for name in needed})
         if path.suffix.lower() == ".csv":
             cells = cells.apply(undefused)
         for account_id, *texts in cells.astype("object").where(cells.notna(), None).to_numpy():

@@ -195,6 +195,7 @@ IngestFinding = Literal[
     "month_jump",
     "one_customer",
     "rows_left",
+    "spellings_folded",
     "stale_data",
     "stored_then_refused",
     "unlike_acv",

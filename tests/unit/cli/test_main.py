@@ -174,3 +174,16 @@ class TestMemory:
         told = capsys.readouterr()
         assert ended.value.code == json.loads(told.out)["exit_status"] == 3
         assert "memory that this process may take is not enough" in told.err
+
+    def test_less_address_space_than_a_library_needs_to_load_is_told_at_once(self):
+        """With 600 MB OpenBLAS would look for more for ever."""
+        words = [str(Path(sys.executable).with_name("icp")), "status"]
+        ended = subprocess.run(
+            ["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert ended.returncode == 3
+        assert "gives it 585 MB, and 1,024 are the least" in ended.stderr

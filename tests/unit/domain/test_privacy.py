@@ -112,3 +112,15 @@ def test_a_finding_never_repeats_a_value(values: list[str], column: str) -> None
 def test_of_a_large_table_rows_at_even_distances_are_looked_at() -> None:
     many = pd.DataFrame({"note": [f"jane{i % 999}@a.example" for i in range(450_000)]})
     assert len(personal_columns(many)) == 1
+
+
+@pytest.mark.parametrize("column", ["deal_id", "account_id", "customer_ref", "kunnr"])
+@pytest.mark.parametrize("key", ["006{:012}", "001{:07}", "{:010}"])
+def test_keys_filled_up_with_zeros_are_no_phone_numbers(column: str, key: str) -> None:
+    assert found(column, *(key.format(i) for i in range(1, 60))) == []
+
+
+@pytest.mark.parametrize("number", ["(030) 8{:07}", "+49 170 4{:06}", "0049 30 8{:07}"])
+def test_phone_numbers_still_are(number: str) -> None:
+    numbers = [number.format(71 * i * i + 104_729) for i in range(1, 60)]
+    assert found("contact", *numbers) == ["holds phone numbers"]

@@ -13,6 +13,7 @@ from icploop.io.warehouse import Warehouse
 from icploop.settings import parse_source
 from tests.crm import HUBSPOT, changed, company
 from tests.servers import TOKEN, Faults, HubSpot
+from tests.unit.io_fixtures import last_read
 
 PLACE = "conf/sources/hubspot.yaml"
 
@@ -203,12 +204,7 @@ class TestWhatIsThereNoMore:
         self, hubspot: HubSpot, tmp_path: Path
     ) -> None:
         read(hubspot, tmp_path)
-        warehouse = Warehouse(tmp_path / "warehouse.duckdb")
-        position = warehouse.position("hubspot", "companies")
-        assert position is not None
-        assert position.where is not None
-        old = position.where | {"read_at": _iso(-90)}
-        warehouse.land("hubspot", "companies", {}, type(position)(position.asked, old))
+        last_read(tmp_path / "warehouse.duckdb", "hubspot", "companies", _iso(-90))
         # Deleted so long ago that HubSpot has forgotten it.
         del hubspot.records["companies"]["1007"]
         found = read(hubspot, tmp_path)["accounts"].rows

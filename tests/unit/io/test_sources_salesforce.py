@@ -14,6 +14,7 @@ from icploop.io.sources import Landing, RawTable, pull
 from icploop.io.warehouse import Warehouse
 from icploop.settings import parse_source
 from tests.servers import TOKEN, Faults, Salesforce
+from tests.unit.io_fixtures import last_read
 
 PLACE = "conf/sources/salesforce.yaml"
 SALESFORCE: dict[str, Any] = {
@@ -241,12 +242,9 @@ class TestWhatIsThereNoMore:
         self, salesforce: Salesforce, tmp_path: Path
     ) -> None:
         read(salesforce, tmp_path)
-        warehouse = Warehouse(tmp_path / "warehouse.duckdb")
-        position = warehouse.position("salesforce", "Account")
-        assert position is not None
-        assert position.where is not None
-        old = position.where | {"read_at": "2024-01-01T00:00:00+00:00"}
-        warehouse.land("salesforce", "Account", {}, type(position)(position.asked, old))
+        last_read(
+            tmp_path / "warehouse.duckdb", "salesforce", "Account", "2024-01-01T00:00:00+00:00"
+        )
         # Deleted so long ago that the recycle bin is empty.
         del salesforce.records["Account"][7]
         found = read(salesforce, tmp_path)["accounts"].rows

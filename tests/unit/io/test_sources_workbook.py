@@ -8,17 +8,13 @@ import pytest
 from icploop.domain.cells import read_key, read_moment, read_number
 from icploop.errors import DataError
 from icploop.io.sources.workbook import read_sheet
-from tests.unit.io_fixtures import require
+from tests.unit.exports import needs_calamine
 from tests.unit.workbooks import write_workbook
 
 
 @pytest.fixture(autouse=True)
-def _needs_calamine() -> None:
-    try:
-        import python_calamine
-    except ImportError:
-        python_calamine = None
-    require("python-calamine", python_calamine)
+def _workbooks_can_be_read() -> None:
+    needs_calamine()
 
 
 def test_cells_keep_what_they_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.ingest import ingest
-from icploop.pipelines.score import target_list
+from icploop.pipelines.target_list import target_list
 from tests.unit import planted
 from tests.unit.conftest import Trained, copied
 from tests.unit.io_fixtures import icp, inbox, tiny_home, write_csv

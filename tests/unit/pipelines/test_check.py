@@ -10,7 +10,7 @@ from icploop.errors import DataError
 from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.check import check_lists
-from icploop.pipelines.score import target_list
+from icploop.pipelines.target_list import target_list
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import icp, nothing_changes

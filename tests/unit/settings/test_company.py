@@ -2,37 +2,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
-from icploop.errors import UsageError
 from icploop.settings import (
     DIMENSIONS,
     Attribute,
     Settings,
     parse_settings,
 )
-from tests.companies import DECLARED
-
-PLACE = "conf/icp.yaml"
-
+from tests.unit.settings.stated import PLACE, line, parsed, refusal
 
 SHIPPED = Path(__file__).parents[3] / "conf"
-
-
-def parsed(**more: Any) -> Settings:
-    return parse_settings(yaml.safe_dump(DECLARED | more, sort_keys=False), PLACE)
-
-
-def refusal(**more: Any) -> str:
-    with pytest.raises(UsageError) as refused:
-        parsed(**more)
-    assert refused.value.exit_status == 2
-    return str(refused.value)
-
-
-def line(**more: Any) -> dict[str, Any]:
-    return {"hypothesis": [{"attribute": "employees", "points": 1} | more]}
 
 
 def test_attributes_come_in_the_order_of_the_file_with_a_label_for_people() -> None:

@@ -2,7 +2,6 @@ import time
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from icploop.errors import UsageError
@@ -11,10 +10,7 @@ from icploop.settings import (
     parse_settings,
 )
 from icploop.settings.parsing import mapping
-from tests.companies import DECLARED
-
-PLACE = "conf/icp.yaml"
-
+from tests.unit.settings.stated import PLACE, line, parsed, refusal
 
 SECTIONS = {
     name: list(field.annotation.model_fields)
@@ -24,21 +20,6 @@ SECTIONS = {
 
 
 KEYS = [(s, key) for s, keys in SECTIONS.items() for key in keys if len(key) > 3]
-
-
-def parsed(**more: Any) -> Settings:
-    return parse_settings(yaml.safe_dump(DECLARED | more, sort_keys=False), PLACE)
-
-
-def refusal(**more: Any) -> str:
-    with pytest.raises(UsageError) as refused:
-        parsed(**more)
-    assert refused.value.exit_status == 2
-    return str(refused.value)
-
-
-def line(**more: Any) -> dict[str, Any]:
-    return {"hypothesis": [{"attribute": "employees", "points": 1} | more]}
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)

@@ -16,9 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icploop.domain.cells import read_kind, set_in_order
+from icploop.domain.cells import read_kind, says_nothing, set_in_order, spelling_key
 from icploop.modeling.accounts.features import TEXTS
 from icploop.settings import Attribute, Kind
+from icploop.settings.formats import CellFormat
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,13 @@ class Texts:
         return cls(codes, tuple(map(str, distinct)))
 
     def having(self, levels: Sequence[str], kind: Kind) -> np.ndarray:
-        """Which distinct texts have each level, (levels, texts + 1); the last is for missing."""
+        """Which distinct texts have each level, however they spell it, (levels, texts + 1).
+
+        The last is for missing.
+        """
         members, text = self.members(kind)
-        place = {level: i for i, level in enumerate(levels)}
-        level = np.array([place.get(member, -1) for member in members], dtype="int64")
+        place = {spelling_key(level): i for i, level in enumerate(levels)}
+        level = np.array([place.get(spelling_key(m), -1) for m in members], dtype="int64")
         known = level >= 0
         has = np.zeros((len(levels), len(self.distinct) + 1), dtype=bool)
         has[level[known], text[known]] = True
@@ -152,7 +156,7 @@ def coded_batch(
             column = pa.nulls(batch.num_rows, pa.string())
         else:
             column = batch.column(batch.schema.names.index(name))
-        filled, read = _read(column, kind, at)
+        filled, read = _read(column, kind, attribute.format, at)
         if isinstance(read, Texts):
             texts[name] = read
         else:
@@ -167,7 +171,9 @@ def _missing(read: Texts | np.ndarray) -> np.ndarray:
     return np.asarray(read.codes < 0 if isinstance(read, Texts) else np.isnan(read))
 
 
-def _read(column: pa.Array, kind: Kind, at: pd.Timestamp) -> tuple[int, Texts | np.ndarray]:
+def _read(
+    column: pa.Array, kind: Kind, how: CellFormat, at: pd.Timestamp
+) -> tuple[int, Texts | np.ndarray]:
     """How many cells are filled in, and what they say."""
     type_ = column.type
     if kind == "number" and (pa.types.is_floating(type_) or pa.types.is_integer(type_)):
@@ -186,14 +192,19 @@ def _read(column: pa.Array, kind: Kind, at: pd.Timestamp) -> tuple[int, Texts | 
     if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
         words = pc.utf8_trim_whitespace(words)
         blank = np.asarray(pc.fill_null(pc.equal(words, ""), fill_value=True))
+        blank = blank | says_nothing(words.to_pandas().astype("str"), how).to_numpy()
         if kind in TEXTS:
-            return _filled(blank, codes), _of_words(words.to_pylist(), kind, codes)
+            said = [
+                None if nothing else word
+                for word, nothing in zip(words.to_pylist(), blank, strict=True)
+            ]
+            return _filled(blank, codes), _of_words(said, kind, codes, how)
     else:
         blank = np.asarray(pc.is_null(words))
-    read = read_kind(words.to_pandas(), kind)
+    read = read_kind(words.to_pandas(), kind, how)
     if kind in TEXTS:
         texts = [text if isinstance(text, str) else None for text in read.tolist()]
-        return _filled(blank, codes), _of_words(texts, "category", codes)
+        return _filled(blank, codes), _of_words(texts, "category", codes, how)
     if kind == "date":
         read = (at - read).dt.total_seconds() / 86_400
     return _filled(blank, codes), np.append(read.to_numpy(dtype="float64"), np.nan)[codes]
@@ -203,9 +214,9 @@ def _filled(blank: np.ndarray, codes: np.ndarray) -> int:
     return int((~np.append(blank, True))[codes].sum())
 
 
-def _of_words(words: Sequence[str | None], kind: Kind, codes: np.ndarray) -> Texts:
+def _of_words(words: Sequence[str | None], kind: Kind, codes: np.ndarray, how: CellFormat) -> Texts:
     """Texts from distinct words, of which some mean the same: "x|y" and "y|x"."""
-    meant = [set_in_order(word) if kind == "set" and word else word for word in words]
+    meant = [set_in_order(word, how) if kind == "set" and word else word for word in words]
     position: dict[str, int] = {}
     again = [position.setdefault(text, len(position)) if text else -1 for text in meant]
     return Texts(np.array([*again, -1])[codes], tuple(position))

@@ -3,6 +3,7 @@
 An attribute frame has one column for each declared attribute, typed by its kind: category text,
 number float, flag 1.0/0.0, set text `a|b|c`, date float (age in days at the moment). Texts are
 pandas categories, so that whatever is asked of a text is worked out once for each distinct one.
+Spellings of one level are one level: compare them by `spelling_key`.
 Missing values stay missing; what to make of them is the model's business.
 """
 
@@ -15,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from icploop.domain.cells import read_kind
+from icploop.domain.cells import one_spelling, read_kind
 from icploop.errors import DataError
 from icploop.settings import Attribute, Kind
 
@@ -50,7 +51,7 @@ class AttributeHistory:
 
         Raises DataError for a declared attribute that no account carries.
         """
-        name, kind = attribute.name, attribute.kind
+        name = attribute.name
         if name not in self.accounts.columns:
             there = ", ".join(sorted(set(self.accounts.columns) - {"observed_at"}))
             raise DataError(
@@ -58,9 +59,9 @@ class AttributeHistory:
                 f"read by this day; add a column `{name}` to the accounts (columns there: {there}),"
                 " see what `icp ingest` said of its cells, or take it out of dimensions"
             )
-        if (name, kind) not in self._typed:
-            self._typed[name, kind] = _typed(self.accounts[name], kind)
-        return self._typed[name, kind]
+        if attribute not in self._typed:
+            self._typed[attribute] = _typed(self.accounts[name], attribute, spelled_as_most=True)
+        return self._typed[attribute]
 
     def at(self, moments: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFrame:
         """The attributes of each account as last recorded at or before a moment.
@@ -105,19 +106,18 @@ class AttributeHistory:
 
     def _last_given(self, attribute: Attribute) -> np.ndarray:
         """For each row the last one of its account that has a value, -1 for none; and -1 last."""
-        key = attribute.name, attribute.kind
-        if key not in self._given:
+        if attribute not in self._given:
             given = self.values(attribute).notna().to_numpy()
             last = np.maximum.accumulate(np.where(given, np.arange(len(given)), -1))
-            self._given[key] = np.append(np.where(last >= self._first_row, last, -1), -1)
-        return self._given[key]
+            self._given[attribute] = np.append(np.where(last >= self._first_row, last, -1), -1)
+        return self._given[attribute]
 
     @cached_property
-    def _typed(self) -> dict[tuple[str, Kind], pd.Series]:
+    def _typed(self) -> dict[Attribute, pd.Series]:
         return {}
 
     @cached_property
-    def _given(self) -> dict[tuple[str, Kind], np.ndarray]:
+    def _given(self) -> dict[Attribute, np.ndarray]:
         return {}
 
     @cached_property
@@ -167,7 +167,7 @@ def attributes_in(
     columns = {}
     for attribute in attributes:
         given = frame.get(attribute.name, pd.Series(None, index=frame.index, dtype="str"))
-        values = _typed(given, attribute.kind)
+        values = _typed(given, attribute)
         if attribute.kind == "date":
             values = (at - values).dt.total_seconds() / 86_400
         columns[attribute.name] = values
@@ -185,14 +185,19 @@ def coverage(features: pd.DataFrame) -> pd.Series:
     return features.notna().mean(axis=1).astype("float64")
 
 
-def _typed(values: pd.Series, kind: Kind) -> pd.Series:
-    """The values by kind, texts as categories in order; each distinct cell is read once."""
+def _typed(values: pd.Series, attribute: Attribute, *, spelled_as_most: bool = False) -> pd.Series:
+    """The values by kind, texts as categories in order; each distinct cell is read once.
+
+    Spellings of one level (`Retail`, `RETAIL`) may become that which most cells have.
+    """
+    kind, how = attribute.kind, attribute.format
     # Lists cannot be told apart, and numbers and moments are hardly ever the same twice.
     if not isinstance(values.dtype, pd.StringDtype):
-        read = read_kind(values, kind)
-        return read.astype("category") if kind in TEXTS else read
-    codes, cells = pd.factorize(values)
-    read = read_kind(pd.Series(cells, dtype="str"), kind)
-    if kind in TEXTS:
-        read = read.astype("category")
-    return pd.Series(read.array.take(codes, allow_fill=True), index=values.index)
+        read = read_kind(values, kind, how)
+    else:
+        codes, cells = pd.factorize(values)
+        read = read_kind(pd.Series(cells, dtype="str"), kind, how)
+        read = pd.Series(read.array.take(codes, allow_fill=True), index=values.index)
+    if kind not in TEXTS:
+        return read
+    return (one_spelling(read, kind) if spelled_as_most else read).astype("category")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from icploop.domain.cells import spelling_key
 from icploop.modeling.accounts.coding import Coded, Texts
 from icploop.settings import Kind
 
@@ -68,8 +69,8 @@ class Support:
     def strange(self, name: str, coded: Coded) -> np.ndarray:
         """Which accounts have a value of an attribute that no customer came near."""
         if name in self.seen:
-            texts, seen = coded.texts[name], set(self.seen[name])
-            new = np.array([text not in seen for text in texts.distinct], dtype=bool)
+            texts, seen = coded.texts[name], set(map(spelling_key, self.seen[name]))
+            new = np.array([spelling_key(t) not in seen for t in texts.distinct], dtype=bool)
             return texts.spread(new, missing=False)
         if name in self.ranges:
             allowed, values = self.ranges[name], coded.numbers[name]

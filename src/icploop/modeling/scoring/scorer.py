@@ -8,7 +8,7 @@ result depends neither on who else is scored with it nor on the number of thread
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,17 +54,11 @@ class LineTables:
         return self._weights[STATED][:, None] * points
 
     def _of_texts(self, name: str, texts: Texts) -> np.ndarray:
-        is_set = self._encoding.kinds[name] == "set"
-        levels = {level: self._weights[f"{name}={level}"] for level in self._encoding.levels[name]}
+        levels = self._encoding.levels[name]
         of_distinct = np.zeros((len(self.intercepts), len(texts.distinct) + 1))
-        for i, text in enumerate(texts.distinct):
-            if is_set:
-                members = frozenset(text.split("|"))
-                for level, weights in levels.items():
-                    if level in members:
-                        of_distinct[:, i] += weights
-            elif text in levels:
-                of_distinct[:, i] = levels[text]
+        has = texts.having(levels, self._encoding.kinds[name])
+        for level, has_it in zip(levels, has, strict=True):
+            of_distinct[:, has_it] += self._weights[f"{name}={level}"][:, None]
         # The code of a missing value is -1, which takes the last entry.
         of_distinct[:, -1] = self._weights[f"{name}=?"]
         return of_distinct[:, texts.codes]
@@ -234,7 +228,7 @@ class Scorer:
         at = 0
         for name in encoding.kinds:
             if name in coded.texts:
-                table = _indicators(encoding, name, coded.texts[name].distinct)
+                table = _indicators(encoding, name, coded.texts[name])
                 np.take(
                     table,
                     coded.texts[name].codes,
@@ -251,14 +245,10 @@ class Scorer:
         return matrix
 
 
-def _indicators(encoding: Encoding, name: str, distinct: Sequence[str]) -> np.ndarray:
+def _indicators(encoding: Encoding, name: str, texts: Texts) -> np.ndarray:
     """Which levels each distinct text has (texts + 1, levels); the last row is for missing."""
-    levels: Mapping[str, int] = {level: i for i, level in enumerate(encoding.levels[name])}
-    table = np.zeros((len(distinct) + 1, len(levels)), dtype="float32")
-    for i, text in enumerate(distinct):
-        for member in text.split("|") if encoding.kinds[name] == "set" else (text,):
-            if member in levels:
-                table[i, levels[member]] = 1
+    has = texts.having(encoding.levels[name], encoding.kinds[name])
+    table = np.ascontiguousarray(has.T, dtype="float32")
     table[-1] = np.nan
     return table
 

@@ -18,6 +18,7 @@ from icploop.domain.calendar import last_moment
 from icploop.domain.findings import Finding
 from icploop.domain.outcomes import of_motion
 from icploop.domain.tables import Tables
+from icploop.domain.understood import crowds
 from icploop.modeling.accounts.coding import Texts
 from icploop.modeling.accounts.features import Altered, AttributeHistory
 from icploop.modeling.statistics.capacity import shares_pursued
@@ -63,11 +64,20 @@ class Health:
     lateness: pd.DataFrame
     cost: pd.DataFrame
     quarantine: Mapping[str, int] = field(default_factory=dict)
+    crowds: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is worth acting on: fields to fill in, prospects unlike customers, refused rows."""
-        return (*_worth_filling(self.cost), *_drifted(self.drift), *_refused(self.quarantine))
+        """What is worth acting on.
+
+        Fields to fill in, prospects unlike customers, values that crowds share, refused rows.
+        """
+        return (
+            *_worth_filling(self.cost),
+            *_drifted(self.drift),
+            *self.crowds,
+            *_refused(self.quarantine),
+        )
 
     def metrics(self) -> dict[str, float]:
         """Numbers by name, as MLflow takes them; those that are not known are left out."""
@@ -159,6 +169,7 @@ def health(
         lateness=_lateness(seen, deals, as_of),
         cost=_cost(market, attributes, expect, capacity, seed),
         quarantine=dict(quarantine),
+        crowds=tuple(crowds(seen.accounts)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Serve the flows of a home folder on this machine: `python -m flows.serve HOME`.
+"""Serve the flows of a home folder on this machine: `python -m flows.schedules HOME`.
 
 `icp up` runs it beside the servers; `prefect.yaml` carries the same deployments for a work pool.
 """
