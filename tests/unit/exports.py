@@ -50,7 +50,7 @@ class Export:
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the files; the settings of their source."""
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         said: dict[str, Any] = {}
         for name, frame in self.cells.items():
             own = dict(self.tables.get(name, {}))
@@ -122,15 +122,19 @@ def read(export: Export, folder: Path, settings: Settings = SETTINGS, day: date 
     seen = seen_by(Tables(**rows), day)
     found += understood(seen, day, settings.freshness).findings
     found += spellings(seen.accounts, settings.attributes)
-    judged = outcomes(seen, "default", settings.outcome).sort_values("account_id")
     return Read(
-        judged[["account_id", "matured", "start_mrr", "end_mrr", "retained"]].reset_index(
-            drop=True
-        ),
+        judged(seen, settings),
         seen,
         refused,
         {f if isinstance(f, str) else f.code for f in found},
     )
+
+
+def judged(seen: Tables, settings: Settings) -> pd.DataFrame:
+    """The outcomes of what a day sees, by account."""
+    columns = ["account_id", "matured", "start_mrr", "end_mrr", "retained"]
+    found = outcomes(seen, "default", settings.outcome).sort_values("account_id")
+    return found[columns].reset_index(drop=True)
 
 
 def company(customers: int = 24) -> Export:

@@ -10,12 +10,17 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from icploop.domain.calendar import seen_by
 from icploop.errors import DataError
+from icploop.io.warehouse import Warehouse
+from icploop.pipelines.ingest import ingest
 from tests.unit import exports
 from tests.unit.exports import Export, Read, company, compressed, read
+from tests.unit.io_fixtures import new_home
 
 Form = Callable[[Export], None]
 FORMS: dict[str, Form] = {}
@@ -396,3 +401,25 @@ def test_what_changes_an_outcome_is_told(name: str, as_it_is: Read, tmp_path: Pa
 
 def test_there_are_twenty_of_both() -> None:
     assert min(len(FORMS), len(CHANGES)) >= 20
+
+
+def test_increments_come_to_the_whole_and_half_an_export_is_refused(
+    as_it_is: Read, tmp_path: Path
+) -> None:
+    home = new_home(tmp_path, exports.SETTINGS.model_dump(mode="json", exclude_defaults=True))
+
+    def bring(rows: slice, mode: str) -> None:
+        export = company()
+        export.cells["revenue"] = export.cells["revenue"].iloc[rows]
+        export.tables["revenue"] = {"mode": mode}
+        source = export.write(tmp_path / "data" / "inbox")
+        (home.sources_folder / "files.yaml").write_text(yaml.safe_dump(source))
+        ingest(home, as_of=exports.DAY)
+
+    rows = len(company().cells["revenue"])
+    for half in (slice(0, rows // 2), slice(rows // 2, rows)):
+        bring(half, "increment")
+    seen = seen_by(Warehouse(home.warehouse_file).tables(), exports.DAY)
+    assert exports.judged(seen, exports.SETTINGS).equals(as_it_is.outcomes)
+    with pytest.raises(DataError, match="no longer in the export"):
+        bring(slice(0, rows // 2), "full")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from icploop.domain.calendar import seen_by
+from icploop.domain.findings import of_code
 from icploop.domain.identity import companies_seen_by
 from icploop.errors import IcpError
 from icploop.io.home import Home
@@ -17,7 +19,8 @@ from icploop.io.warehouse import Warehouse
 from icploop.pipelines.ingest import ingest
 from icploop.settings import Identity
 from tests.crm import HUBSPOT, STRIPE, changed, company
-from tests.servers import TOKEN, Faults, HubSpot, Stripe
+from tests.servers import TOKEN, Faults, HubSpot, Salesforce, Stripe
+from tests.unit.io.test_sources_salesforce import SALESFORCE, account, opportunity
 from tests.unit.io_fixtures import contents, icp, new_home
 
 SETTINGS = {
@@ -183,3 +186,77 @@ def test_a_merged_company_is_one_with_its_bills_and_was_two_before(
     before, after = billed.values()
     assert after["1001"] == before["1001"] + before["1002"]
     assert "1002" not in after.index
+
+
+def hubspot_and_what_happens_to_it() -> tuple[HubSpot, Callable[[], None]]:
+    """Company 1 and its deal are deleted, deal 2 is reopened."""
+    fake = company(12)[0]
+
+    def happens() -> None:
+        now = datetime.now(UTC)
+        fake.delete("companies", "1001", now.isoformat())
+        fake.delete("deals", "5001", now.isoformat())
+        for name in ("hs_is_closed", "hs_is_closed_won"):
+            changed(fake.records["deals"]["5002"], name, "false", now)
+
+    return fake, happens
+
+
+def salesforce_and_what_happens_to_it() -> tuple[Salesforce, Callable[[], None]]:
+    """The same, in Salesforce."""
+    fake = Salesforce(
+        records={
+            "Account": [account(n) for n in range(12)],
+            "Opportunity": [opportunity(n, True) for n in range(12)],
+            "AccountHistory": [],
+        }
+    )
+
+    def happens() -> None:
+        stamp = {"SystemModstamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")}
+        for thing in ("Account", "Opportunity"):
+            fake.records[thing][1] |= stamp | {"IsDeleted": True}
+        fake.records["Opportunity"][2] |= stamp | {"IsClosed": False, "IsWon": False}
+
+    return fake, happens
+
+
+@pytest.mark.parametrize(
+    ("crm", "ids"),
+    [
+        ("hubspot", ("1001", "5001", "5002")),
+        ("salesforce", ("001000000000001", "006000000000001", "006000000000002")),
+    ],
+)
+def test_what_a_crm_deleted_or_reopened_is_so_today_and_was_not_so_before(
+    crm: str, ids: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBSPOT_TOKEN", TOKEN)
+    monkeypatch.setenv("SALESFORCE_TOKEN", TOKEN)
+    of_company, of_deal, reopened = ids
+    fake: HubSpot | Salesforce
+    fake, happens = (
+        hubspot_and_what_happens_to_it()
+        if crm == "hubspot"
+        else salesforce_and_what_happens_to_it()
+    )
+    before, today = date(2024, 6, 1), date(2024, 6, 10)
+    with fake.running():
+        said = HUBSPOT if crm == "hubspot" else SALESFORCE
+        home = new_home(tmp_path / "home", SETTINGS, crm=said | {"base_url": fake.url})
+        ingest(home, as_of=before)
+        happens()
+        report = ingest(home, as_of=today)
+    [told] = of_code(report.findings, ["rows_left"])
+    assert told.message.startswith("1 account, 1 deal left the source crm.")
+    tables = Warehouse(home.warehouse_file).tables()
+    was, is_now = seen_by(tables, before), seen_by(tables, today)
+    assert of_company in set(was.accounts["account_id"])
+    assert of_deal in set(was.deals["deal_id"])
+    assert of_company not in set(is_now.accounts["account_id"])
+    assert of_deal not in set(is_now.deals["deal_id"])
+    outcome = {
+        name: seen.deals.set_index("deal_id").loc[reopened, "outcome"]
+        for name, seen in (("was", was), ("is", is_now))
+    }
+    assert outcome == {"was": "won", "is": "open"}
