@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -36,38 +39,66 @@ def _environment_says_nothing() -> Iterator[None]:
         yield
 
 
+# Makes a folder that all processes of a test run share, by its name: who comes first fills it.
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = shared / f"once-{name}"
+        with (shared / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                folder.mkdir()
+                try:
+                    fill(folder)
+                except BaseException:
+                    shutil.rmtree(folder)
+                    raise
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def migrated(made_once: MadeOnce) -> Path:
     """MLflow's SQLite file with its schema, which takes seconds to create and none to copy."""
-    root = tmp_path_factory.mktemp("migrated")
-    connect(Home(root))
-    return root / "mlruns" / "mlflow.db"
+
+    def migrate(root: Path) -> None:
+        connect(Home(root))
+
+    return made_once("migrated", migrate) / "mlruns" / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Trained:
+def trained(
+    made_once: MadeOnce, migrated: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
     """The planted company after its first round. Read only: a test that changes takes `own`."""
-    home = new_home(tmp_path_factory.mktemp("trained") / "home", planted.SETTINGS)
-    write_csv(inbox(home), planted.company())
-    home.mlruns.mkdir()
-    shutil.copyfile(migrated, home.mlruns / "mlflow.db")
-    return Trained(
-        home,
-        icp("ingest", "--json", home=home),
-        icp("watch", "--as-of", planted.LAST_DAY, "--json", home=home),
-        icp(
-            "approve",
-            "challenger",
-            "--by",
-            "Ada",
-            "--reason",
-            "reviewed",
-            "--json",
-            "--as-of",
-            planted.LAST_DAY,
-            home=home,
-        ),
-    )
+
+    def train(root: Path) -> None:
+        home = new_home(root / "home", planted.SETTINGS)
+        write_csv(inbox(home), planted.company())
+        home.mlruns.mkdir()
+        shutil.copyfile(migrated, home.mlruns / "mlflow.db")
+        day = ("--as-of", planted.LAST_DAY, "--json")
+        decided = ("approve", "challenger", "--by", "Ada", "--reason", "reviewed")
+        answers = [
+            icp("ingest", "--json", home=home),
+            icp("watch", *day, home=home),
+            icp(*decided, *day, home=home),
+        ]
+        (root / "answers.json").write_text(json.dumps([asdict(answer) for answer in answers]))
+
+    made = made_once("trained", train)
+    # Every process has its own: whoever reads a warehouse holds it.
+    home = copied(Home(made / "home"), tmp_path_factory.mktemp("trained") / "home")
+    told = (made / "answers.json").read_text().replace(str(made / "home"), str(home.root))
+    return Trained(home, *(CommandResult(**answer) for answer in json.loads(told)))
 
 
 @pytest.fixture
@@ -92,19 +123,24 @@ def waiting(challenged: Home, tmp_path: Path) -> Home:
 def copied(home: Home, root: Path) -> Home:
     """A copy of a home at another place, with an MLflow store of its own."""
     shutil.copytree(home.root, root, symlinks=True)
-    _move_artifacts(root / "mlruns" / "mlflow.db", str(home.root), str(root))
+    store = root / "mlruns" / "mlflow.db"
+    # MLflow's SQLite store keeps absolute paths: let them point into the copy.
+    with closing(sqlite3.connect(store)) as db, db:
+        for table, column in _with_paths(db, str(home.root)):
+            db.execute(
+                f'UPDATE {table} SET "{column}" = replace("{column}", ?, ?)',
+                (str(home.root), str(root)),
+            )
     return Home(root)
 
 
-def _move_artifacts(store: Path, old: str, new: str) -> None:
-    """MLflow's SQLite store keeps absolute paths: let them point into the copy."""
-    with closing(sqlite3.connect(store)) as db, db:
-        for (table,) in db.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
-        ).fetchall():
-            for column in [row[1] for row in db.execute(f"PRAGMA table_info({table})")]:
-                db.execute(
-                    f'UPDATE {table} SET "{column}" = replace("{column}", ?, ?) '
-                    f'WHERE "{column}" LIKE ?',
-                    (old, new, f"%{old}%"),
-                )
+def _with_paths(db: sqlite3.Connection, path: str) -> list[tuple[str, str]]:
+    """The columns of a store that hold a path or what is below it."""
+    tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return [
+        (table, column)
+        for (table,) in tables
+        if db.execute(f"SELECT 1 FROM {table}").fetchone()
+        for _, column, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()
+        if db.execute(f'SELECT 1 FROM {table} WHERE instr("{column}", ?)', (path,)).fetchone()
+    ]

@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 for family in (loop, decide, use, read):
     app.add_typer(family.app)
+# Built once: whoever calls `main` again in one process does not pay for it again.
+_COMMAND = typer.main.get_command(app)
 
 _INTERRUPTED = 130
 _ALLOCATIONS = 50_000
@@ -54,7 +56,7 @@ def main() -> None:
             wants_json,
         )
     try:
-        app()
+        _COMMAND()
     except IcpError as error:
         _complain(str(error), error.exit_status, wants_json)
     except SystemExit as ended:

@@ -55,6 +55,7 @@ def acquisitions(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame:
     won = deals[(deals["outcome"] == "won") & of_motion(deals, motion)]
     won = won.sort_values(["created_at", "deal_id"], kind="stable")
     fresh = _of_strangers(won, tables, outcome).drop_duplicates("account_id")
+    fresh = _with_parents(fresh, tables)
     return fresh.sort_values(["at", "account_id"], kind="stable", ignore_index=True)[
         ["account_id", "deal_id", "parent", "at", "closed_at", "acv"]
     ]
@@ -99,8 +100,9 @@ def left_out(tables: Tables, motion: str, outcome: Outcome) -> LeftOut:
     won = tables.deals[tables.deals["outcome"] == "won"]
     paid = set(tables.revenue.loc[tables.revenue["mrr"] > 0, "account_id"].unique())
     in_any = set(won["account_id"])
-    in_this = set(won.loc[of_motion(won, motion), "account_id"])
-    counted = set(acquisitions(tables, motion, outcome)["account_id"])
+    of_this = won[of_motion(won, motion)]
+    in_this = set(of_this["account_id"])
+    counted = set(_of_strangers(of_this, tables, outcome)["account_id"])
     return LeftOut(
         customers=len(paid | in_any),
         counted=len(counted),
@@ -119,7 +121,8 @@ def decided_deals(tables: Tables, motion: str, outcome: Outcome) -> pd.DataFrame
     acquisition_cost (money), cycle_days (from creation to close), in the order of their creation.
     """
     deals = tables.deals[of_motion(tables.deals, motion)]
-    fresh = _of_strangers(deals[deals["outcome"].isin(["won", "lost"])], tables, outcome)
+    decided = deals[deals["outcome"].isin(["won", "lost"])]
+    fresh = _with_parents(_of_strangers(decided, tables, outcome), tables)
     fresh["won"] = (fresh["outcome"] == "won").astype("float64")
     days = (fresh["closed_at"] - fresh["at"]).dt.total_seconds() / 86_400
     # A close that is known to the day counts from its midnight, which may be before the creation.
@@ -206,7 +209,7 @@ def kpis(judged: pd.DataFrame, share: pd.Series | float = 1.0) -> Kpis:
 
 
 def _of_strangers(deals: pd.DataFrame, tables: Tables, outcome: Outcome) -> pd.DataFrame:
-    """The deals whose account was no customer when they were created, with `parent`.
+    """The deals whose account was no customer when they were created, which is `at`.
 
     Bills right before a won deal are its own, unless another deal was won shortly before: who just
     became a customer buys more.
@@ -226,9 +229,13 @@ def _of_strangers(deals: pd.DataFrame, tables: Tables, outcome: Outcome) -> pd.D
         {"account_id": of_few["account_id"].astype("str"), "month": month_number(of_few["month"])}
     )
     last = _last_before(months, named["account_id"], begins)
-    fresh = named[~(last >= begins - again)]
-    parents = fresh["account_id"].map(families(tables.accounts)).astype("str")
-    return fresh.assign(parent=parents.fillna(fresh["account_id"]))
+    return named[~(last >= begins - again)]
+
+
+def _with_parents(deals: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """The deals with the family of their account, or the account itself, as `parent`."""
+    parents = deals["account_id"].map(families(tables.accounts)).astype("str")
+    return deals.assign(parent=parents.fillna(deals["account_id"]))
 
 
 def _won_months(deals: pd.DataFrame) -> pd.DataFrame:

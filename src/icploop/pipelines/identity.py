@@ -18,25 +18,25 @@ from icploop.domain.identity import (
 )
 from icploop.domain.tables import BILLED_AS, CURRENCY, currency_codes
 from icploop.io.sources import GivenTable, RawTable, TableInParts
-from icploop.io.warehouse import AnyBatch, Batch, Warehouse
+from icploop.io.warehouse import AnyBatch, Batch
 from icploop.settings import Identity, Settings
 
 
 def matches_of(
     raw: Sequence[tuple[str, GivenTable]],
-    warehouse: Warehouse,
+    stored: pd.DataFrame,
     accounts: Sequence[AnyBatch],
     settings: Settings,
 ) -> Matches:
-    """Who the customers of all billing tables are, among stored and arriving accounts."""
+    """Who the customers of all billing tables are, among stored and arriving accounts.
+
+    `stored` are the names of those that are not of a source which brings all its accounts anew.
+    """
     tables = [table for _, table in raw if table.table == "revenue"]
     billed = billing_by_customer(
         part for table in tables for part in _billing(table, settings.rates)
     )
     arriving = [b for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
-    # What a source had before, and gives no more, is nobody's account any more.
-    whole = [b.source for b in arriving if b.mode != "increment"]
-    stored = warehouse.account_names(but_of=whole)
     known = pd.concat([stored, *(b.rows for b in arriving)], ignore_index=True)
     return match(billed, known, settings.identity)
 
@@ -69,11 +69,11 @@ def under_its_accounts(table: GivenTable, found: Matches) -> GivenTable:
 def who_is_who(
     found: Matches,
     batches: Sequence[AnyBatch],
-    warehouse: Warehouse,
+    accounts: pd.DataFrame,
     identity: Identity,
 ) -> dict[str, Any]:
     """The match as JSON-like values: billing's side, the CRM's side, and duplicates."""
-    twice = duplicates(warehouse.account_names(), identity)
+    twice = duplicates(accounts, identity)
     same_as = one_account_of(twice, identity)
     deals = [b.rows for b in batches if isinstance(b, Batch) and b.table == "deals"]
     billed = {same_as.get(name, name) for name in found.found["account_id"].dropna()}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -254,14 +255,16 @@ def _ingest(
         for n, t in raw
         if t.table == "accounts" and mode_of(sources[n], "accounts") != "increment"
     ]
-    known = set(warehouse.account_names(but_of=whole)["account_id"])
+    # What a source had before, and gives no more, is nobody's account any more.
+    stored = warehouse.account_names(but_of=whole)
+    known = set(stored["account_id"])
     batches: list[AnyBatch] = []
     found: list[Found] = []
     matches: Matches | None = None
     for name, given in raw:
         table = given
         if table.table == "revenue":
-            matches = matches or matches_of(raw, warehouse, batches, settings)
+            matches = matches or matches_of(raw, stored, batches, settings)
             table = under_its_accounts(table, matches)
         same_month = _same_month(sources[name])
         check = _Check(settings, f"{name} ({table.origin})", known, same_month, as_of)
@@ -290,20 +293,20 @@ def _ingest(
         batches,
         as_of,
         is_of_the_day=as_of is not None and _is_of(as_of, batches),
-        retired=_retired(warehouse, batches) if folder is None else (),
+        retired=partial(_retired, batches) if folder is None else None,
         agree=judge,
     )
     return IngestReport(
         _by_table(found, changes),
         judge.rules("refused"),
         judge.rules("emptied"),
-        reach(*warehouse.observations()),
+        reach(judge.deals, judge.accounts, changes.kept_since),
         judge.sums,
         judge.left_out,
         tuple(judge.findings),
         dict(judge.stages.most_common()),
         tuple(personal),
-        who_is_who(matches, batches, warehouse, settings.identity) if matches else None,
+        who_is_who(matches, batches, judge.accounts, settings.identity) if matches else None,
         changes.forgotten,
     )
 
@@ -339,7 +342,9 @@ def _reading(source: Source, table: TableName, folder: Path | None) -> str:
     return reading_digest(source, table) if folder is None else ""
 
 
-def _retired(warehouse: Warehouse, batches: Sequence[AnyBatch]) -> list[tuple[str, TableName]]:
+def _retired(
+    batches: Sequence[AnyBatch], so_far: Mapping[tuple[str, TableName], Mode]
+) -> list[tuple[str, TableName]]:
     """Tables that the settings named once and name no more; an increment's rows stay.
 
     What a folder brought that was given by hand is over where a source has the whole table.
@@ -348,7 +353,7 @@ def _retired(warehouse: Warehouse, batches: Sequence[AnyBatch]) -> list[tuple[st
     whole = {batch.table for batch in batches if batch.mode != "increment"}
     return [
         (source, table)
-        for (source, table), mode in warehouse.sources().items()
+        for (source, table), mode in so_far.items()
         if (source, table) not in given
         and mode != "increment"
         and (source != FOLDER or table in whole)
@@ -369,7 +374,10 @@ def _is_of(day: date, batches: Sequence[AnyBatch]) -> bool:
 
 
 class _Judge:
-    """Looks at what would be stored before it is: the sums, what looks wrong, and what refuses."""
+    """Looks at what would be stored before it is: the sums, what looks wrong, and what refuses.
+
+    Of what is stored then it keeps the `accounts`, oldest first, and when `deals` were created.
+    """
 
     def __init__(
         self,
@@ -383,6 +391,7 @@ class _Judge:
         self.shrink_is_meant = shrink_is_meant
         self.sums = Sums(None, None, "", None, None, None, None)
         self.left_out: dict[str, LeftOut] = {}
+        self.accounts = self.deals = pd.DataFrame()
         self.findings: list[Finding] = []
         self.stages: Counter[str] = sum((one.faults.stages for one in found), Counter())
 
@@ -398,6 +407,9 @@ class _Judge:
         """Raise DataError for what must not be stored."""
         self.findings = [*self._of_changes(changes), *self._of_rows()]
         stored = tables()
+        oldest_first = ["account_id", "observed_at"]
+        self.accounts = stored.accounts.sort_values(oldest_first, na_position="first")
+        self.deals = stored.deals[["account_id", "created_at"]]
         day = self.day or _last_day(stored)
         if day is not None:
             seen = seen_in_any_order(stored, day)

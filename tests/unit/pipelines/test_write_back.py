@@ -16,7 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icploop.cli.use import write_back_text
-from icploop.errors import DataError, RefusedError, UnfinishedError, UsageError
+from icploop.errors import (
+    DataError,
+    RefusedError,
+    UnavailableError,
+    UnfinishedError,
+    UsageError,
+)
 from icploop.io.crm.journal import Journal
 from icploop.io.home import Home
 from icploop.io.http import WAITS
@@ -209,7 +215,7 @@ class TestResuming:
         with serving(hubspot(1)) as crm:
             home = home_of(tmp_path, crm)
             (home.root / "data").write_text("a file where a folder should be")
-            with pytest.raises(UsageError, match="cannot be written"):
+            with pytest.raises(UnavailableError, match="cannot be written"):
                 put(home, scores_file(tmp_path, scores_of(ids_of(1))))
         assert crm.changes == {}
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from icploop.errors import RefusedError, UsageError
+from icploop.errors import RefusedError, UnavailableError
 from icploop.io.crm.records import Change
 from icploop.io.whole_file import private_folder
 
@@ -25,7 +25,8 @@ class Journal:
     `verified` are the accounts that read back right, with the CRM's id of each; `sent` those about
     which something was sent.
 
-    Raises RefusedError while another process writes the same scores, UsageError where it cannot be.
+    Raises RefusedError while another process writes the same scores, UnavailableError where
+    the journal cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +35,9 @@ class Journal:
             private_folder(path.parent)
             self._file = path.open("a+b")
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error}; nothing was sent") from error
+            raise UnavailableError(
+                f"{path} cannot be written: {error}; nothing was sent"
+            ) from error
         if not self._is_alone():
             self._file.close()
             raise RefusedError(

@@ -54,24 +54,30 @@ def pull(
     if not folder.is_dir():
         raise DataError(f"{place}: folder {source.folder!r} does not exist (looked for {folder})")
     tables: list[GivenTable] = []
-    for name, table in source.tables.items():
-        one = [folder / str(table.file)]
-        paths = one if table.query is None else sorted(folder.rglob("*"))
-        is_large = staging is not None and staging.takes(name, filter(Path.is_file, paths))
-        # Bills are spread over their months together, and are few.
-        large = staging if is_large and table.spread is None else None
-        read = _from_file if table.query is None else _from_query
-        tables.append(read(name, table, _Folder(folder, place, source.dialects), large))
+    with duckdb.connect() as memory:
+        files = _Folder(folder, place, source.dialects, memory)
+        for name, table in source.tables.items():
+            one = [folder / str(table.file)]
+            paths = one if table.query is None else sorted(folder.rglob("*"))
+            is_large = staging is not None and staging.takes(name, filter(Path.is_file, paths))
+            # Bills are spread over their months together, and are few.
+            large = staging if is_large and table.spread is None else None
+            read = _from_file if table.query is None else _from_query
+            tables.append(read(name, table, files, large))
     return tables
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder of files, where its settings stand, and how files are written, by their names."""
+    """A folder of files, where its settings stand, and how files are written, by their names.
+
+    `memory` is a database that reads them.
+    """
 
     path: Path
     place: str
     dialects: Mapping[str, Dialect]
+    memory: duckdb.DuckDBPyConnection
 
     def dialect_of(self, file: Path) -> Dialect:
         """How a file is written: its own name counts more than a pattern."""
@@ -79,6 +85,13 @@ class _Folder:
         stated = self.dialects.get(name)
         matching = (d for pattern, d in self.dialects.items() if fnmatch(name, pattern))
         return stated or next(matching, AS_MOST_FILES)
+
+    def connected(self, large: Staging | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection for one table, with views and rejected lines of its own.
+
+        The staging's stays open, for its rows are read later.
+        """
+        return nullcontext(large.connection()) if large else self.memory.cursor()
 
 
 def _folder(source: FilesSource, home: Path, place: str) -> Path:
@@ -122,7 +135,7 @@ def _from_file(
     name: TableName, table: TableSource, source: _Folder, large: Staging | None
 ) -> GivenTable:
     path = source.path / str(table.file)
-    with _connected(large) as db, Shelf(db, source.dialect_of) as shelf:
+    with source.connected(large) as db, Shelf(db, source.dialect_of) as shelf:
         if kind_of(path) == "sheet":
             require_file(path)
             sheet = mapped(shelf.sheet(path, table.sheet), name, table, source.place)
@@ -150,7 +163,7 @@ def _from_query(
 ) -> GivenTable:
     hidden = ""
     query, place = str(table.query), source.place
-    with _connected(large) as db, Shelf(db, source.dialect_of) as shelf:
+    with source.connected(large) as db, Shelf(db, source.dialect_of) as shelf:
         for path in sorted(source.path.iterdir()):
             try:
                 _offer(db, shelf, path)
@@ -183,11 +196,6 @@ def _result(db: duckdb.DuckDBPyConnection, query: str, place: str) -> pd.DataFra
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{place} has two columns `{twice[0]}`; select one, or rename one with AS")
     return answer.df()
-
-
-def _connected(large: Staging | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    """A connection for one table: the staging's stays open, for its rows are read later."""
-    return nullcontext(large.connection()) if large else duckdb.connect()
 
 
 def _in_parts(
@@ -291,7 +299,7 @@ class Shelf:
 
     def _registered(self, frame: pd.DataFrame) -> str:
         self._sheets += 1
-        mixed = frame.select_dtypes("object").columns
+        mixed = [column for column in frame if frame[column].dtype == object]
         self._db.register(
             name := f"sheet_{self._sheets}", frame.astype(dict.fromkeys(mixed, "str"))
         )

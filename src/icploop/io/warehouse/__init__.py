@@ -1,8 +1,8 @@
 """The warehouse: one DuckDB file with the four tables, the quarantine, the ledger and the landing.
 
-A class a topic works on an open file; `Warehouse` is the front that opens it for each act. DuckDB
-lets one process write to a file, so it is held only as long as one act takes, and who comes
-meanwhile waits a little. Large tables wait in a file of their own first (`staging`).
+A class a topic works on an open file; `Warehouse` is the front that opens it for each act:
+read-only beside others who read, or alone in order to write, for as long as one act takes (`file`).
+Large tables wait in a file of their own first (`staging`).
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ from icploop.io.warehouse.batches import (
     BatchInParts,
     Changes,
     Left,
+    Retired,
     TableChange,
     storable,
 )
 from icploop.io.warehouse.file import connection, transaction
 from icploop.io.warehouse.head import keep_end, kept_end
-from icploop.io.warehouse.history import AccountHistory
 from icploop.io.warehouse.landing import LandedRecords, Position, Record
 from icploop.io.warehouse.ledger import Ledger
 from icploop.io.warehouse.lists import LISTING, Lists, no_lists
 from icploop.io.warehouse.schema import QUARANTINE_COLUMNS
 from icploop.io.warehouse.state import State
 from icploop.io.warehouse.tables import LINES, NAMES, Agree, StoredTables
-from icploop.settings import Mode, TableName
 
 __all__ = [
     "LISTING",
@@ -102,23 +101,20 @@ class Warehouse:
         day: date | None = None,
         *,
         is_of_the_day: bool = False,
-        retired: Sequence[tuple[str, TableName]] = (),
+        retired: Retired | None = None,
         agree: Agree = lambda _changes, _tables: None,
     ) -> Changes:
         """Bring the tables to what the sources say on `day` (`merging`), all or nothing.
 
         The same batches twice give the same tables. `is_of_the_day` says whether the exports were
-        really made on `day`; `retired` are the tables of sources that the settings no longer name.
+        really made on `day`; `retired` says which of the tables that sources gave so far the
+        settings no longer name.
         `agree` is shown what would be stored, and may raise: then nothing was changed.
         """
         with self._open() as db:
             return StoredTables(db).store(
                 batches, day, is_of_the_day=is_of_the_day, retired=retired, agree=agree
             )
-
-    def sources(self) -> dict[tuple[str, TableName], Mode]:
-        """The tables that each source has given so far, and in which mode."""
-        return self._answer(lambda db: StoredTables(db).sources(), {})
 
     def account_names(self, but_of: Collection[str] = ()) -> pd.DataFrame:
         """What says who every stored account row is, oldest first.
@@ -135,21 +131,12 @@ class Warehouse:
         """
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; run `icp ingest` first")
-        with self._open() as db:
+        with self._read() as db:
             return StoredTables(db).all()
-
-    def observations(self) -> tuple[pd.DataFrame, pd.DataFrame, date | None]:
-        """When deals were created and accounts observed, and nothing else of either.
-
-        Deals: account_id, created_at. Accounts: account_id, observed_at. And the day since which
-        changes of undated accounts are kept; None where they are not.
-        """
-        with self._open() as db:
-            return *StoredTables(db).moments(), AccountHistory(db).since()
 
     def quarantine(self) -> pd.DataFrame:
         """The rows and cells in quarantine, with the rule that they broke and their source row."""
-        with self._open() as db:
+        with self._read() as db:
             return StoredTables(db).quarantine()
 
     # The ledger, and who was told of it.
@@ -233,11 +220,14 @@ class Warehouse:
     def _open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return connection(self.path, self.patience_seconds)
 
+    def _read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return connection(self.path, self.patience_seconds, writes=False)
+
     def _answer(
         self, ask: Callable[[duckdb.DuckDBPyConnection], _Answer], before: _Answer
     ) -> _Answer:
         """What the open file answers; `before` the first act that writes, which makes it."""
         if not self.path.exists():
             return before
-        with self._open() as db:
+        with self._read() as db:
             return ask(db)

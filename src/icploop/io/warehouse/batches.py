@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +98,19 @@ class Changes:
     """What an ingest did to the tables, before it is made final.
 
     `left` is by table and source; `orphans` counts, by table, rows that left because their account
-    did. `forgotten` counts the earlier states of undated accounts that another mapping makes void.
+    did. `forgotten` counts the earlier states of undated accounts that another mapping makes void,
+    and `kept_since` is the day since which such states are kept (None: they are not).
     """
 
     tables: Mapping[TableName, TableChange]
     left: Sequence[Left]
     orphans: Mapping[TableName, int]
     forgotten: int
+    kept_since: date | None
+
+
+# Of the tables that each source has given so far, with their modes, those that are over.
+Retired = Callable[[Mapping[tuple[str, TableName], Mode]], Sequence[tuple[str, TableName]]]
 
 
 def for_storage(rows: pd.DataFrame, table: TableName) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from icploop.io.warehouse.batches import (
     BatchInParts,
     Changes,
     Left,
+    Retired,
     TableChange,
     for_storage,
 )
@@ -40,7 +41,7 @@ from icploop.io.warehouse.schema import (
     row_count,
     the_number,
 )
-from icploop.settings import TABLES, TableName
+from icploop.settings import TABLES, Mode, TableName
 
 # When a row of a table happened: a window of an export says nothing of what was earlier.
 _WHEN: dict[TableName, str] = {
@@ -58,14 +59,15 @@ def merge(
     day: date | None,
     *,
     is_of_the_day: bool,
-    retired: Sequence[tuple[str, TableName]] = (),
+    retired: Retired | None = None,
 ) -> Changes:
     """Bring all tables to what the batches say, in the transaction that is open.
 
     `is_of_the_day` says whether the exports were really made on `day`: then they say nothing of
-    months that end later, and rows of such months were known ahead. `retired` are the tables of
-    sources that the settings no longer name.
+    months that end later, and rows of such months were known ahead. `retired` says which of the
+    tables that sources gave so far the settings no longer name.
     """
+    over = retired(_sources(db)) if retired else []
     found: dict[TableName, TableChange] = {}
     left: list[Left] = []
     history = AccountHistory(db)
@@ -76,7 +78,7 @@ def merge(
     )
     for table in TABLES:
         of_table = [batch for batch in batches if batch.table == table]
-        gone = [source for source, name in retired if name == table]
+        gone = [source for source, name in over if name == table]
         if of_table or gone:
             change, rows_left = _merge_table(db, table, of_table, gone, day)
             left += rows_left
@@ -88,7 +90,7 @@ def merge(
         _quarantine(db, batch)
         if day is not None and is_of_the_day:
             db.execute("INSERT OR IGNORE INTO reads VALUES (?, ?, ?)", _of(batch, day))
-    for source, name in retired:
+    for source, name in over:
         for kept in ("states", "reads"):
             db.execute(f"DELETE FROM {kept} WHERE source = ? AND table_name = ?", [source, name])
         _empty_quarantine(db, source, name)
@@ -96,7 +98,13 @@ def merge(
         name: TableChange(change.rows, row_count(db, name), change.came, change.changed)
         for name, change in found.items()
     }
-    return Changes(final, left, orphans, forgotten)
+    return Changes(final, left, orphans, forgotten, history.since())
+
+
+def _sources(db: duckdb.DuckDBPyConnection) -> dict[tuple[str, TableName], Mode]:
+    """The tables that each source has given so far, and in which mode."""
+    found = db.execute("SELECT source, table_name, mode FROM states ORDER BY ALL")
+    return {(source, table): mode for source, table, mode in found.fetchall()}
 
 
 def _of(batch: AnyBatch, *more: Any) -> list[Any]:

@@ -11,11 +11,11 @@ import pandas as pd
 
 from icploop.domain.identity import MERGED_INTO
 from icploop.domain.tables import CONTRACTS, Known, Tables
-from icploop.io.warehouse.batches import AnyBatch, BatchInParts, Changes
+from icploop.io.warehouse.batches import AnyBatch, BatchInParts, Changes, Retired
 from icploop.io.warehouse.file import transaction
 from icploop.io.warehouse.merging import merge, same_key
 from icploop.io.warehouse.schema import columns_of, former
-from icploop.settings import TABLES, Mode, TableName
+from icploop.settings import TABLES, TableName
 
 # What says where a line of the quarantine comes from and which rule it broke.
 LINES = ("table_name", "source", "row", "column_name", "rule", "kept")
@@ -37,7 +37,7 @@ class StoredTables:
         day: date | None,
         *,
         is_of_the_day: bool,
-        retired: Sequence[tuple[str, TableName]],
+        retired: Retired | None,
         agree: Agree,
     ) -> Changes:
         """Bring the tables to what the sources say, all or nothing, if `agree` does not raise."""
@@ -48,11 +48,6 @@ class StoredTables:
             changes = merge(self.db, batches, day, is_of_the_day=is_of_the_day, retired=retired)
             agree(changes, self.all)
         return changes
-
-    def sources(self) -> dict[tuple[str, TableName], Mode]:
-        """The tables that each source has given so far, and in which mode."""
-        found = self.db.execute("SELECT source, table_name, mode FROM states ORDER BY ALL")
-        return {(source, table): mode for source, table, mode in found.fetchall()}
 
     def account_names(self, but_of: Collection[str]) -> pd.DataFrame:
         """NAMES of every stored account row, oldest first, and MERGED_INTO where it is known.
@@ -86,11 +81,6 @@ class StoredTables:
         return Tables(
             frames["accounts"], frames["deals"], frames["revenue"], frames["signals"], known=known
         )
-
-    def moments(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """When deals were created (account_id, created_at) and accounts observed (observed_at)."""
-        deals = self.db.execute("SELECT account_id, created_at FROM deals").df()
-        return deals, self.db.execute("SELECT account_id, observed_at FROM accounts").df()
 
     def quarantine(self) -> pd.DataFrame:
         """The rows and cells in quarantine, with the rule that they broke and their source row."""
