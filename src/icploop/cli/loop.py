@@ -445,7 +445,8 @@ def retrain(
 def retrain_text(report: RetrainReport) -> str:
     """The verdict, why, and what to do next."""
     r = report.round
-    lines = [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
+    lines = ["That was already done: the same round is on record."] if report.already_done else []
+    lines += [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
     lines += told(r.notes)
     if report.version:
         lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from icploop.domain.findings import as_tags
 from icploop.domain.gate import Comparison
-from icploop.domain.ledger import LedgerRow
+from icploop.domain.ledger import DECISIONS, LedgerRow
 from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis
 from icploop.domain.posterior import Belief
@@ -33,7 +33,7 @@ from icploop.io.tracking import (
 from icploop.io.versions import CHAMPION, Registered, model_name
 from icploop.modeling.accounts.features import plain
 from icploop.modeling.insight.insights import Insights, insights_of
-from icploop.modeling.judging.round import Before, Round, run_round
+from icploop.modeling.judging.round import Before, Round, run_round, snapshot_hash
 from icploop.modeling.judging.trial import Trial
 from icploop.modeling.learning.importance import importances
 from icploop.modeling.scoring.version import IcpVersion, content_hash
@@ -59,7 +59,8 @@ SCHEDULE = "schedule"
 class RetrainReport:
     """What `icp retrain` answers: the round, and where it is recorded.
 
-    `promoted` says what came into force with it, where the policy asks nobody.
+    `promoted` says what came into force with it, where the policy asks nobody. `already_done`: the
+    very same round is the last one on record, and nothing was written again.
     """
 
     round: Round
@@ -68,6 +69,7 @@ class RetrainReport:
     run_id: str
     page: str
     promoted: PromotionReport | None = None
+    already_done: bool = False
 
     @property
     def waits(self) -> bool:
@@ -87,6 +89,7 @@ class RetrainReport:
             "as_of": r.as_of.isoformat(),
             "version": self.version,
             "in_force": self.promoted is not None,
+            "already_done": self.already_done,
             "champion": self.champion,
             "verdict": r.ruling.verdict,
             "reasons": list(r.ruling.reasons),
@@ -210,10 +213,12 @@ def _round(
 ) -> RetrainReport:
     champion, number = _champion(at)
     say("training and judging a challenger")
+    known = _on_record(at, _key(at, snapshot_hash(at.seen), number, allowed_leaks))
     before = Before(
         champion,
         earlier_champions=_earlier_champions(at),
-        looks=looks_of(at.ledger),
+        # A round that is repeated is judged as it was: it has not looked before itself.
+        looks=looks_of([row for row in at.ledger if row is not known]),
         listings=at.listings,
     )
     judged = run_round(at.sight, before, allowed_leaks=allowed_leaks)
@@ -261,20 +266,16 @@ def record(
     """
     settings = at.settings
     fresh = fresh_deals(at)
-    key = digest(
-        [
-            at.lineage,
-            judged.as_of.isoformat(),
-            judged.snapshot_hash,
-            settings.judging_digest(),
-            champion,
-            dict(judged.allowed_leaks),
-        ]
-    )
+    key = _key(at, judged.snapshot_hash, champion, judged.allowed_leaks)
+    if known := _on_record(at, key):
+        run_id = known.details["run_id"]
+        return RetrainReport(judged, known.version, champion, run_id, "", already_done=True)
     report, content = _log(at, judged, champion, key)
     newest = closed_deals(at.seen, at.motion, settings.trigger).max()
     details = {
         "verdict": judged.ruling.verdict,
+        "round_key": key,
+        "page_hash": digest(report.page),
         "closed_deals": judged.closed_deals,
         "newest_close": None if pd.isna(newest) else newest.date().isoformat(),
         "champion": report.champion,
@@ -298,6 +299,27 @@ def record(
         counted=fresh.index,
     )
     return report
+
+
+def _key(at: AsOf, snapshot: str, champion: str | None, allowed_leaks: Mapping[str, str]) -> str:
+    """What a round hangs on: two with the same key are one and the same."""
+    return digest(
+        [
+            at.lineage,
+            at.day.isoformat(),
+            snapshot,
+            at.settings.judging_digest(),
+            champion,
+            dict(allowed_leaks),
+        ]
+    )
+
+
+def _on_record(at: AsOf, key: str) -> LedgerRow | None:
+    """The verdict of the very same round, where nothing was decided since; None where it is new."""
+    last = next((r for r in reversed(at.ledger) if r.event in ("verdict", *DECISIONS)), None)
+    same = last is not None and last.event == "verdict" and last.details.get("round_key") == key
+    return last if same else None
 
 
 def _log(

@@ -19,6 +19,7 @@ from icploop.settings.base import (
     Spread,
     TableName,
     digest,
+    folded,
 )
 from icploop.settings.company import (
     Capacity,
@@ -119,6 +120,7 @@ __all__ = [
     "Trigger",
     "Value",
     "digest",
+    "folded",
     "lineage_of",
     "mode_of",
     "parse_crm",

@@ -40,7 +40,7 @@ class GatePolicy(Frozen):
 
     `approval: auto` puts what passed in force without a person. A version that waits for one is
     `overdue_days` old when ops are reminded, and cannot be approved any more after `expires_days`.
-    With `two_persons` whoever trained a version may not approve it.
+    With `two_persons` whoever trained a version may not approve it; that needs `owners.approvers`.
     """
 
     preset: Literal["strict", "careful", "balanced", "fresh"] = "balanced"
