@@ -204,7 +204,7 @@ SETTINGS_ROWS = [
     setting(
         "targets.band", [1500, 800], "band [1500, 800]: give the shortest list and the longest"
     ),
-    setting("policy.preset", "lax", "`policy.preset`", "'strict', 'balanced' or 'fresh'"),
+    setting("policy.preset", "lax", "`policy.preset`", "'strict', 'careful', 'balanced' or 'fresh'"),
     setting("policy.probability_better", 1.5, "`policy.probability_better`"),
     setting("policy.total_error", 0, "`policy.total_error`"),
     setting("policy.grr_margin", -0.1, "`policy.grr_margin`"),
