@@ -16,6 +16,7 @@ from icploop.domain.gate import Comparison
 from icploop.domain.ledger import DECISIONS, LedgerRow
 from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis
+from icploop.domain.posterior import Belief
 from icploop.domain.trigger import Due, closed_deals
 from icploop.errors import IcpError, RefusedError, UnavailableError
 from icploop.io import registry
@@ -81,6 +82,7 @@ class RetrainReport:
         r = self.round
         comparison = r.comparison
         uplift = comparison.uplift if comparison else None
+        belief = comparison.belief if comparison else None
         return {
             "motion": r.motion,
             "objective": comparison.objective if comparison else None,
@@ -101,8 +103,10 @@ class RetrainReport:
                 "estimate": uplift.estimate if uplift else None,
                 "low": uplift.low if uplift else None,
                 "high": uplift.high if uplift else None,
-                "probability_better": uplift.probability_better if uplift else None,
+                "probability_better": belief.probability_better if belief else None,
             },
+            "belief": _belief(belief) if belief else None,
+            "changed_outcomes": asdict(r.changed_outcomes) if r.changed_outcomes else None,
             "prospective": asdict(comparison.prospective)
             if comparison and comparison.prospective
             else None,
@@ -446,10 +450,8 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
         f"uplift.{settings.objective}": uplift.estimate,
         "uplift.low": uplift.low,
         "uplift.high": uplift.high,
-        "uplift.probability_better": uplift.probability_better,
-        "uplift.z": judged.comparison.z or 0.0,
     }
-    metrics |= _other_readings(judged.comparison) | _honesty(trial)
+    metrics |= _of_belief(judged) | _other_readings(judged.comparison) | _honesty(trial)
     return RunRecord(
         name,
         params=params,
@@ -502,6 +504,43 @@ def _params(settings: Settings, judged: Round) -> dict[str, object]:
     }
 
 
+def _belief(belief: Belief) -> dict[str, Any]:
+    """What the gate believes, as JSON-like values (gains and errors in points)."""
+    refit = belief.refit
+    return {
+        "probability_better": belief.probability_better,
+        "gain": asdict(belief.posterior),
+        "usual": asdict(belief.prior),
+        "by_customers": asdict(belief.evidence),
+        "turnover": refit.turnover,
+        "ordinary_turnover": refit.ordinary_turnover,
+        "unusual": not belief.is_first and refit.is_unusual,
+        "changed": list(refit.changed),
+        "change": asdict(belief.change) if belief.change else None,
+        "learned_then": refit.learned_then,
+        "learned_now": refit.learned_now,
+    }
+
+
+def _of_belief(judged: Round) -> dict[str, float]:
+    """What the gate believes, and how the past reads now, as metrics."""
+    belief = judged.comparison.belief if judged.comparison else None
+    if belief is None:
+        return {}
+    metrics = {
+        "uplift.probability_better": belief.probability_better,
+        "gain.points": belief.gain,
+        "gain.error": belief.posterior.error,
+        "gain.usual": belief.prior.points,
+        "gain.by_customers": belief.evidence.points,
+        "turnover": belief.refit.turnover,
+        "turnover.ordinary": belief.refit.ordinary_turnover,
+    }
+    if past := judged.changed_outcomes:
+        metrics["changed_outcomes.share"] = past.share
+    return {name: number for name, number in metrics.items() if math.isfinite(number)}
+
+
 def _other_readings(comparison: Comparison) -> dict[str, float]:
     """The uplift where outcomes came after the champion, and weighted for earlier lists."""
     metrics: dict[str, float] = {}
@@ -509,14 +548,14 @@ def _other_readings(comparison: Comparison) -> dict[str, float]:
         metrics |= {
             "prospective.n": float(prospective.n),
             "prospective.uplift": prospective.uplift.estimate,
-            "prospective.probability_better": prospective.uplift.probability_better,
+            "prospective.ahead": prospective.uplift.ahead,
         }
     if weighted := comparison.weighted:
         metrics |= {
             "weighted.listed": weighted.listed,
             "weighted.n_effective": weighted.n_effective,
             "weighted.uplift": weighted.uplift.estimate,
-            "weighted.probability_better": weighted.uplift.probability_better,
+            "weighted.ahead": weighted.uplift.ahead,
         }
     return {name: number for name, number in metrics.items() if math.isfinite(number)}
 

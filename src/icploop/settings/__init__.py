@@ -49,6 +49,7 @@ from icploop.settings.crm import (
     parse_crm,
 )
 from icploop.settings.policy import GatePolicy
+from icploop.settings.refits import REFITS, Refits
 from icploop.settings.sources import (
     SOURCE_KINDS,
     CrmTable,
@@ -72,6 +73,7 @@ __all__ = [
     "CRM_KINDS",
     "DIMENSIONS",
     "OBJECT_STORES",
+    "REFITS",
     "SOURCE_KINDS",
     "TABLES",
     "Attribute",
@@ -101,6 +103,7 @@ __all__ = [
     "Outcome",
     "Owners",
     "Privacy",
+    "Refits",
     "SalesforceCrm",
     "SalesforceFields",
     "SalesforceSource",

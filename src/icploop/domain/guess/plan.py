@@ -623,7 +623,9 @@ def _says_yes(column: Column) -> str:
 
 def _of(column: Column) -> str:
     """How much of a column is filled."""
-    return "filled in every row" if column.filled == 1 else f"{column.filled:.0%} filled"
+    if column.filled == 1:
+        return "filled in every row"
+    return f"filled in {column.texts.notna().sum():,} of {len(column.texts):,} rows"
 
 
 def _deals(count: int) -> str:
