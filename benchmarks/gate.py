@@ -1,440 +1,494 @@
 """Which rule promotes what is truly better? The gate against what others do instead.
 
-Run as `python -m benchmarks.gate [DRAWS] [COMPANIES]` (500 and 16). Two measurements on simulated
-companies, whose truth is known:
+Run as `python -m benchmarks.gate [LEARNER] [COMPANIES]` (product and 4). Simulated companies of
+three families live through quarterly rounds (`benchmarks.rounds`, fitted once and kept, so that a
+rule costs seconds), and rules are replayed over them:
 
-1. Pairs of models of known worth are compared on holdouts of 60, 150 and 400 matured customers (and
-   the younger ones that such a company would have): how often does each rule promote a challenger
-   that is no better, truly better by 3.5 to 7 points of NRR, or truly worse by 2 to 5?
-2. Companies live through four years in which a challenger is trained every quarter: by how much is
-   the NRR of what is pursued higher than with the first version for ever, when all rounds are clean
-   and when a fifth of them learn from outcomes that were mixed up?
+1. Regret: how many NRR points of what is pursued an oracle, which promotes exactly what is truly
+   better, is ahead of a rule; when all rounds are clean, when a fifth of them learn from outcomes
+   of which half were mixed up, when these rounds are judged on such outcomes too, when the market
+   shifts, and when in the middle another recipe is tried, worse or better. With the promotions,
+   the harmful ones, and how much of the list turned over.
+2. What the gate states against what is true: probability and gain, by tenths.
+3. Null and power: pairs of versions of known worth on holdouts of 60, 150 and 400 customers.
+4. First verdicts: real and noise, with the coverage of the interval.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.worlds import (
-    PURSUED,
-    checked_tables,
-    company,
-    customers_seen,
-    declared,
-    prospects_seen,
-)
-from icploop.demo.world import World, WorldSpec, simulate
+from benchmarks.rounds import AVERAGE, CLEAN, CORRUPTED, NOISE, POOR, Archive, archives
+from benchmarks.worlds import PURSUED
 from icploop.domain.gate import Comparison, decide
-from icploop.domain.looks import Looks, required_probability
 from icploop.domain.outcomes import WINSORISED_AT
-from icploop.modeling.accounts.features import attributes_at
-from icploop.modeling.judging.advantage import Advantage, advantage
-from icploop.modeling.judging.comparison import compare
-from icploop.modeling.learning.fit_model import FitModel
-from icploop.modeling.statistics.capacity import at_capacity
-from icploop.modeling.statistics.cross_fit import newest_matured, out_of_fold
-from icploop.settings import GatePolicy, Kind, Outcome
+from icploop.domain.posterior import Belief, Refit, first_prior, prior
+from icploop.modeling.judging.advantage import advantage
+from icploop.modeling.judging.comparison import compare, skill
+from icploop.modeling.scoring.learned import ChangedOutcomes, Learned, Recipe
+from icploop.modeling.statistics.cross_fit import newest_matured
+from icploop.settings import GatePolicy, Learning, Outcome
 
 RESULTS = Path(__file__).parent / "results"
-FIRST_SEED = 3000
-_LEARNED = ["months_at_risk", "churned", "log_growth", "growth_months", "nrr", "grr", "retained"]
-_POLICIES = {name: GatePolicy(preset=name) for name in ("strict", "balanced", "fresh")} | {
-    f"at {asked:.0%}": GatePolicy(probability_better=asked) for asked in (0.6, 0.7, 0.8, 0.9)
-}
+_DRAWS = 200
+_HARMFUL = -0.5
+_CORRUPTED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a rule may look at: matured customers, all recent ones, two scores, and the past.
+class Contest:
+    """A round: the challenger and the champion by name ("3 clean"), and who judges them.
 
-    `elsewhere` is what the champion's NRR was on the holdout of its own round.
+    `control` is the champion's recipe refitted, where another one is tried. `judged_on_mixed` has
+    them judged on the outcomes that a corrupted round saw.
     """
 
-    judged: pd.DataFrame
-    recent: pd.DataFrame
-    ours: pd.Series
-    theirs: pd.Series
-    elsewhere: float
-    looks: Looks
-
-    @property
-    def nrr(self) -> tuple[float, float]:
-        """NRR of what challenger and champion would have pursued."""
-        return tuple(
-            at_capacity(self.judged, scores, PURSUED).nrr for scores in (self.ours, self.theirs)
-        )
+    archive: Archive
+    number: int
+    challenger: str
+    champion: str
+    control: str | None = None
+    judged_on_mixed: bool = False
 
     @cached_property
-    def advantage(self) -> Advantage:
-        """Whether customers, ripe or not, do better where the challenger rates them higher."""
-        return advantage(self.recent, self.ours, self.theirs, "nrr", Outcome())
+    def customers(self) -> pd.DataFrame:
+        """All customers of the round."""
+        of = self.archive
+        return of.mixed(self.number) if self.judged_on_mixed else of.of_round[self.number]
+
+    @cached_property
+    def holdout(self) -> pd.DataFrame:
+        """The newest matured ones."""
+        return newest_matured(self.customers[self.customers["matured"]], GatePolicy().newest)
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The gate's own comparison."""
-        return self._compared(self.advantage)
+        """The gate's own comparison, with its belief."""
+        return replace(self.compared(self.holdout), belief=self.belief)
 
-    @cached_property
-    def bootstrapped(self) -> Comparison:
-        """The comparison by the NRR of the pursued alone."""
-        return self._compared(None)
-
-    def _compared(self, evidence: Advantage | None) -> Comparison:
+    def compared(self, judged: pd.DataFrame, draws: int = _DRAWS) -> Comparison:
+        """The paired comparison on some matured customers."""
         return compare(
-            self.judged,
-            self.ours,
-            self.theirs,
+            judged,
+            self.archive.said[self.challenger],
+            self.archive.said[self.champion],
             rival="the champion",
-            evidence=evidence,
             capacity=PURSUED,
             interval=0.9,
-            draws=400,
+            draws=draws,
             seed=0,
         )
 
+    @cached_property
+    def belief(self) -> Belief:
+        """What the gate believes."""
+        if self.control is None:
+            return self._step(self.challenger, self.champion, ())
+        new = self._step(self.challenger, self.control, ("the recipe",))
+        return new.after(self._step(self.control, self.champion, ()))
 
-def always(_look: Look) -> bool:
+    def _step(self, ours: str, theirs: str, changed: tuple[str, ...]) -> Belief:
+        of, now = self.archive, len(self.customers)
+        one, other = of.listed(ours, self.number), of.listed(theirs, self.number)
+        then = len(of.of_round[int(theirs.split(maxsplit=1)[0])])
+        turnover = 1 - len(one & other) / len(one)
+        refit = Refit(turnover, now, self._skill(ours), then, changed)
+        recent = self.customers[self.customers["at"] >= self.holdout["at"].min()]
+        did = advantage(recent, of.said[ours], of.said[theirs], "nrr", Outcome()).gain(PURSUED)
+        return Belief.of(refit, prior(refit), did, int(recent["matured"].sum()))
+
+    def _skill(self, version: str) -> float:
+        ripe = self.customers[self.customers["matured"]]
+        return skill(ripe, self.archive.said[version]).z
+
+    @property
+    def truth(self) -> float:
+        """By how many points the challenger is truly better in the market of the round."""
+        worth = self.archive.worth
+        return worth(self.challenger, self.number) - worth(self.champion, self.number)
+
+    @cached_property
+    def past(self) -> ChangedOutcomes:
+        """How outcomes read now that had matured when the champion was trained."""
+        then = self.archive.of_round[int(self.champion.split()[0])]
+        known = then.loc[then["matured"].to_numpy(dtype=bool), "nrr"]
+        now = self.customers.loc[self.customers["matured"].to_numpy(dtype=bool), "nrr"]
+        recipe = Recipe((), (), Outcome(), Learning())
+        return Learned(recipe, len(then), known).changed_outcomes(now)
+
+
+def always(_contest: Contest) -> bool:
     return True
 
 
-def never(_look: Look) -> bool:
+def never(_contest: Contest) -> bool:
     return False
 
 
-def ahead(look: Look, by: float = 0.0) -> bool:
-    ours, theirs = look.nrr
-    return ours > theirs + by
+def oracle(contest: Contest) -> bool:
+    return contest.truth > 0
 
 
-def nearly_as_good(look: Look) -> bool:
-    ours, theirs = look.nrr
-    return ours > 0.95 * theirs
+def ahead(contest: Contest) -> bool:
+    return contest.comparison.uplift.estimate > 0
 
 
-def stored_metric(look: Look) -> bool:
-    return look.nrr[0] > look.elsewhere
+def bootstrap(contest: Contest, level: float) -> bool:
+    return contest.comparison.uplift.ahead >= 1 - level
 
 
-def bootstrap(look: Look, level: float) -> bool:
-    return look.bootstrapped.nrr.probability_better >= 1 - level
-
-
-def correlation(look: Look, z: float) -> bool:
+def correlation(contest: Contest, z: float) -> bool:
     """The t-statistic of score difference x outcome, as in the literature on paired uplift."""
+    judged, said = contest.holdout, contest.archive.said
     ours, theirs = (
         (s - s.mean()) / s.std(ddof=0)
-        for s in (look.ours[look.judged.index], look.theirs[look.judged.index])
+        for s in (said.loc[judged.index, name] for name in (contest.challenger, contest.champion))
     )
-    nrr = look.judged["nrr"].clip(upper=WINSORISED_AT)
+    nrr = judged["nrr"].clip(upper=WINSORISED_AT)
     product = (ours - theirs) * (nrr - nrr.mean())
     spread = float(product.std())
     return spread > 0 and float(product.mean()) / spread * np.sqrt(len(product)) > z
 
 
-def gate(look: Look, policy: GatePolicy) -> bool:
-    required = required_probability(policy, look.looks)
-    return decide(look.comparison, policy, required=required).verdict == "PROMOTE"
+def gate(contest: Contest, policy: GatePolicy, *, keeps_outcomes: bool = False) -> bool:
+    """The product's verdict; with `keeps_outcomes` also its look at outcomes that changed."""
+    if keeps_outcomes and contest.past.share > policy.max_changed_outcomes:
+        return False
+    return decide(contest.comparison, policy).verdict == "PROMOTE"
 
 
-def unless_worse(look: Look) -> bool:
-    """What the policies' own evidence would say without the demand to be ahead on NRR."""
-    return look.advantage.z > -0.5
+def without_control(contest: Contest) -> bool:
+    """`balanced` without the control arm: another recipe has no prior."""
+    if contest.control is None:
+        return gate(contest, GatePolicy())
+    bare = replace(contest, control=None)
+    belief = bare._step(contest.challenger, contest.champion, ("the recipe",))
+    return decide(replace(bare.compared(bare.holdout), belief=belief), GatePolicy()).verdict == (
+        "PROMOTE"
+    )
 
 
-Rule = Callable[[Look], bool]
+Rule = Callable[[Contest], bool]
 RULES: dict[str, Rule] = {
-    "always promote (calendar)": always,
+    "never": never,
+    "always": always,
     "ahead on the holdout": ahead,
-    "ahead by 2 points": partial(ahead, by=0.02),
-    "95% of the champion is enough": nearly_as_good,
-    "ahead of the champion's stored metric": stored_metric,
     "paired bootstrap, 5%": partial(bootstrap, level=0.05),
-    "correlation z, 5%": partial(correlation, z=1.645),
     "correlation z, 20%": partial(correlation, z=0.842),
-    **{f"icploop, {name}": partial(gate, policy=policy) for name, policy in _POLICIES.items()},
-    "icploop's evidence z > -0.5 alone": unless_worse,
+    "icploop, balanced": partial(gate, policy=GatePolicy()),
+    "icploop, balanced, outcomes kept": partial(gate, policy=GatePolicy(), keeps_outcomes=True),
+    "icploop, balanced, no control arm": without_control,
+    "icploop, balanced, may disagree": partial(gate, policy=GatePolicy(holdout="may_disagree")),
+    "icploop, careful": partial(gate, policy=GatePolicy(preset="careful")),
+    "icploop, fresh": partial(gate, policy=GatePolicy(preset="fresh")),
+    "icploop, strict": partial(gate, policy=GatePolicy(preset="strict")),
 }
+DEFAULT = "icploop, balanced"
 
 
-# --- pairs of models of known worth ---------------------------------------------------------------
+# --- years of rounds ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Customers that no model saw, the scores of several models, and what each is truly worth."""
+class Scenario:
+    """What happens in the rounds of a company: which way each challenger is learned."""
 
-    customers: pd.DataFrame
-    scores: pd.DataFrame
-    worth: dict[str, float]
+    corrupted: float = 0.0
+    judged_on_mixed: bool = False
+    recipe: str = CLEAN
+    later: str = CLEAN
+    shifts: bool = False
+
+    def ways(self, rounds: int, rng: np.random.Generator) -> list[str]:
+        """The way in which each round learns; the first is sound."""
+        turn = rounds // 2
+        ways = [self.recipe if number < turn else self.later for number in range(rounds)]
+        for number in range(1, rounds):
+            if rng.random() < self.corrupted:
+                ways[number] = CORRUPTED
+        return ways
 
 
-def pairs(seed: int) -> Pairs:
-    """Models from 120 to 1,000 customers, two of them from outcomes half mixed up."""
-    drawn = company(seed, 4500, unripe=True, prospects=4000)
-    rng = np.random.default_rng(seed)
-    ids = rng.permutation(drawn.sold.index.to_numpy())
-    teachers, pool = ids[:2400], ids[2400:]
-    models: dict[str, FitModel] = {}
-    with threadpool_limits(1):
-        for size in (120, 250, 500, 1000):
-            for number in range(2):
-                taught = drawn.sold.loc[rng.permutation(teachers)[:size]]
-                models[f"{size} {number}"] = FitModel(drawn.kinds).fit(
-                    drawn.features.loc[taught.index], taught
+SCENARIOS = {
+    "clean": Scenario(),
+    "a fifth corrupted": Scenario(corrupted=_CORRUPTED_SHARE),
+    "judged on corrupted": Scenario(corrupted=_CORRUPTED_SHARE, judged_on_mixed=True),
+    "market shift": Scenario(shifts=True),
+    "a worse recipe": Scenario(later=POOR),
+    "a better recipe": Scenario(recipe=POOR),
+}
+
+
+def years(known: list[Archive]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What came of each rule in each company and scenario, and what the default stated.
+
+    The first has a row for each: regret, promotions, harmful, turned (share of the list a round).
+    The second has one for each of the default's rounds: stated (probability), gain, truth,
+    promoted, unusual.
+    """
+    rows, stated = [], []
+    for archive in known:
+        fought: dict[tuple[object, ...], Contest] = {}
+        for name, scenario in SCENARIOS.items():
+            if scenario.shifts != archive.shifts:
+                continue
+            ways = scenario.ways(archive.rounds, np.random.default_rng(archive.seed))
+            best = [worth for worth, _ in _lived(archive, scenario, ways, oracle, fought)]
+            for rule_name, rule in RULES.items():
+                if archive.shifts and rule_name.endswith("control arm"):
+                    continue
+                lived = list(_lived(archive, scenario, ways, rule, fought))
+                contests = [contest for _, contest in lived]
+                promoted = [rule(contest) for contest in contests]
+                rows.append(
+                    {
+                        "family": archive.family,
+                        "seed": archive.seed,
+                        "scenario": name,
+                        "rule": rule_name,
+                        "regret": float(np.mean(np.subtract(best, [w for w, _ in lived]))),
+                        "promotions": sum(promoted),
+                        "harmful": sum(
+                            p and c.truth < _HARMFUL
+                            for p, c in zip(promoted, contests, strict=True)
+                        ),
+                        "turned": float(
+                            np.mean(
+                                [
+                                    p * c.belief.refit.turnover
+                                    for p, c in zip(promoted, contests, strict=True)
+                                ]
+                            )
+                        ),
+                    }
                 )
-        for size in (250, 1000):
-            taught = mixed_up(drawn.sold.loc[rng.permutation(teachers)[:size]], rng)
-            models[f"{size} mixed up"] = FitModel(drawn.kinds).fit(
-                drawn.features.loc[taught.index], taught
-            )
-        asked = drawn.features.loc[pool]
-        scores = {n: m.predict(asked)["expected_nrr"] for n, m in models.items()}
-        worth = {
-            n: _worth(m.predict(drawn.market)["expected_nrr"], drawn.truth)
-            for n, m in models.items()
-        }
-    return Pairs(drawn.sold.loc[pool], pd.DataFrame(scores), worth)
+                if rule_name == DEFAULT:
+                    stated += [
+                        {
+                            "family": archive.family,
+                            "scenario": name,
+                            "way": contest.challenger.split()[1],
+                            "stated": contest.belief.probability_better,
+                            "gain": contest.belief.gain,
+                            "truth": contest.truth,
+                            "promoted": p,
+                            "unusual": contest.belief.refit.is_unusual,
+                            "customers": contest.belief.evidence.points,
+                            "turnover": contest.belief.refit.turnover,
+                            "ordinary": contest.belief.refit.ordinary_turnover,
+                            "growth": contest.belief.refit.growth,
+                        }
+                        for p, contest in zip(promoted, contests, strict=True)
+                    ]
+    return pd.DataFrame(rows), pd.DataFrame(stated)
 
 
-def mixed_up(customers: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The customers with the outcomes of half of them dealt at random."""
-    chosen = np.flatnonzero(rng.random(len(customers)) < 0.5)
-    dealt = customers.copy()
-    outcome = customers[_LEARNED].to_numpy(dtype="float64")
-    outcome[chosen] = outcome[rng.permutation(chosen)]
-    dealt[_LEARNED] = outcome
-    return dealt
+def _lived(
+    archive: Archive,
+    scenario: Scenario,
+    ways: list[str],
+    rule: Rule,
+    fought: dict[tuple[object, ...], Contest],
+) -> Iterator[tuple[float, Contest]]:
+    """What is pursued is worth after each round, and the contest of the round."""
+    champion = f"0 {ways[0]}"
+    for number in range(1, archive.rounds):
+        way = ways[number]
+        recipe = POOR if POOR in champion else CLEAN
+        ours = POOR if way == POOR else CLEAN
+        control = f"{number} {recipe}" if recipe != ours else None
+        mixed = scenario.judged_on_mixed and way == CORRUPTED
+        key = (number, way, champion, control, mixed)
+        contest = fought.setdefault(
+            key, Contest(archive, number, f"{number} {way}", champion, control, mixed)
+        )
+        if rule(contest):
+            champion = contest.challenger
+        yield archive.worth(champion, number), contest
 
 
-def _worth(scores: pd.Series, truth: pd.DataFrame) -> float:
-    """ACV-weighted true NRR of the best quarter, in points."""
-    best = np.argsort(-scores.to_numpy(), kind="stable")[: int(len(scores) * PURSUED)]
-    acv, nrr = truth["expected_acv"].to_numpy(), truth["expected_nrr"].to_numpy()
-    return float(100 * np.average(nrr[best], weights=acv[best]))
+# --- null and power -------------------------------------------------------------------------------
 
 
 def _kind(difference: float) -> str | None:
     if abs(difference) < 0.25:
-        return "no difference"
+        return "equal"
     if 3.5 <= difference <= 7:
         return "better by 3.5 to 7"
     return "worse by 2 to 5" if -5 <= difference <= -2 else None
 
 
-def passes(draws: int, companies: int) -> pd.DataFrame:
-    """One row for each rule, size and kind of challenger: how often it is promoted, and n."""
-    with Pool(os.cpu_count()) as pool:
-        known = pool.map(pairs, range(FIRST_SEED, FIRST_SEED + companies), chunksize=1)
-    contests: dict[str, list[tuple[Pairs, str, str]]] = {}
-    for each in known:
-        for ours, one in each.worth.items():
-            for theirs, other in each.worth.items():
-                kind = _kind(one - other)
-                if ours != theirs and kind:
-                    contests.setdefault(kind, []).append((each, ours, theirs))
-    jobs = [
-        (kind, size, [found[i] for i in _chosen(len(found), draws, size)])
-        for kind, found in contests.items()
-        for size in (60, 150, 400)
-    ]
-    with Pool(os.cpu_count()) as pool:
-        rows = [row for part in pool.imap(_drawn, jobs) for row in part]
-    table = pd.DataFrame(rows, columns=["challenger", "matured", "rule", "promoted", "covered"])
-    grouped = table.groupby(["rule", "challenger", "matured"], sort=False)
-    return grouped.agg(
-        promoted=("promoted", "mean"), covered=("covered", "mean"), draws=("promoted", "size")
-    ).reset_index()
+def passes(known: list[Archive], draws: int = 60) -> pd.DataFrame:
+    """How often `balanced` promotes versions of known worth, by kind, customers and kind of round.
 
-
-def _chosen(count: int, draws: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(count, size=draws)
-
-
-def _drawn(
-    job: tuple[str, int, list[tuple[Pairs, str, str]]],
-) -> list[tuple[str, int, str, bool, float]]:
-    kind, size, contests = job
-    rng = np.random.default_rng(size)
+    Versions of one company meet on so many matured customers of its last round, and two thirds as
+    many younger ones.
+    """
     rows = []
-    with threadpool_limits(1):
-        for each, ours, theirs in contests:
-            ripe = each.customers["matured"].to_numpy(dtype=bool)
-            drawn = rng.permutation(np.flatnonzero(ripe))
-            young = rng.permutation(np.flatnonzero(~ripe))[: round(size * 2 / 3)]
-            judged, other = each.customers.iloc[drawn[:size]], each.customers.iloc[drawn[-size:]]
-            look = Look(
-                judged,
-                pd.concat([judged, each.customers.iloc[young]]),
-                each.scores[ours],
-                each.scores[theirs],
-                at_capacity(other, each.scores[theirs], PURSUED).nrr,
-                Looks(),
+    for archive in (a for a in known if not a.shifts):
+        rng = np.random.default_rng(archive.seed)
+        last = archive.rounds - 1
+        names = [name for name in archive.said if name.split()[1] in (CLEAN, CORRUPTED, POOR)]
+        worth = {name: archive.worth(name, last) for name in names}
+        pairs: dict[str, list[tuple[str, str]]] = {}
+        for one in names:
+            for other in names:
+                kind = _kind(worth[one] - worth[other])
+                if one != other and kind:
+                    pairs.setdefault(kind, []).append((one, other))
+        customers = archive.of_round[last]
+        ripe = customers["matured"].to_numpy(dtype=bool)
+        for kind, found in pairs.items():
+            for size in (60, 150, 400):
+                if ripe.sum() < size:
+                    continue
+                for place in rng.integers(len(found), size=max(1, draws // len(known) + 1)):
+                    ours, theirs = found[int(place)]
+                    judged = customers[ripe].iloc[rng.permutation(int(ripe.sum()))[:size]]
+                    young = customers[~ripe].iloc[
+                        rng.permutation(int((~ripe).sum()))[: round(size * 2 / 3)]
+                    ]
+                    recent = pd.concat([judged, young])
+                    contest = Contest(archive, last, ours, theirs)
+                    compared = contest.compared(judged, 200)
+                    did = advantage(
+                        recent, archive.said[ours], archive.said[theirs], "nrr", Outcome()
+                    ).gain(PURSUED)
+                    shown = skill(judged, archive.said[ours]).z
+                    one, other = archive.listed(ours, last), archive.listed(theirs, last)
+                    turned = 1 - len(one & other) / len(one)
+                    for round_is, changed in (("another recipe", ("the recipe",)), ("a refit", ())):
+                        refit = Refit(turned, 341, shown, 300, changed)
+                        belief = Belief.of(refit, prior(refit), did, size)
+                        ruling = decide(replace(compared, belief=belief), GatePolicy())
+                        rows.append((round_is, kind, size, ruling.verdict == "PROMOTE"))
+    table = pd.DataFrame(rows, columns=["round", "challenger", "matured", "promoted"])
+    grouped = table.groupby(["round", "challenger", "matured"], sort=False)["promoted"]
+    return grouped.agg(["mean", "size"]).reset_index()
+
+
+# --- first verdicts -------------------------------------------------------------------------------
+
+
+def firsts(known: list[Archive]) -> pd.DataFrame:
+    """A row for each version as if it were the first: what was stated, and what is true."""
+    rows = []
+    for archive in known:
+        for name in archive.said:
+            number, way = int(name.split()[0]), name.split()[1]
+            if way not in (CLEAN, NOISE):
+                continue
+            contest = Contest(archive, number, name, f"{number} {AVERAGE}")
+            customers = contest.customers
+            ripe = customers[customers["matured"]]
+            shown = skill(ripe, archive.said[name])
+            refit = Refit(0.0, len(customers), shown.z)
+            did = advantage(
+                customers, archive.said[name], archive.said[contest.champion], "nrr", Outcome()
+            ).gain(PURSUED)
+            belief = Belief.of(refit, first_prior(refit), did, len(ripe))
+            compared = replace(contest.compared(ripe, 1000), belief=belief)
+            found, truth = compared.uplift, contest.truth
+            rows.append(
+                {
+                    "family": archive.family,
+                    "seed": archive.seed,
+                    "way": way,
+                    "matured": len(ripe),
+                    "skill_z": shown.z,
+                    "truth": truth,
+                    "stated": belief.probability_better,
+                    "gain": belief.gain,
+                    "customers": did.points,
+                    "error": did.error,
+                    "uplift": 100 * found.estimate,
+                    "uplift_error": 100 * found.standard_error,
+                    "promoted": decide(compared, GatePolicy()).verdict == "PROMOTE",
+                    "covered": 100 * found.low <= truth <= 100 * found.high,
+                }
             )
-            everyone = each.customers[ripe]
-            truly = (
-                at_capacity(everyone, each.scores[ours], PURSUED).nrr
-                - at_capacity(everyone, each.scores[theirs], PURSUED).nrr
-            )
-            found = look.comparison.nrr
-            covered = float(found.low <= truly <= found.high)
-            rows += [(kind, size, name, rule(look), covered) for name, rule in RULES.items()]
-    return rows
+    return pd.DataFrame(rows)
 
 
-# --- four years -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Quarter:
-    """One round: its customers, the challenger's scores, and what each version is worth then."""
-
-    customers: pd.DataFrame
-    market: pd.DataFrame
-    truth: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Version:
-    """A trained challenger: its model, and its out-of-fold scores of what it learned from."""
-
-    model: FitModel
-    archived: pd.Series
-    elsewhere: float
-
-    def scores(self, features: pd.DataFrame) -> pd.Series:
-        """Fair scores of customers."""
-        fresh = self.model.predict(features)["expected_nrr"]
-        return self.archived.reindex(features.index).fillna(fresh)
-
-
-def four_years(companies: int) -> pd.DataFrame:
-    """One row for each rule and kind of history: points gained over the first version, and more."""
-    jobs = [
-        (FIRST_SEED + 500 + number, share) for number in range(companies) for share in (0.0, 0.2)
-    ]
-    with Pool(os.cpu_count()) as pool:
-        rows = [row for part in pool.imap(_history, jobs) for row in part]
-    columns = ["rounds", "rule", "gained", "promotions", "harmful", "list_churn"]
-    table = pd.DataFrame(rows, columns=columns)
-    grouped = table.groupby(["rule", "rounds"], sort=False)
+def by_tenths(stated: pd.DataFrame) -> pd.DataFrame:
+    """Stated probability and gain against the truth, by tenths of the probability."""
+    tenth = (stated["stated"] * 10).clip(upper=9).astype(int)
+    grouped = stated.assign(better=stated["truth"] > 0).groupby(tenth)
     return grouped.agg(
-        gained=("gained", "mean"),
-        sem=("gained", "sem"),
+        rounds=("stated", "size"),
+        stated=("stated", "mean"),
+        true=("better", "mean"),
+        gain=("gain", "mean"),
+        true_gain=("truth", "mean"),
+    )
+
+
+def summary(lived: pd.DataFrame) -> pd.DataFrame:
+    """The means of companies, with paired errors of regret against the default."""
+    keys = ["family", "seed", "scenario"]
+    default = lived[lived["rule"] == DEFAULT].set_index(keys)["regret"]
+    paired = lived["regret"] - default.reindex(lived[keys]).to_numpy()
+    grouped = lived.assign(paired=paired).groupby(["rule", "scenario"], sort=False)
+    return grouped.agg(
+        regret=("regret", "mean"),
+        error=("regret", "sem"),
+        against_default=("paired", "mean"),
+        paired_error=("paired", "sem"),
         promotions=("promotions", "mean"),
         harmful=("harmful", "mean"),
-        list_churn=("list_churn", "mean"),
-        companies=("gained", "size"),
+        turned=("turned", "mean"),
+        companies=("regret", "size"),
     ).reset_index()
 
 
-def _history(job: tuple[int, float]) -> list[tuple[str, str, float, int, int, float]]:
-    seed, corrupted = job
-    world = simulate(WorldSpec(seed=seed, wins=1200, prospects=2500))
-    rng = np.random.default_rng(seed)
-    with threadpool_limits(1):
-        quarters, kinds, features = _quarters(world)
-        versions = [
-            _trained(q.customers, features, kinds, rng, mix_up=bool(i and rng.random() < corrupted))
-            for i, q in enumerate(quarters)
-        ]
-        markets = [[v.model.predict(q.market)["expected_nrr"] for q in quarters] for v in versions]
-        worth = np.array(
-            [[_worth(s, q.truth) for s, q in zip(row, quarters, strict=True)] for row in markets]
-        )
-        lists = [[_listed(scores) for scores in row] for row in markets]
-        said = [v.scores(features) for v in versions]
-        rows = []
-        rules = {"never retrain": never, **RULES, "an oracle": None}
-        for name, rule in rules.items():
-            champion, looks, in_force, harmful, promotions = 0, Looks(), [], 0, 0
-            for number, quarter in enumerate(quarters[1:], start=1):
-                ripe = quarter.customers[quarter.customers["matured"]]
-                judged = newest_matured(ripe, 300)
-                recent = quarter.customers[quarter.customers["at"] >= judged["at"].min()]
-                better = worth[number, number] - worth[champion, number]
-                if rule is None:
-                    promoted = better > 0
-                else:
-                    ours, theirs = versions[number].archived, said[champion]
-                    look = Look(judged, recent, ours, theirs, versions[champion].elsewhere, looks)
-                    promoted = rule(look)
-                looks = looks.after(judged.index, promoted)
-                if promoted:
-                    champion, promotions = number, promotions + 1
-                    harmful += int(better < -0.5)
-                in_force.append(champion)
-            gained = [worth[v, n] - worth[0, n] for n, v in enumerate(in_force, start=1)]
-            churn = [
-                1 - len(lists[one][n] & lists[other][n]) / len(lists[one][n])
-                for n, (one, other) in enumerate(zip([0, *in_force], in_force, strict=False), 1)
-            ]
-            kind = "a fifth mixed up" if corrupted else "clean"
-            rows.append(
-                (kind, name, float(np.mean(gained)), promotions, harmful, float(np.mean(churn)))
-            )
-    return rows
-
-
-def _quarters(world: World) -> tuple[list[Quarter], dict[str, Kind], pd.DataFrame]:
-    """The rounds from 60 matured customers on, and the features of all customers at their sale."""
-    tables = checked_tables(world)
-    quarters = []
-    for start in pd.date_range(world.spec.first_day, world.spec.end, freq="QS")[1:]:
-        day = (start - pd.Timedelta(days=1)).date()
-        customers = customers_seen(tables, day)
-        customers = customers[customers["months_at_risk"] >= 1]
-        if customers["matured"].sum() >= 60:
-            quarters.append(Quarter(customers, *prospects_seen(world, tables, day)))
-    attributes = declared(world)
-    features = attributes_at(tables.accounts, quarters[-1].customers, attributes)
-    return quarters, {a.name: a.kind for a in attributes}, features
-
-
-def _trained(
-    customers: pd.DataFrame,
-    features: pd.DataFrame,
-    kinds: dict[str, Kind],
-    rng: np.random.Generator,
-    mix_up: bool,
-) -> Version:
-    taught = mixed_up(customers, rng) if mix_up else customers
-    known = features.loc[taught.index]
-    archived = out_of_fold(lambda: FitModel(kinds), known, taught, seed=0)["expected_nrr"]
-    model = FitModel(kinds).fit(known, taught)
-    judged = newest_matured(customers[customers["matured"]], 300)
-    return Version(model, archived, at_capacity(judged, archived, PURSUED).nrr)
-
-
-def _listed(scores: pd.Series) -> frozenset[str]:
-    best = np.argsort(-scores.to_numpy(), kind="stable")[: int(len(scores) * PURSUED)]
-    return frozenset(scores.index[best])
-
-
-def main(draws: int = 500, companies: int = 16) -> None:
+def main(learner: str = "product", companies: str = "4", only_kept: str = "") -> None:
     """Measure, print, and keep the tables."""
-    years = four_years(companies)
-    years.round(3).to_csv(RESULTS / "gate-years.csv", index=False)
-    wide = years.pivot_table(
-        ["gained", "sem", "promotions", "harmful", "list_churn"], "rule", "rounds", sort=False
+    known = list(archives(learner, int(companies), only_kept=bool(only_kept)))
+    print(f"{len(known)} histories, learner {learner}", flush=True)
+    with threadpool_limits(1):
+        lived, stated = years(known)
+        first = firsts(known)
+        power = passes(known)
+    table = summary(lived)
+    _keep(table, f"gate-years-{learner}")
+    print(table.pivot_table("regret", "rule", "scenario", sort=False).round(2).to_string())
+    print(table.pivot_table("harmful", "rule", "scenario", sort=False).round(2).to_string())
+    for family, rows in lived.groupby("family"):
+        print(family, summary(rows).pivot_table("regret", "rule", "scenario", sort=False).round(2))
+    _keep(by_tenths(stated).reset_index(drop=True), f"gate-stated-{learner}")
+    print(by_tenths(stated).round(2).to_string())
+    _keep(power, f"gate-power-{learner}")
+    print(power.round(2).to_string())
+    size = pd.cut(first["matured"], [0, 100, 250, 1000], labels=["60", "150", "400"])
+    grouped = first.assign(size=size, better=first["truth"] > 0).groupby(
+        ["way", "size"], observed=True
     )
-    print(wide.round(2).to_string(), end="\n\n", flush=True)
-    table = passes(draws, companies)
-    table.round(3).to_csv(RESULTS / "gate.csv", index=False)
-    wide = table.pivot_table("promoted", "rule", ["challenger", "matured"], sort=False)
-    print(wide.round(2).to_string(), end="\n\n")
-    covered = table[table["rule"] == "ahead on the holdout"]
-    print("90% intervals cover", covered.groupby("matured")["covered"].mean().round(3).to_dict())
+    table = grouped.agg(
+        n=("truth", "size"),
+        promoted=("promoted", "mean"),
+        better=("better", "mean"),
+        stated=("stated", "mean"),
+        gain=("gain", "mean"),
+        truth=("truth", "mean"),
+        covered=("covered", "mean"),
+    ).reset_index()
+    _keep(table, f"gate-first-{learner}")
+    print(table.round(2).to_string())
+    first.to_csv(RESULTS.parent / "cache" / f"first-{learner}.csv")
+    stated.to_csv(RESULTS.parent / "cache" / f"stated-{learner}.csv")
+
+
+def _keep(table: pd.DataFrame, name: str) -> None:
+    table.round(3).to_csv(RESULTS / f"{name}.csv", index=False)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    main(*sys.argv[1:4])

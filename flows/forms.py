@@ -35,12 +35,12 @@ class Decision(RunInput):
     reason: str = Field(description="Why; it goes on record")
 
 
-def invite(version: Registered, note: str) -> type[Decision]:
+def invite(version: Registered, page: str, note: str) -> type[Decision]:
     """The form for a version that waits: what was answered last time, its verdict, its page."""
     tags = version.tags
     verdict = f"**{plain(tags.get('verdict', ''))}.** {plain(tags.get('reasons', ''))}"
-    page = "\n\n".join(part for part in (note, verdict, version.description) if part)
-    return Decision.with_initial_data(description=page)
+    text = "\n\n".join(part for part in (note, verdict, page) if part)
+    return Decision.with_initial_data(description=text)
 
 
 def ask(home: Path, motion: str, version: str, note: str = "") -> str | None:

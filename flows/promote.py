@@ -28,7 +28,7 @@ def promote(
     at = on_day(home, motion, as_of)
     report = pipeline.approve(at, version, who=who, reason=reason)
     create_markdown_artifact(
-        at.describe(report.version, at.standing_now()).description,
+        at.page(report.version),
         key="icp-in-force",
         description=f"ICP version {report.version}, approved by {plain(who)}: {plain(reason)}",
     )
@@ -42,7 +42,8 @@ def decide(home: Path, motion: str, version: str = "challenger", note: str = "")
     What is refused is asked again, in another run, with the reason on the form.
     """
     at = on_day(home, motion, None)
-    form = invite(at.describe(version, at.standing_now()), note)
+    waits = at.describe(version, at.standing_now())
+    form = invite(waits, at.page(waits.number), note)
     expires = at.settings.policy.expires_days * _A_DAY
     said = suspend_flow_run(wait_for_input=form, timeout=expires)
     answer = pipeline.decide(

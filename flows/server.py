@@ -46,8 +46,8 @@ def main() -> None:
         timeout_keep_alive=server.api.keepalive_timeout,
         ws_ping_interval=server.api.websocket_ping_interval,
         ws_ping_timeout=server.api.websocket_ping_timeout,
-        log_level=server.logging_level.lower(),
-        # The page's address is in each line of a log, and so might be what is in a link.
+        # When it started and ended; not each request.
+        log_level="info",
         access_log=False,
     )
 

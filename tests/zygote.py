@@ -2,7 +2,8 @@
 
 A test that kills a command a hundred times cannot pay its imports a hundred times. Each line on
 stdin is a request, each line on stdout its answer. A child can be made to end itself, or a server,
-with SIGKILL at a step: just before or after the n-th act of the io floor.
+with SIGKILL at a step: just before or after the n-th act of the io floor. Where only writes count,
+a step is what changed anything on disk or in MLflow, one alias or tag at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Zygote:
         *words: object,
         kill_at: int = 0,
         victim: int = 0,
+        only_writes: bool = False,
         environment: dict[str, str] | None = None,
     ) -> tuple[int, Path]:
         """Fork a child that runs `icp WORDS`; its process and the stem of what it writes."""
@@ -59,6 +61,7 @@ class Zygote:
             "words": [str(word) for word in words],
             "kill_at": kill_at,
             "victim": victim,
+            "only_writes": only_writes,
             "environment": environment or {},
             "stem": str(stem),
         }
@@ -98,7 +101,7 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(os.open(f"{stem}.{kind}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     os.environ.update(request["environment"])
     steps = os.open(f"{stem}.steps", os.O_CREAT | os.O_RDWR)
-    _count_steps(steps, request["kill_at"], request["victim"])
+    _count_steps(steps, request["kill_at"], request["victim"], only_writes=request["only_writes"])
     sys.argv = ["icp", *request["words"]]
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     from icploop.cli import main
@@ -113,12 +116,13 @@ def _child(request: dict[str, Any]) -> None:
     os._exit(code)
 
 
-def _count_steps(file: int, kill_at: int, victim: int) -> None:
-    """Let every act of the io floor count a step before and after it; the process dies at one."""
-    from icploop.io import frames, registry, tracking
-    from icploop.io.releases import Releases
-    from icploop.io.warehouse import Warehouse
+# What changes a home, beside MLflow's own calls.
+_WRITES = {"store", "append", "log_list", "note_told", "build", "point_to", "prune", "keep_end"}
+_WRITES_OF_MLFLOW = ("set_", "create_", "delete_", "log_")
 
+
+def _count_steps(file: int, kill_at: int, victim: int, *, only_writes: bool) -> None:
+    """Let every act of the io floor count a step before and after it; the process dies at one."""
     taken = 0
 
     def step() -> None:
@@ -131,20 +135,37 @@ def _count_steps(file: int, kill_at: int, victim: int) -> None:
     def counted(act: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(act)
         def stepping(*args: Any, **kwargs: Any) -> Any:
-            step()
+            if not only_writes:
+                step()
             done = act(*args, **kwargs)
             step()
             return done
 
         return stepping
 
-    for owner in (Warehouse, Releases, registry, tracking, frames):
+    for owner, name, act in _acts(only_writes=only_writes):
+        fresh = counted(act)
+        setattr(owner, name, fresh)
+        _replace_everywhere(act, fresh)
+
+
+def _acts(*, only_writes: bool) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """Whose the acts that count are, their names, and the acts themselves."""
+    from mlflow import MlflowClient
+
+    from icploop.io import frames, registry, tracking
+    from icploop.io.releases import Releases
+    from icploop.io.warehouse import Warehouse, head
+
+    for owner in (Warehouse, Releases, head, registry, tracking, frames):
         for name, act in list(vars(owner).items()):
             here = inspect.isclass(owner) or getattr(act, "__module__", "") == owner.__name__
-            if inspect.isfunction(act) and here and not name.startswith("_"):
-                fresh = counted(act)
-                setattr(owner, name, fresh)
-                _replace_everywhere(act, fresh)
+            counts = not name.startswith("_") and (name in _WRITES or not only_writes)
+            if inspect.isfunction(act) and here and counts:
+                yield owner, name, act
+    for name, act in list(vars(MlflowClient).items()) if only_writes else ():
+        if inspect.isfunction(act) and name.startswith(_WRITES_OF_MLFLOW):
+            yield MlflowClient, name, act
 
 
 def _replace_everywhere(act: Callable[..., Any], fresh: Callable[..., Any]) -> None:

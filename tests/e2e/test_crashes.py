@@ -16,15 +16,14 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 
-from icploop.domain.ledger import first_broken
 from icploop.io import registry
-from icploop.io.home import Home
-from icploop.io.tracking import connect
 from icploop.io.warehouse import Warehouse
+from tests.end_state import end_state, runs
 from tests.unit import planted
 from tests.unit.conftest import copied
 from tests.unit.io_fixtures import inbox, new_home, require, write_csv
-from tests.zygote import Ended, Zygote
+from tests.unit.registered import register_a_challenger
+from tests.zygote import Zygote
 
 pytestmark = pytest.mark.slow
 MOTION = planted.MOTION
@@ -51,60 +50,18 @@ def ingested(tmp_path_factory, migrated):
     return home
 
 
-def end_state(home: Home) -> dict[str, object]:
-    """All that an act leaves behind, but for random ids and the time of writing."""
-    warehouse = Warehouse(home.warehouse_file)
-    rows = warehouse.sealed_ledger()
-    assert first_broken(rows) is None
-    ledger = [
-        (r.row.event, r.row.as_of, r.row.version, r.row.who, r.row.reason, _plain(r.row.details))
-        for r in rows
-    ]
-    published = home.root / "data" / "published" / MOTION
-    releases = home.root / "data" / "releases" / MOTION
-    return {
-        "tables": {
-            n: len(getattr(warehouse.tables(), n)) for n in ("accounts", "deals", "revenue")
-        },
-        "ledger": ledger,
-        "counted": warehouse.counted_deals(MOTION),
-        "listings": warehouse.listings(MOTION).to_dict("list"),
-        "aliases": registry.aliases(home, MOTION),
-        "versions": {
-            number: (sorted(found.tags), found.tags["content_hash"], found.description)
-            for number, found in registry.versions(home, MOTION).items()
-        },
-        "runs": _runs(home),
-        "published": {p.name: p.read_bytes() for p in sorted(published.glob("*"))},
-        "releases": sorted(p.name for p in releases.glob("*")),
-    }
-
-
-def _plain(details):
-    return {key: value for key, value in details.items() if key != "run_id"}
-
-
-def _runs(home):
-    client = connect(home)
-    found = client.get_experiment_by_name(registry.model_name(MOTION))
-    runs = client.search_runs([found.experiment_id]) if found else []
-    return sorted((run.info.run_name, run.info.status) for run in runs)
-
-
+APPROVE_2 = ("approve", "2", *DECISION)
 ACTS = {
-    "retrain": ("watch", "--by", "Trainer", "--as-of", DAY),
-    "approve": ("approve", "2", *DECISION),
+    "watch": ("watch", "--by", "Trainer", "--as-of", DAY),
+    "retrain": ("retrain", "--force", "--by", "Trainer", "--as-of", "2025-02-03"),
+    "approve": ("approve", "3", *DECISION),
+    "reject": ("reject", "3", *DECISION),
+    "settle": ("settle", "--as-of", "2025-02-03"),
     "publish": ("publish", "--as-of", "2025-02-05"),
-    "reject": ("reject", "2", *DECISION),
+    "rollback": ("rollback", *DECISION),
 }
-
-
-def _home_of(act, request, tmp_path, name):
-    if act == "retrain":
-        return copied(request.getfixturevalue("ready"), tmp_path / name)
-    if act == "rollback":
-        return copied(request.getfixturevalue("two_in_force"), tmp_path / name)
-    return copied(request.getfixturevalue("challenged"), tmp_path / name)
+# Where to kill: after each write of an act, or, unless it is asked for, after a few of them.
+EVERY_STEP = os.environ.get("ICP_EVERY_STEP") == "1"
 
 
 @pytest.fixture(scope="module")
@@ -116,43 +73,52 @@ def ready(ingested, zygote):
 @pytest.fixture(scope="module")
 def two_in_force(challenged, zygote, tmp_path_factory):
     home = copied(challenged, tmp_path_factory.mktemp("two") / "home")
-    assert zygote.run("approve", "2", *DECISION, "--home", home.root).status == 0
+    assert zygote.run(*APPROVE_2, "--home", home.root).status == 0
     return home
 
 
-def _again(zygote, home, words) -> Ended:
-    """What an operator does after a crash: the same command once more."""
-    ended = zygote.run(*words, "--home", home.root)
-    if ended.status == 4:
-        # The killed one had got so far that there is nothing left to decide; settling is enough.
-        ended = zygote.run("settle", "--as-of", "2025-02-03", "--home", home.root)
-    return ended
+@pytest.fixture(scope="module")
+def homes(ready, two_in_force, zygote, tmp_path_factory):
+    """By act: a home in which it has something to do; all but the first know three versions."""
+    root = tmp_path_factory.mktemp("homes")
+    waits = copied(two_in_force, root / "waits")
+    register_a_challenger(waits, champion="2")
+    told = copied(waits, root / "told")
+    registry.tag_version(told, MOTION, "3", {"approve": "Ada: seen in the UI"})
+    three = copied(waits, root / "three")
+    assert zygote.run(*ACTS["approve"], "--home", three.root).status == 0
+    return dict.fromkeys(ACTS, waits) | {"watch": ready, "settle": told, "rollback": three}
 
 
 @pytest.mark.parametrize(
-    ("act", "stages"),
-    [("retrain", 2), ("approve", 3), ("rollback", 2), ("reject", 1), ("publish", 1)],
+    ("act", "kills"),
+    [
+        ("watch", 2),
+        ("retrain", 1),
+        ("approve", 3),
+        ("settle", 1),
+        ("rollback", 3),
+        ("reject", 1),
+        ("publish", 1),
+    ],
 )
-def test_killed_at_any_stage_and_repeated_it_ends_as_if_it_had_not_been(
-    act, stages, request, zygote, tmp_path
+def test_killed_after_any_write_and_repeated_it_ends_as_if_it_had_not_been(
+    act, kills, homes, zygote, tmp_path
 ):
-    words = ACTS.get(act, ("rollback", *DECISION))
-    undisturbed = _home_of(act, request, tmp_path, "undisturbed")
-    calm = zygote.run(*words, "--home", undisturbed.root)
+    undisturbed = copied(homes[act], tmp_path / "undisturbed")
+    calm = zygote.run(*ACTS[act], "--home", undisturbed.root, only_writes=True)
     assert calm.status == 0, calm.err
-    assert calm.steps > stages
     expected = end_state(undisturbed)
-    # Evenly over the act, with its very last steps; the offset differs from act to act.
-    step = calm.steps / stages
-    for at in sorted({1 + round(step * (number + 0.37)) for number in range(stages)}):
-        home = _home_of(act, request, tmp_path, f"killed-{at}")
-        killed = zygote.run(*words, "--home", home.root, kill_at=at)
-        if killed.status == 0:
-            continue  # the last step lies behind the end
+    # Every one, or evenly over the act with its last; after that there is nothing left to undo.
+    every = range(1, calm.steps + 1)
+    chosen = every if EVERY_STEP else {1 + calm.steps * n // kills for n in range(kills)}
+    for at in sorted({*chosen, calm.steps} if act == "rollback" else chosen):
+        home = copied(homes[act], tmp_path / f"killed-{at}")
+        killed = zygote.run(*ACTS[act], "--home", home.root, kill_at=at, only_writes=True)
         assert killed.status == KILLED, killed.err
-        ended = _again(zygote, home, words)
-        assert ended.status == 0, (at, ended.err)
-        assert end_state(home) == expected, f"killed at step {at} of {calm.steps}"
+        again = zygote.run(*ACTS[act], "--home", home.root)
+        assert again.status == 0, (at, again.err)
+        assert end_state(home) == expected, f"killed after write {at} of {calm.steps}"
         shutil.rmtree(home.root)
 
 
@@ -221,10 +187,9 @@ def test_a_disk_that_is_full_loses_nothing_and_the_act_can_be_repeated(
     zygote,
     challenged,
     tmp_path,
-    request,
 ):
-    undisturbed = _home_of("approve", request, tmp_path, "undisturbed")
-    assert zygote.run(*ACTS["approve"], "--home", undisturbed.root).status == 0
+    undisturbed = copied(challenged, tmp_path / "undisturbed")
+    assert zygote.run(*APPROVE_2, "--home", undisturbed.root).status == 0
     expected = end_state(undisturbed)
     with small_disk(tmp_path / "disk", round(_size(challenged.root)) + 40) as disk:
         home = copied(challenged, disk / "home")
@@ -233,13 +198,13 @@ def test_a_disk_that_is_full_loses_nothing_and_the_act_can_be_repeated(
         for left in (0, 20_000, 150_000):
             with filler.open("wb") as file, contextlib.suppress(OSError):
                 file.write(b"x" * max(free - left, 0))
-            ended = zygote.run(*ACTS["approve"], "--home", home.root)
+            ended = zygote.run(*APPROVE_2, "--home", home.root)
             assert ended.status in (3, 0), ended.err
             assert "Traceback" not in ended.err
             filler.unlink()
             if ended.status == 0:
                 break
-        ended = _again(zygote, home, ACTS["approve"])
+        ended = zygote.run(*APPROVE_2, "--home", home.root)
         assert ended.status == 0, ended.err
         assert end_state(home) == expected
 
@@ -249,7 +214,7 @@ def test_a_read_only_disk_is_told_and_changes_nothing(zygote, challenged, tmp_pa
         home = copied(challenged, disk / "home")
         before = {path: path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        for words in (ACTS["approve"], ACTS["publish"], ("watch", "--as-of", DAY)):
+        for words in (APPROVE_2, ACTS["publish"], ("watch", "--as-of", DAY)):
             ended = zygote.run(*words, "--home", home.root)
             assert ended.status == 3, ended.err
             assert "Read-only file system" in ended.err
@@ -300,7 +265,7 @@ def test_mlflow_down_at_the_start_in_the_middle_and_at_the_alias(
     start, address = mlflow_server
     environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     home = copied(ready, tmp_path / "home")
-    watch = (*ACTS["retrain"], "--home", home.root)
+    watch = (*ACTS["watch"], "--home", home.root)
     approve = ("approve", "challenger", *DECISION, "--home", home.root)
 
     ended = zygote.run(*watch, environment=environment)
@@ -389,8 +354,8 @@ def test_over_a_year_with_fifty_kills_there_are_as_many_rounds_as_crossings(zygo
             assert rounds() == crossing - (deals < crossing * EVERY)
     assert kills == 50
     assert rounds() == DEALS // EVERY
-    assert {name for name, _ in _runs(year)} == {
+    assert {name for name, _ in runs(year)} == {
         f"round {date(2024, 1, 9) + timedelta(days=EVERY * n)}"
         for n in range(1, DEALS // EVERY + 1)
     }
-    assert len(_runs(year)) == DEALS // EVERY
+    assert len(runs(year)) == DEALS // EVERY

@@ -16,7 +16,7 @@ def test_the_form_shows_the_verdict_and_its_reasons_as_text():
     from icploop.io.versions import Registered
 
     tags = {"verdict": "PROMOTE", "reasons": HOSTILE}
-    form = invite(Registered("1", "run", tags, "# The page"), "")
+    form = invite(Registered("1", "run", tags, "# The page"), "# The page", "")
     shown = str(form._description)
     assert "# The page" in shown
     assert "&lt;script>" in shown

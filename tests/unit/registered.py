@@ -12,22 +12,27 @@ from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.scoring.version import content_hash
 from icploop.pipelines.mirror import mirror
+from icploop.settings import digest
 from tests.unit.planted import LAST_DAY, MOTION, at
 
 
 def register_a_challenger(home: Home, **details: str | None) -> None:
-    """Register version 1's content as version 2, which waits for approval.
+    """Register version 1's content as the next version, which waits for approval.
 
     `details` replace what the ledger says of its verdict.
     """
     first = registry.describe(home, MOTION, "1")
     version = registry.load(home, MOTION, "1")
-    registry.register(
+    registered = registry.register(
         home,
         version,
         run_id=first.run_id,
         description=first.description,
-        tags={"verdict": "PROMOTE", "reasons": "It beats it.", "judged_against": "1"},
+        tags={
+            "verdict": "PROMOTE",
+            "reasons": "It beats it.",
+            "judged_against": details.get("champion") or "1",
+        },
         example=pd.DataFrame({"account_id": ["p1"], "industry": ["health"]}),
     )
     said = {
@@ -36,13 +41,14 @@ def register_a_challenger(home: Home, **details: str | None) -> None:
         "run_id": first.run_id,
         "content_hash": content_hash(version.parts()),
         "settings_hash": home.settings().judging_digest(),
+        "page_hash": digest(first.description),
     }
     Warehouse(home.warehouse_file).append(
         LedgerRow(
             "verdict",
             MOTION,
             LAST_DAY,
-            "2",
+            registered.number,
             who="Trainer",
             reason="It beats it.",
             details=said | details,

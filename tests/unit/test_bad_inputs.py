@@ -146,7 +146,7 @@ SETTINGS_ROWS = [
     settings_file("empty settings", "", "conf/icp.yaml must be a mapping of keys to values"),
     settings_file("a list", "- a\n", "conf/icp.yaml must be a mapping of keys to values"),
     settings_file("not YAML", "company: [a\n", "conf/icp.yaml is not valid YAML"),
-    settings_file("tabs", "company:\n\ta: 1\n", "conf/icp.yaml is not valid YAML", "\\t"),
+    settings_file("tabs", "company:\n\ta: 1\n", "conf/icp.yaml is not valid YAML", "line 2"),
     settings_file("twice", "company: a\ncompany: b\n", "conf/icp.yaml", "company"),
     settings_file("not UTF-8", b"company: Caf\xe9\n", "cannot be read as UTF-8 text"),
     settings_file("binary", b"\x00\x01\x02", "conf/icp.yaml"),

@@ -36,6 +36,11 @@ def approve(at: AsOf, version: PendingVersion, by: DecidedBy, reason: Reason) ->
 
 def approve_text(report: PromotionReport) -> str:
     """What is in force now."""
+    if report.already_done:
+        return (
+            f"That was already done: version {report.version} of {report.motion} is in force, "
+            f"approved by {report.approved_by} ({report.reason})."
+        )
     replaced = f"; version {report.replaced} is the previous one" if report.replaced else ""
     return (
         f"Version {report.version} of {report.motion} is in force, approved by "
@@ -53,6 +58,11 @@ def reject(at: AsOf, version: PendingVersion, by: DecidedBy, reason: Reason) -> 
 
 def reject_text(report: RejectionReport) -> str:
     """What does not wait any more."""
+    if report.already_done:
+        return (
+            f"That was already done: version {report.version} of {report.motion} was rejected by "
+            f"{report.rejected_by} ({report.reason})."
+        )
     return f"Version {report.version} of {report.motion} was rejected by {report.rejected_by}."
 
 
@@ -66,6 +76,12 @@ def rollback(at: AsOf, by: DecidedBy, reason: Reason, version: FormerVersion = N
 
 def rollback_text(report: RollbackReport) -> str:
     """What is in force again."""
+    if report.already_done:
+        return (
+            f"That was already done: version {report.version} of {report.motion} is in force "
+            f"again, instead of version {report.left}, by {report.who} ({report.reason}). To go "
+            "further back, name the version, or give another reason."
+        )
     return (
         f"Version {report.version} of {report.motion} is in force again, instead of version "
         f"{report.left}.\nIts scores and target list, as they were: {report.published}"

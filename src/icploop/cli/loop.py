@@ -445,7 +445,8 @@ def retrain(
 def retrain_text(report: RetrainReport) -> str:
     """The verdict, why, and what to do next."""
     r = report.round
-    lines = [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
+    lines = ["That was already done: the same round is on record."] if report.already_done else []
+    lines += [f"{r.ruling.verdict}: {' '.join(r.ruling.reasons)}"]
     lines += told(r.notes)
     if report.version:
         lines.append(f"Registered as version {report.version}; MLflow run {report.run_id}.")
@@ -509,14 +510,17 @@ def prospective_text(report: BacktestReport) -> str:
     """What pursuing the ICP's best accounts was worth on customers acquired afterwards."""
     found = report.prospective
     if found is None:
-        return "No version came into force early enough to be judged on later customers."
+        return (
+            "Fewer than 20 customers have matured who were won after a version came "
+            "into force: too few to judge by."
+        )
     d = found.nrr
     return (
         f"On {found.n_holdout} customers won after a version came into force, NRR of the best "
         f"share: ICP {found.challenger.nrr:.1%}, average customer profile "
         f"{found.rival_kpis.nrr:.1%}, everyone {report.everyone_nrr or float('nan'):.1%}.\n"
         f"ICP against average customer profile: {points(d.estimate)} points "
-        f"({points(d.low)} to {points(d.high)}), probability better {d.probability_better:.0%}."
+        f"({points(d.low)} to {points(d.high)}), ahead in {d.ahead:.0%} of bootstrap draws."
     )
 
 

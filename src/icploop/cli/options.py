@@ -62,7 +62,8 @@ RawExports = Annotated[
     typer.Option("--from", help="A folder of exports, as they were made: guess what they are."),
 ]
 ExportFolder = Annotated[
-    Path | None, typer.Option("--from", help="A folder of canonical CSV or Parquet files.")
+    Path | None,
+    typer.Option("--from", help="A folder of canonical CSV, Parquet, JSON or Excel files."),
 ]
 
 

@@ -26,6 +26,8 @@ _EXPLAINED = {
         guard_part guard_refuses_good guard_retention
         attribute_constant attribute_empty deals_worse holdout_used_up hypothesis_mode no_skill
         p_win_unknown tiers_out_of_order
+        too_little customers_unsure holdout_disagrees guard_recipe unusual_turnover
+        past_changed past_restated skill_unsure
     """,
     "data-trust.md": """
         leak_changes_after_outcome leak_copy_of_outcome leak_filled_after_close

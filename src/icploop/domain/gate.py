@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
-from statistics import NormalDist
 from typing import Literal
 
 from icploop.domain.findings import Finding
 from icploop.domain.outcomes import Kpis
+from icploop.domain.posterior import Belief, matured_needed
 from icploop.settings import GatePolicy, Objective
 
 _NAMES = {
@@ -23,6 +23,8 @@ _NAMES = {
     "retention": "logo retention",
     "value": "value of a deal, in average ACVs,",
 }
+# On fewer accounts nothing is read: one of them would decide.
+FEWEST_READ = 20
 Verdict = Literal["PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"]
 
 
@@ -30,16 +32,15 @@ Verdict = Literal["PROMOTE", "KEEP", "INCONCLUSIVE", "INVALID"]
 class Difference:
     """A paired difference, challenger minus rival, as a ratio (0.02 = two points).
 
-    `low` and `high` bound it at the policy's level; `probability_better` is how sure it is that the
-    challenger is better: for what versions are judged by it rests on all customers that can tell
-    (`modeling/judging/advantage.py`), else it is the share of bootstrap draws in which the
-    challenger is ahead.
+    `low` and `high` bound it at the policy's level; `ahead` is the share of bootstrap draws in
+    which the challenger is ahead. How probably it is better is another question, which a `Belief`
+    answers.
     """
 
     estimate: float
     low: float
     high: float
-    probability_better: float
+    ahead: float
     standard_error: float
 
 
@@ -73,10 +74,9 @@ class Weighted:
 class Comparison:
     """Challenger and rival on the same matured holdout accounts at equal capacity.
 
-    `value` is judged for the objective of that name only. `z` is what all customers that can tell
-    say of the two (`modeling/judging/advantage.py`), in standard errors for the challenger; None
-    where they were not asked. `prospective` and `weighted` are the same uplift read in other ways;
-    None without a champion, and where no list was in force.
+    `value` is judged for the objective of that name only. `belief` is how probably the challenger
+    is better, and why; None where nothing is decided by it. `prospective` and `weighted` are the
+    same uplift read in other ways; None without a champion, and where no list was in force.
     """
 
     rival: str
@@ -88,7 +88,7 @@ class Comparison:
     retention: Difference
     value: Difference | None = None
     objective: Objective = "nrr"
-    z: float | None = None
+    belief: Belief | None = None
     prospective: Prospective | None = None
     weighted: Weighted | None = None
 
@@ -148,28 +148,35 @@ def decide(
     policy: GatePolicy,
     distrust: Sequence[Finding] = (),
     guards: Sequence[Finding] = (),
-    required: float | None = None,
 ) -> Ruling:
-    """The verdict on a comparison.
+    """The verdict on a comparison that holds a belief.
 
     `distrust` lists why it cannot be trusted, if anything does, and `guards` what a winner would
-    break. `required` is the probability that the round asks for, by default the policy's.
+    break. Raises ValueError without a belief.
     """
-    asked = policy.probability_better if required is None else required
-    if untrusted := [*distrust, *_missing_metrics(comparison)]:
+    belief = comparison.belief
+    if belief is None:
+        raise ValueError("nothing can be decided without a belief")
+    if untrusted := [*distrust, *_missing_metrics(comparison, belief)]:
         return Ruling("INVALID", tuple(untrusted))
-    uplift = comparison.uplift
-    is_worse = uplift.estimate <= 0 and uplift.probability_better <= 1 - asked
-    is_better = uplift.estimate > policy.min_uplift and uplift.probability_better >= asked
-    if not is_worse and not is_better:
-        return _cannot_tell(comparison, policy, asked)
+    asked, sure = policy.probability_better, belief.probability_better
+    is_worse = sure <= 1 - asked
+    if not is_worse and (short := _not_enough(comparison, belief, policy)):
+        needed, size = matured_needed(belief, asked)
+        more = f"About {needed} more matured customers would tell a difference of {size:.1f} points"
+        code, why = short
+        reason = f"{why} {_numbers(comparison, belief)} {more}."
+        return Ruling("INCONCLUSIVE", (_refusal(code, reason),), needed)
     if doubt := _contradicted(comparison, asked):
-        return Ruling("INCONCLUSIVE", (_refusal("earlier_lists", doubt),))
+        needed, _ = matured_needed(belief, asked)
+        return Ruling("INCONCLUSIVE", (_refusal("earlier_lists", doubt),), needed)
     if is_worse:
-        return Ruling("KEEP", (_refusal("worse", f"It is worse than {_against(comparison)}."),))
-    if failed := [*_failed_guards(comparison, policy), *guards]:
+        reason = f"It is probably worse than {comparison.rival}. {_numbers(comparison, belief)}"
+        return Ruling("KEEP", (_refusal("worse", reason),))
+    if failed := [*_failed_guards(comparison, belief, policy), *guards]:
         return Ruling("KEEP", tuple(failed))
-    return Ruling("PROMOTE", (Finding("better", "note", f"It beats {_against(comparison)}."),))
+    reason = f"It is probably better than {comparison.rival}. {_numbers(comparison, belief)}"
+    return Ruling("PROMOTE", (Finding("better", "note", reason),))
 
 
 def _refusal(code: str, reason: str) -> Finding:
@@ -177,30 +184,67 @@ def _refusal(code: str, reason: str) -> Finding:
     return Finding(code, "refusal", reason)
 
 
-def _missing_metrics(comparison: Comparison) -> list[Finding]:
+def _missing_metrics(comparison: Comparison, belief: Belief) -> list[Finding]:
     differences = (comparison.uplift, comparison.nrr, comparison.grr, comparison.retention)
-    if all(math.isfinite(number) for d in differences for number in astuple(d)):
+    numbers = [number for d in differences for number in astuple(d)]
+    numbers += [belief.gain, belief.probability_better, belief.evidence.points]
+    if all(map(math.isfinite, numbers)):
         return []
     reason = "A metric of the holdout is missing: nothing was billed there."
     return [_refusal("metric_missing", reason)]
 
 
-def _against(comparison: Comparison) -> str:
+def _not_enough(
+    comparison: Comparison, belief: Belief, policy: GatePolicy
+) -> tuple[str, str] | None:
+    """What is missing for a promotion (code and sentence), where it is not worse; else None."""
+    asked, sure, rival = policy.probability_better, belief.probability_better, comparison.rival
+    if sure < asked:
+        return "too_close", f"Too close to tell from {rival}: the policy asks for {asked:.0%}."
+    if belief.refit.skill_z <= 0:
+        return (
+            "no_skill",
+            "Nothing shows yet that it knows good customers from others, so it is not put before "
+            f"{rival}.",
+        )
+    if belief.gain < 100 * policy.min_uplift:
+        return (
+            "too_little",
+            f"Probably better than {rival}, but by less than the {100 * policy.min_uplift:.1f} "
+            "points that the policy asks for.",
+        )
+    alone, by_customers = policy.by_customers_alone, belief.evidence.probability
+    if alone is not None and by_customers < alone:
+        return (
+            "customers_unsure",
+            f"Probably better than {rival}, but by what customers did alone with "
+            f"{by_customers:.0%} only, and the policy asks for {alone:.0%}.",
+        )
+    if policy.holdout == "must_agree" and not _holdout_speaks_for_it(comparison, belief):
+        return (
+            "holdout_disagrees",
+            f"Probably better than {rival}, but the holdout does not speak for it, and the policy "
+            "asks for that (policy.holdout: must_agree).",
+        )
+    return None
+
+
+def _holdout_speaks_for_it(comparison: Comparison, belief: Belief) -> bool:
+    """Whether it is ahead on the pursued, or customers did better where it rates them higher."""
+    return comparison.uplift.estimate > 0 or belief.evidence.points > 0
+
+
+def _numbers(comparison: Comparison, belief: Belief) -> str:
+    """What was found, in one breath: the belief, and the raw difference beside it."""
     d, objective = comparison.uplift, comparison.objective
     ours, theirs = (
         getattr(comparison.challenger, objective),
         getattr(comparison.rival_kpis, objective),
     )
     return (
-        f"{comparison.rival} on {comparison.n_holdout} holdout accounts at equal capacity: "
-        f"{_NAMES[objective]} {ours:.1%} against {theirs:.1%}, "
-        f"{100 * d.estimate:+.1f} points ({100 * d.low:+.1f} to {100 * d.high:+.1f}), "
-        f"probability better {d.probability_better:.0%}"
-        + (
-            f" (do customers do better where it rates them higher? z {comparison.z:+.1f})"
-            if comparison.z is not None
-            else ""
-        )
+        f"{belief} On the {comparison.n_holdout} holdout accounts at equal capacity: "
+        f"{_NAMES[objective]} {ours:.1%} against {theirs:.1%}, {100 * d.estimate:+.1f} points "
+        f"({100 * d.low:+.1f} to {100 * d.high:+.1f})."
     )
 
 
@@ -209,7 +253,7 @@ def _contradicted(comparison: Comparison, asked: float) -> str | None:
     weighted, naive = comparison.weighted, comparison.uplift
     if weighted is None or weighted.uplift.estimate * naive.estimate >= 0:
         return None
-    sure = weighted.uplift.probability_better
+    sure = weighted.uplift.ahead
     if max(sure, 1 - sure) < asked:
         return None
     other = weighted.uplift
@@ -218,46 +262,18 @@ def _contradicted(comparison: Comparison, asked: float) -> str | None:
         f"accounts stood on one when their sale began. As they are, the uplift over "
         f"{comparison.rival} is {100 * naive.estimate:+.1f} points; weighted by how unlikely each "
         f"was to be pursued it is {100 * other.estimate:+.1f} ({100 * other.low:+.1f} to "
-        f"{100 * other.high:+.1f}, probability better {sure:.0%}, worth "
+        f"{100 * other.high:+.1f}, ahead in {sure:.0%} of bootstrap draws, worth "
         f"{weighted.n_effective:.0f} accounts). Customers from outside the list would tell: "
         "see targets.explore."
     )
 
 
-def _cannot_tell(comparison: Comparison, policy: GatePolicy, asked: float) -> Ruling:
-    needed = accounts_needed(comparison, policy, asked)
-    more = (
-        f"about {needed} more matured accounts would tell an uplift of that size"
-        if needed
-        else "no number of accounts would tell so small a difference"
-    )
-    reason = (
-        f"Too close to tell from {_against(comparison)}; the policy asks for more than "
-        f"{100 * policy.min_uplift:.1f} points and {asked:.0%}; {more}."
-    )
-    return Ruling("INCONCLUSIVE", (_refusal("too_close", reason),), needed)
-
-
-def accounts_needed(comparison: Comparison, policy: GatePolicy, asked: float) -> int:
-    """How many more matured accounts would make the uplift seen pass; 0 where none would.
-
-    Standard errors fall with the square root of the accounts, so a probability that lies z standard
-    errors above a half reaches the one that is asked for, at z', with n * (z' / z)^2 accounts.
-    """
-    uplift = comparison.uplift
-    if uplift.estimate <= policy.min_uplift or not 0.5 < uplift.probability_better < 1:
-        return 0
-    normal = NormalDist()
-    short = normal.inv_cdf(asked) / normal.inv_cdf(uplift.probability_better)
-    return max(1, math.ceil(comparison.n_holdout * short**2) - comparison.n_holdout)
-
-
-def _failed_guards(comparison: Comparison, policy: GatePolicy) -> list[Finding]:
+def _failed_guards(comparison: Comparison, belief: Belief, policy: GatePolicy) -> list[Finding]:
     guards = (
         ("guard_grr", "GRR", comparison.grr, policy.grr_margin),
         ("guard_retention", "logo retention", comparison.retention, policy.retention_margin),
     )
-    return [
+    failed = [
         _refusal(
             code,
             f"Guard: {name} falls by {-100 * d.estimate:.1f} points, more than the "
@@ -266,3 +282,10 @@ def _failed_guards(comparison: Comparison, policy: GatePolicy) -> list[Finding]:
         for code, name, d, margin in guards
         if d.estimate < -margin
     ]
+    if belief.change and belief.change.probability <= 1 - policy.probability_better:
+        reason = (
+            "Guard: the change of recipe makes it worse. "
+            f"{belief} Undo the change, and the next round refits the old recipe."
+        )
+        failed.append(_refusal("guard_recipe", reason))
+    return failed

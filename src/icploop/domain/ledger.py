@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 from icploop.errors import RefusedError
@@ -20,12 +20,15 @@ Event = Literal[
     "approval",
     "rejection",
     "promotion",
+    "publication",
     "rollback",
     "restoration",
     "failure",
 ]
 # What a decision becomes once it has been carried out.
 EFFECTS: dict[str, Event] = {"approval": "promotion", "rollback": "restoration"}
+# What people decide about versions.
+DECISIONS: tuple[Event, ...] = ("approval", "rejection", "rollback")
 GENESIS = "0" * 64
 
 
@@ -57,6 +60,11 @@ class Sealed:
     at: str
     row: LedgerRow
     seal: str
+
+    @property
+    def written_on(self) -> date:
+        """The day of UTC on which it was written."""
+        return datetime.fromisoformat(self.at).date()
 
 
 @dataclass(frozen=True)

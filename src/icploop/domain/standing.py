@@ -16,11 +16,15 @@ from icploop.settings import GatePolicy
 
 @dataclass(frozen=True)
 class InForce:
-    """A version that came into force: the hash of its content, and what was published with it."""
+    """A version that came into force: the hash of its content, and what it published last.
+
+    `release_hash` is that of the release's manifest.
+    """
 
     version: str
     content_hash: str
     release: str
+    release_hash: str
     since: date
 
 
@@ -45,12 +49,14 @@ class Standing:
     """The state of a lineage.
 
     `history` holds what was in force, oldest first, without what a rollback took back; its last is
-    in force now. `unfinished` is a decision that was not carried out yet.
+    in force now. `unfinished` is a decision that was not carried out yet, `done` the last one that
+    was: a promotion, a restoration or a rejection.
     """
 
     history: tuple[InForce, ...] = ()
     pending: Pending | None = None
     unfinished: LedgerRow | None = None
+    done: LedgerRow | None = None
 
     @property
     def in_force(self) -> InForce | None:
@@ -103,12 +109,14 @@ def _begun(before: Standing, row: LedgerRow) -> Standing:
 
 
 def _rejected(before: Standing, row: LedgerRow) -> Standing:
-    return _without_pending(before, row.version)
+    return replace(_without_pending(before, row.version), done=row)
 
 
 def _promoted(before: Standing, row: LedgerRow) -> Standing:
     history = (*before.history, _in_force(row))
-    return replace(_without_pending(before, row.version), history=history, unfinished=None)
+    return replace(
+        _without_pending(before, row.version), history=history, unfinished=None, done=row
+    )
 
 
 def _restored(before: Standing, row: LedgerRow) -> Standing:
@@ -116,7 +124,14 @@ def _restored(before: Standing, row: LedgerRow) -> Standing:
     earlier = list(before.history)
     while len(earlier) > 1 and earlier[-1].version != row.version:
         earlier.pop()
-    return replace(before, history=(*earlier[:-1], _in_force(row)), unfinished=None)
+    return replace(before, history=(*earlier[:-1], _in_force(row)), unfinished=None, done=row)
+
+
+def _published(before: Standing, row: LedgerRow) -> Standing:
+    """The version in force is what it was; only what it published last is another one."""
+    *earlier, current = before.history
+    release = replace(_in_force(row), since=current.since)
+    return replace(before, history=(*earlier, release))
 
 
 def _failed(before: Standing, row: LedgerRow) -> Standing:
@@ -129,6 +144,7 @@ _AFTER: dict[str, Callable[[Standing, LedgerRow], Standing]] = {
     "rollback": _begun,
     "rejection": _rejected,
     "promotion": _promoted,
+    "publication": _published,
     "restoration": _restored,
     "failure": _failed,
 }
@@ -144,6 +160,7 @@ def _in_force(row: LedgerRow) -> InForce:
         str(row.version),
         str(row.details.get("content_hash", "")),
         str(row.details.get("release", "")),
+        str(row.details.get("release_hash", "")),
         row.as_of,
     )
 

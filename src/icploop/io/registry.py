@@ -23,7 +23,7 @@ from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
 import icploop
 from icploop.errors import RefusedError, UsageError
 from icploop.io.home import Home
-from icploop.io.serving import read_parts
+from icploop.io.serving import CODE, CONTENT, code_hash, read_parts
 from icploop.io.tracking import connect, tells_silence
 from icploop.io.versions import LONGEST_NUMBER, PARTS, Registered, model_name
 from icploop.modeling.scoring.version import IcpVersion, content_hash
@@ -64,11 +64,14 @@ def register(
         data.mkdir()
         for name, content in parts.items():
             (data / name).write_bytes(content)
+        package = Path(icploop.__file__).parent
+        hashes = {CONTENT: content_hash(parts), CODE: code_hash(package)}
         info = mlflow.pyfunc.log_model(
             name="icp",
             loader_module="icploop.io.serving",
             data_path=str(data),
-            code_paths=[str(Path(icploop.__file__).parent)],
+            code_paths=[str(package)],
+            metadata=hashes,
             signature=_signature(version),
             # MLflow scores the example once; tables for reasons would be built for that alone.
             input_example=(example, {"reasons": False}),
@@ -77,7 +80,7 @@ def register(
     name = model_name(version.lineage)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    all_tags = {**tags, "content_hash": content_hash(parts)}
+    all_tags = {**tags, **hashes}
     # In one call, so that no version is ever seen without its verdict.
     created = client.create_model_version(
         name,

@@ -23,6 +23,7 @@ from icploop.io.home import Home
 from icploop.io.whole_file import private_folder, text_to
 
 _MANIFEST = "release.json"
+_AGAIN = "publish anew with `icp publish`"
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,35 @@ class Releases:
             ) from error
         return name
 
-    def verify(self, name: str) -> dict[str, str]:
-        """The hashes of a release's files. Raises RefusedError where one is not what was built."""
+    def verify(self, name: str, manifest_hash: str) -> dict[str, str]:
+        """The hashes of a release's files, whose manifest has the hash that the ledger states.
+
+        Raises RefusedError where a file is not what was built, is missing, or was put beside them.
+        """
         folder = self.folder / name
         try:
+            if self.hash_of(name) != manifest_hash:
+                raise RefusedError(
+                    f"{folder / _MANIFEST} was altered after it was published; {_AGAIN}"
+                )
             stated: dict[str, str] = self._manifest(name)["files"]
             for file, hashed in stated.items():
                 if _sha256(folder / file) != hashed:
                     raise RefusedError(
-                        f"{folder / file} was altered after it was published; publish anew with "
-                        "`icp publish`"
+                        f"{folder / file} was altered after it was published; {_AGAIN}"
                     )
+            strangers = {path.name for path in folder.iterdir()} - {*stated, _MANIFEST}
         except (OSError, ValueError, KeyError) as error:
+            raise RefusedError(f"The release {folder} is not whole: {error}; {_AGAIN}") from error
+        if strangers:
             raise RefusedError(
-                f"The release {folder} is not whole: {error}; publish anew with `icp publish`"
-            ) from error
+                f"{folder / min(strangers)} does not belong to what was published; take it away"
+            )
         return stated
+
+    def hash_of(self, name: str) -> str:
+        """The hash of a release's manifest, which has the hashes of its files."""
+        return _sha256(self.folder / name / _MANIFEST)
 
     def point_to(self, name: str) -> None:
         """Let the link lead to a release, in one step."""
@@ -117,11 +131,6 @@ class Releases:
         for name in self._names()[:-newest]:
             if name not in keep:
                 shutil.rmtree(self.folder / name)
-
-    def last_of(self, version: str) -> str | None:
-        """The last release of a version; None where it never had one."""
-        own = [name for name in self._names() if name.split("-")[1] == f"v{version}"]
-        return own[-1] if own else None
 
     def _names(self) -> list[str]:
         found = self.folder.iterdir() if self.folder.is_dir() else ()

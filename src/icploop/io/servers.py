@@ -23,6 +23,7 @@ from icploop.io.door import OPEN
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
 from icploop.io.password import new_ticket, password_of
+from icploop.io.store import make_ready
 from icploop.io.whole_file import private_folder
 
 _HOST = "127.0.0.1"
@@ -123,6 +124,7 @@ def _serve(home: Home, mlflow_port: int, prefect_port: int, say: Say) -> None:
     servers = [_prefect(home, prefect_port, password)]
     external = os.environ.get("MLFLOW_TRACKING_URI")
     if not external:
+        make_ready(home)
         servers.append(_mlflow(home, mlflow_port, password))
     schedules = _schedules(home, prefect_port, password)
     services = [*servers, schedules]
@@ -169,7 +171,6 @@ def _look_after(services: list[Service], say: Say) -> None:
 
 
 def _mlflow(home: Home, port: int, password: str) -> Service:
-    private_folder(home.mlruns)
     artifacts = (home.mlruns / "artifacts").resolve()
     page = f"http://{_HOST}:{port}"
     # Without the artifact proxy, what the server's clients write can be read by embedded ones.

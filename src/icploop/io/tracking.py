@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from icploop.errors import UnavailableError, UsageError
 from icploop.io.home import Home
 from icploop.io.secrets import Secret, address, passwords, stated
-from icploop.io.whole_file import private_folder
+from icploop.io.store import make_ready
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +108,7 @@ def connect(home: Home) -> MlflowClient:
     _credentials()
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        private_folder(home.mlruns)
+        make_ready(home)
         uri = home.store
     _use(uri)
     return _answering(uri)

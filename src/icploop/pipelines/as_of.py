@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from icploop.domain.ledger import LedgerRow
+from icploop.domain.ledger import LedgerRow, Sealed
 from icploop.domain.standing import Standing, standing_of
 from icploop.domain.tables import Tables
 from icploop.errors import RefusedError, UsageError
@@ -23,7 +23,7 @@ from icploop.io.home import Home
 from icploop.io.versions import CHALLENGER, CHAMPION, PREVIOUS, Registered
 from icploop.io.warehouse import State, Warehouse
 from icploop.modeling.accounts.market import Sight
-from icploop.settings import Settings
+from icploop.settings import Settings, digest
 
 if TYPE_CHECKING:
     from icploop.modeling.scoring.version import IcpVersion
@@ -31,12 +31,17 @@ if TYPE_CHECKING:
 _WORDS = (CHAMPION, CHALLENGER, PREVIOUS)
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
 @dataclass(frozen=True)
 class AsOf:
     """A motion of a home's company on a day.
 
-    `given` are tables to go by instead of those of the warehouse, for a company that is simulated.
-    The lists of years are long, so only who takes them `with_lists` waits for them.
+    `today` is the day that it really is: what has waited too long does not become young again by
+    another `day`. `given` are tables to go by instead of those of the warehouse, for a company that
+    is simulated. The lists of years are long, so only who takes them `with_lists` waits for them.
     """
 
     home: Home
@@ -45,6 +50,7 @@ class AsOf:
     day: date
     given: Tables | None = field(default=None, repr=False)
     with_lists: bool = False
+    today: date = field(default_factory=_today)
 
     @classmethod
     def of(cls, home: Home, motion: str | None, day: date) -> AsOf:
@@ -117,6 +123,18 @@ class AsOf:
         """Where the lineage stands at this moment, for acts that write on the way."""
         return standing_of(self.warehouse.ledger(self.lineage))
 
+    def verdict_on(self, version: str) -> Sealed | None:
+        """The last verdict on a version as it stands in the ledger at this moment."""
+        return next(
+            (
+                sealed
+                for sealed in reversed(self.warehouse.sealed_ledger())
+                if (sealed.row.lineage, sealed.row.event) == (self.lineage, "verdict")
+                and sealed.row.version == version
+            ),
+            None,
+        )
+
     def describe(self, which: str, stands: Standing | None = None) -> Registered:
         """What the registry knows of a version; `champion`, `challenger`, `previous` by `standing`.
 
@@ -144,6 +162,21 @@ class AsOf:
                 f"Version {number} of `{self.motion}` is in force, but was deleted in MLflow; "
                 f"{_without_it(standing)}"
             ) from error
+
+    def page(self, version: str) -> str:
+        """The page of a version as it was when it was judged, to the byte.
+
+        Raises RefusedError where somebody wrote another one into MLflow since.
+        """
+        page, judged = self.describe(version).description, self.verdict_on(version)
+        if judged and digest(page) != judged.row.details.get("page_hash"):
+            raise RefusedError(
+                f"The page of version {version} of `{self.motion}` in MLflow (its description) is "
+                "not the one of its verdict, so who reads it reads of another version; put back "
+                f"the text of the artifact icp.md of its run {judged.row.details.get('run_id')}, "
+                "or train again with `icp retrain --force`"
+            )
+        return page
 
     def version(self, which: str) -> tuple[IcpVersion, str]:
         """A version and its number. Raises as `describe` does.

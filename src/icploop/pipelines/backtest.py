@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from icploop.domain.calendar import seen_by
-from icploop.domain.gate import Comparison
+from icploop.domain.gate import FEWEST_READ, Comparison
 from icploop.domain.looks import Looks
 from icploop.domain.outcomes import of_motion
 from icploop.domain.profile import kinds_of
@@ -74,7 +74,7 @@ class BacktestReport:
                     "estimate": found.nrr.estimate,
                     "low": found.nrr.low,
                     "high": found.nrr.high,
-                    "probability_better": found.nrr.probability_better,
+                    "ahead": found.nrr.ahead,
                 },
             },
         }
@@ -109,7 +109,7 @@ def backtest(
         truth = true_uplift(judged, champion)
         promoted = judged.ruling.verdict == "PROMOTE" and judged.version is not None
         if judged.trial is not None:
-            looks = looks.after(judged.trial.holdout, promoted)
+            looks = looks.after(judged.trial.holdout)
         if promoted and judged.version is not None:
             in_force.append(_come_into_force(judged, judged.version))
         rows.append(_row(judged, in_force, truth) | {"closed_deals": closed})
@@ -160,6 +160,7 @@ def _come_into_force(judged: Round, version: IcpVersion) -> InForce:
 def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[str, Any]:
     comparison = judged.comparison
     uplift = comparison.uplift if comparison else None
+    belief = comparison.belief if comparison else None
     return {
         "as_of": judged.as_of.isoformat(),
         "n_matured": judged.n_matured,
@@ -168,7 +169,7 @@ def _row(judged: Round, in_force: list[InForce], truth: float | None) -> dict[st
         "uplift": uplift.estimate if uplift else None,
         "low": uplift.low if uplift else None,
         "high": uplift.high if uplift else None,
-        "probability_better": uplift.probability_better if uplift else None,
+        "probability_better": belief.probability_better if belief else None,
         "champion": in_force[-1].version.as_of.isoformat() if in_force else None,
         "true_uplift": truth,
         "reason": " ".join(judged.ruling.reasons),
@@ -183,7 +184,7 @@ def _prospective(sight: Sight, in_force: list[InForce]) -> tuple[Comparison | No
     starts = np.array([np.datetime64(f.version.as_of) for f in in_force])
     which = np.searchsorted(starts, matured["at"].to_numpy(dtype="datetime64[D]"), side="left") - 1
     later = matured[which >= 0]
-    if len(later) < 2:
+    if len(later) < FEWEST_READ:
         return None, None
     icp, average = [], []
     for number, version_in_force in enumerate(in_force):

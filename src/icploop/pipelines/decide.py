@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from icploop.domain.ledger import LedgerRow
@@ -14,15 +13,21 @@ from icploop.io.lock import one_at_a_time
 from icploop.io.releases import Releases
 from icploop.io.versions import CHALLENGER, PREVIOUS
 from icploop.pipelines.as_of import AsOf
-from icploop.pipelines.promote import PATIENCE_SECONDS, carry_out, finish, show_and_notify
-from icploop.settings import Settings
+from icploop.pipelines.promote import (
+    PATIENCE_SECONDS,
+    build_release,
+    carry_out,
+    finish,
+    show_and_notify,
+)
+from icploop.settings import Settings, folded
 
 AUTO = "policy.approval: auto"
 
 
 @dataclass(frozen=True)
 class PromotionReport:
-    """Which version came into force, and which one it replaced."""
+    """Which version came into force, and which one it replaced; perhaps before it was asked for."""
 
     motion: str
     version: str
@@ -30,6 +35,7 @@ class PromotionReport:
     approved_by: str
     reason: str
     published: str
+    already_done: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -40,12 +46,13 @@ class PromotionReport:
             "approved_by": self.approved_by,
             "reason": self.reason,
             "published": self.published,
+            "already_done": self.already_done,
         }
 
 
 @dataclass(frozen=True)
 class RollbackReport:
-    """Which version was left, and which is in force again."""
+    """Which version was left, and which is in force again; perhaps before it was asked for."""
 
     motion: str
     version: str
@@ -53,6 +60,7 @@ class RollbackReport:
     who: str
     reason: str
     published: str
+    already_done: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -63,17 +71,19 @@ class RollbackReport:
             "rolled_back_by": self.who,
             "reason": self.reason,
             "published": self.published,
+            "already_done": self.already_done,
         }
 
 
 @dataclass(frozen=True)
 class RejectionReport:
-    """Which version was rejected."""
+    """Which version was rejected; perhaps before it was asked for."""
 
     motion: str
     version: str
     rejected_by: str
     reason: str
+    already_done: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -82,6 +92,7 @@ class RejectionReport:
             "rejected": self.version,
             "rejected_by": self.rejected_by,
             "reason": self.reason,
+            "already_done": self.already_done,
         }
 
 
@@ -108,47 +119,118 @@ class SettledReport:
 def approve(at: AsOf, which: str, *, who: str, reason: str) -> PromotionReport:
     """Approve a version whose verdict is PROMOTE, and put it in force.
 
-    Raises UsageError without a name and a reason, and RefusedError, with nothing changed, when the
-    version is not pending, expired or stale; when it, or the settings that its verdict rests on,
-    were altered since; and when the approver is not one of `owners.approvers`, or trained it where
-    the policy asks for two persons.
+    Where that was the last thing decided, it says so and does nothing. Raises UsageError without a
+    name and a reason, and RefusedError, with nothing changed, when the version is not pending,
+    expired or stale; when it, its page, or the settings that its verdict rests on, were altered
+    since; and when the approver is not one of `owners.approvers`, or trained it where the policy
+    asks for two persons.
     """
     with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
         finish(at)
-        return _put_in_force(at, _pending(at, which, who, reason), who, reason)
+        return _approve_held(at, which, who, reason)
 
 
 def reject(at: AsOf, which: str, *, who: str, reason: str) -> RejectionReport:
-    """Reject the version that waits for approval. Raises as `approve` does."""
+    """Reject the version that waits for approval. Says and raises as `approve` does."""
     with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
         finish(at)
-        return _refuse(at, _pending(at, which, who, reason), who, reason)
+        return _reject_held(at, which, who, reason)
 
 
 def rollback(at: AsOf, which: str | None = None, *, who: str, reason: str) -> RollbackReport:
     """Put a former version back in force, with the scores and the list that it last published.
 
-    `which` is a version that was in force before; without it, the one before the present. Raises
+    `which` is a version that was in force before; without it, the one before the present. The same
+    person with the same reason goes back once: a repeat says that it was already done. Raises
     RefusedError when there is none, when it was altered, and when `who` is not an approver.
     """
     home, lineage = at.home, at.lineage
-    _check_person(at.settings, who, reason)
+    who = _person(at.settings, who, reason)
     if which not in (None, PREVIOUS):
         at.describe(which, at.standing_now())
     with one_at_a_time(home, lineage, PATIENCE_SECONDS):
         finish(at)
+        if done := _already_done(at, "restoration", which or PREVIOUS, who, reason):
+            return _rollback_report(at, done, already_done=True)
         stands = at.standing_now()
         former = _former(stands, at.motion, which)
         left = stands.in_force.version if stands.in_force else ""
         registry.load(home, lineage, former.version, former.content_hash)
-        releases = Releases(home, lineage)
-        release = releases.last_of(former.version) or former.release
-        releases.verify(release)
-        details = {"content_hash": former.content_hash, "left": left, "release": release}
+        Releases(home, lineage).verify(former.release, former.release_hash)
+        details = {
+            "content_hash": former.content_hash,
+            "left": left,
+            "release": former.release,
+            "release_hash": former.release_hash,
+        }
         row = LedgerRow("rollback", lineage, at.day, former.version, who, reason, details)
         at.warehouse.append(row)
-        published = carry_out(at, row)
-        return RollbackReport(at.motion, former.version, left, who, reason, str(published))
+        carry_out(at, row)
+        return _rollback_report(at, row)
+
+
+def _approve_held(at: AsOf, which: str, who: str, reason: str) -> PromotionReport:
+    """Approve, as `approve` does, by whoever holds the lock."""
+    who = _person(at.settings, who, reason)
+    if done := _already_done(at, "promotion", which, who, reason):
+        return _promotion_report(at, done, already_done=True)
+    return _put_in_force(at, _pending(at, which), who, reason)
+
+
+def _reject_held(at: AsOf, which: str, who: str, reason: str) -> RejectionReport:
+    """Reject, as `reject` does, by whoever holds the lock."""
+    who = _person(at.settings, who, reason)
+    if done := _already_done(at, "rejection", which, who, reason):
+        said = (str(done.version), str(done.who), str(done.reason))
+        return RejectionReport(at.motion, *said, already_done=True)
+    return _refuse(at, _pending(at, which), who, reason)
+
+
+def _already_done(at: AsOf, effect: str, which: str, who: str, reason: str) -> LedgerRow | None:
+    """The last thing decided, if it is what is asked for now; None where there is something to do.
+
+    What is not shown in MLflow yet is shown.
+    What names a version asks for the same whoever says it. What names none could go one step
+    further each time, so only the same words of the same person are a repeat.
+    """
+    stands = at.standing_now()
+    done = stands.done
+    if done is None or done.event != effect or (which == CHALLENGER and stands.pending):
+        return None
+    if which in (CHALLENGER, PREVIOUS):
+        said, before = (who, reason), (done.who or "", done.reason or "")
+        same = [folded(text) for text in said] == [folded(text) for text in before]
+    else:
+        same = which.removeprefix("v") == done.version
+    if not same:
+        return None
+    # Who died after the last row had not shown it in MLflow yet, and told nobody.
+    show_and_notify(at)
+    return done
+
+
+def _promotion_report(at: AsOf, row: LedgerRow, *, already_done: bool = False) -> PromotionReport:
+    return PromotionReport(
+        at.motion,
+        str(row.version),
+        row.details["replaced"],
+        str(row.who),
+        str(row.reason),
+        str(Releases(at.home, at.lineage).published),
+        already_done,
+    )
+
+
+def _rollback_report(at: AsOf, row: LedgerRow, *, already_done: bool = False) -> RollbackReport:
+    return RollbackReport(
+        at.motion,
+        str(row.version),
+        str(row.details["left"]),
+        str(row.who),
+        str(row.reason),
+        str(Releases(at.home, at.lineage).published),
+        already_done,
+    )
 
 
 def decide(at: AsOf, which: str, *, approves: bool, who: str, reason: str) -> FormOutcome:
@@ -191,20 +273,23 @@ def put_in_force_by_policy(at: AsOf) -> PromotionReport | None:
 
 def _put_in_force(at: AsOf, pending: Pending, who: str, reason: str) -> PromotionReport:
     stands = at.standing_now()
-    _check_fresh(at.settings, pending, stands, at.day)
-    if at.settings.policy.two_persons and who == pending.trained_by:
+    _check_fresh(at, pending, stands)
+    if at.settings.policy.two_persons and folded(who) == folded(pending.trained_by or ""):
         raise RefusedError(
             f"{who!r} trained version {pending.version}; the policy asks for two persons, so "
             "somebody else approves it"
         )
     # What is approved is what was judged: loading refuses a version that was altered since.
     registry.load(at.home, at.lineage, pending.version, pending.content_hash)
-    replaced = stands.in_force.version if stands.in_force else None
-    details = {"content_hash": pending.content_hash, "replaced": replaced}
+    details = {
+        "content_hash": pending.content_hash,
+        "replaced": stands.in_force.version if stands.in_force else None,
+        **build_release(at, pending.version),
+    }
     row = LedgerRow("approval", at.lineage, at.day, pending.version, who, reason, details)
     at.warehouse.append(row)
-    published = carry_out(at, row)
-    return PromotionReport(at.motion, pending.version, replaced, who, reason, str(published))
+    carry_out(at, row)
+    return _promotion_report(at, row)
 
 
 def _refuse(at: AsOf, pending: Pending, who: str, reason: str) -> RejectionReport:
@@ -214,9 +299,8 @@ def _refuse(at: AsOf, pending: Pending, who: str, reason: str) -> RejectionRepor
     return RejectionReport(at.motion, pending.version, who, reason)
 
 
-def _pending(at: AsOf, which: str, who: str, reason: str) -> Pending:
-    """The pending version, if that is what `which` names and `who` may decide on it."""
-    _check_person(at.settings, who, reason)
+def _pending(at: AsOf, which: str) -> Pending:
+    """The pending version, if that is what `which` names."""
     stands = at.standing_now()
     pending = stands.pending
     if which == CHALLENGER and pending is None:
@@ -239,18 +323,23 @@ def _pending(at: AsOf, which: str, who: str, reason: str) -> Pending:
     )
 
 
-def _check_person(settings: Settings, who: str, reason: str) -> None:
-    if not who.strip() or not reason.strip():
+def _person(settings: Settings, who: str, reason: str) -> str:
+    """Who decides, as the settings write the name. Raises UsageError and RefusedError."""
+    if not folded(who) or not folded(reason):
         raise UsageError("A decision needs a name and a reason: --by WHO --reason R")
-    approvers = settings.owners.approvers
-    if approvers and who not in approvers:
+    approver = settings.owners.approver(who)
+    if approver is None:
         raise RefusedError(
             f"{who!r} may not decide; owners.approvers in conf/icp.yaml names "
-            f"{', '.join(approvers)}"
+            f"{', '.join(settings.owners.approvers)}"
         )
+    if folded(approver) == folded(AUTO):
+        raise RefusedError(f"{who!r} is no person; it stands for what came into force by itself")
+    return approver
 
 
-def _check_fresh(settings: Settings, pending: Pending, stands: Standing, as_of: date) -> None:
+def _check_fresh(at: AsOf, pending: Pending, stands: Standing) -> None:
+    settings = at.settings
     if stands.stale:
         current = stands.in_force.version if stands.in_force else "none"
         raise RefusedError(
@@ -258,7 +347,10 @@ def _check_fresh(settings: Settings, pending: Pending, stands: Standing, as_of: 
             f"{pending.judged_against or 'none'}, but {current} is in force now; the next "
             "`icp watch` judges again, or train now with `icp retrain --force`"
         )
-    if as_of >= pending.expires_on(settings.policy):
+    judged = at.verdict_on(pending.version)
+    # Another day on paper makes no verdict younger than it really is.
+    waited = (at.today - judged.written_on).days if judged else 0
+    if at.day >= pending.expires_on(settings.policy) or waited >= settings.policy.expires_days:
         raise RefusedError(
             f"Version {pending.version} has waited since {pending.since}, and its verdict expired "
             f"after {settings.policy.expires_days} days (policy.expires_days); train again with "
@@ -308,10 +400,11 @@ def _by_tag(at: AsOf, number: str, act: str, value: str) -> str:
     """Take one decision, `WHO: REASON`; what is refused is written beside it."""
     who, _, reason = (part.strip() for part in value.partition(":"))
     try:
-        pending = _pending(at, number, who, reason)
-        take = _put_in_force if act == "approve" else _refuse
-        take(at, pending, who, reason)
-        said = f"Version {number}: {act} by {who}, from MLflow"
+        # Where the former act died before it took the tag away, this one says so and takes it.
+        take = _approve_held if act == "approve" else _reject_held
+        done = take(at, number, who, reason)
+        before = "; it was already done" if done.already_done else ""
+        said = f"Version {number}: {act} by {who}, from MLflow{before}"
     except UnavailableError:
         raise
     except IcpError as error:

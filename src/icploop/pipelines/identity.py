@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from icploop.domain.identity import (
     match,
     one_account_of,
 )
-from icploop.domain.tables import BILLED_AS
+from icploop.domain.tables import BILLED_AS, CURRENCY, currency_codes
 from icploop.io.sources import GivenTable, RawTable, TableInParts
 from icploop.io.warehouse import AnyBatch, Batch
 from icploop.settings import Identity, Settings
@@ -33,7 +33,9 @@ def matches_of(
     `stored` are the names of those that are not of a source which brings all its accounts anew.
     """
     tables = [table for _, table in raw if table.table == "revenue"]
-    billed = billing_by_customer(part for table in tables for part in _billing(table))
+    billed = billing_by_customer(
+        part for table in tables for part in _billing(table, settings.rates)
+    )
     arriving = [b for b in accounts if isinstance(b, Batch) and b.table == "accounts"]
     known = pd.concat([stored, *(b.rows for b in arriving)], ignore_index=True)
     return match(billed, known, settings.identity)
@@ -91,13 +93,13 @@ def who_is_who(
     }
 
 
-def _billing(table: GivenTable) -> Iterator[pd.DataFrame]:
-    """What is billed to whom: account_id, mrr, and perhaps domain and name."""
-    asked = {"account_id", "mrr", "domain", "name"}
+def _billing(table: GivenTable, rates: Mapping[str, float]) -> Iterator[pd.DataFrame]:
+    """What is billed to whom: account_id, mrr (company currency), and perhaps domain and name."""
+    asked = {"account_id", "mrr", "domain", "name", CURRENCY}
     if isinstance(table, TableInParts) and asked & set(table.columns) == {"account_id", "mrr"}:
         yield _billed_by_cells(table)
     else:
-        yield from (_billed(rows, table) for rows in table.parts() if "account_id" in rows)
+        yield from (_billed(rows, table, rates) for rows in table.parts() if "account_id" in rows)
 
 
 def _billed_by_cells(table: TableInParts) -> pd.DataFrame:
@@ -112,10 +114,14 @@ def _billed_by_cells(table: TableInParts) -> pd.DataFrame:
     return pd.DataFrame({"account_id": ids, "mrr": money[:-1]})
 
 
-def _billed(rows: pd.DataFrame, table: GivenTable) -> pd.DataFrame:
+def _billed(rows: pd.DataFrame, table: GivenTable, rates: Mapping[str, float]) -> pd.DataFrame:
     how = table.formats.of
     columns = {"account_id": read_key(rows["account_id"], how("account_id"))}
     columns |= {c: read_text(rows[c], how(c)) for c in ("domain", "name") if c in rows}
     given = "mrr" in rows
     columns["mrr"] = read_number(rows["mrr"], how("mrr")) if given else pd.Series(0.0, rows.index)
+    if CURRENCY in rows:
+        codes = currency_codes(rows[CURRENCY])
+        # Money without a rate is refused.
+        columns["mrr"] *= codes.map(rates).astype("float64").where(codes.notna(), 1.0).fillna(0.0)
     return pd.DataFrame(columns)

@@ -61,7 +61,8 @@ def mirror(at: AsOf) -> list[str]:
         fresh = [
             s for s in warehouse.sealed_ledger() if s.row.lineage == lineage and s.number > seen
         ]
-    for sealed in fresh:
+    # A version in force is published every day: that would bury the tags that people look for.
+    for sealed in (s for s in fresh if s.row.event != "publication"):
         _tag(home, lineage, sealed, known)
     if fresh:
         registry.tag_model(home, lineage, {MIRRORED: f"{fresh[-1].number} {fresh[-1].seal}"})

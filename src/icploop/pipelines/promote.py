@@ -21,7 +21,7 @@ from icploop.io.whole_file import text_to
 from icploop.pipelines.as_of import AsOf
 from icploop.pipelines.mirror import check_with_mlflow, mirror
 from icploop.pipelines.notify import send_notices
-from icploop.pipelines.target_list import list_again, log_list, write_release
+from icploop.pipelines.target_list import log_release, write_release
 
 # A round takes a minute or two; whatever else is to be done waits for it.
 PATIENCE_SECONDS = 300.0
@@ -29,33 +29,55 @@ _RELEASES_KEPT = 14
 
 
 def publish(at: AsOf) -> Path:
-    """Publish the scores and the list of the version in force as of a day; returns their folder."""
+    """Publish the scores and the list of the version in force as of a day; returns their folder.
+
+    What is published is sealed in the ledger first. Raises RefusedError where the version's page is
+    not the one of its verdict.
+    """
     with one_at_a_time(at.home, at.lineage, PATIENCE_SECONDS):
         finish(at)
         at = at.anew()
         version = at.describe(CHAMPION).number
+        built = build_release(at, version)
+        current = at.standing.in_force
+        if current and (current.release, current.release_hash) != tuple(built.values()):
+            details = {"content_hash": current.content_hash, **built}
+            row = LedgerRow("publication", at.lineage, at.day, version, details=details)
+            at.warehouse.append(row)
         releases = Releases(at.home, at.lineage)
-        releases.point_to(_release(at, version))
-        history = at.standing.history
-        keep = {releases.last_of(known.version) or known.release for known in history}
-        releases.prune(keep, _RELEASES_KEPT)
+        _lead_to(at, built["release"], version)
+        releases.prune({known.release for known in at.standing_now().history}, _RELEASES_KEPT)
+        show_and_notify(at)
         return releases.published
+
+
+def build_release(at: AsOf, version: str) -> dict[str, str]:
+    """Build what a version publishes on a day, seen by nobody yet.
+
+    Returns what a row of the ledger says of it: `release`, its name, and `release_hash`.
+    """
+    page = at.page(version)
+
+    def write(folder: Path) -> None:
+        write_release(at, folder, version)
+        text_to(folder / "icp.md", page)
+
+    releases = Releases(at.home, at.lineage)
+    name = releases.build(version, at.day, write)
+    return {"release": name, "release_hash": releases.hash_of(name)}
 
 
 def carry_out(at: AsOf, decision: LedgerRow) -> Path:
     """Publish, show in MLflow, read back, and write down that it was done, on the decision's day.
 
-    Returns where the scores and the list are published. The caller holds the lock.
+    All that can fail of itself was built before the decision went on record. Returns where the
+    scores and the list are published. The caller holds the lock.
     """
     at = replace(at, day=decision.as_of)
     version, said = str(decision.version), decision.details
-    releases = Releases(at.home, at.lineage)
-    registry.load(at.home, at.lineage, version, said["content_hash"])
-    release = said.get("release") or _release(at, version)
-    releases.verify(release)
-    releases.point_to(release)
-    if decision.event == "rollback":
-        list_again(at, releases.folder / release, version)
+    releases, release = Releases(at.home, at.lineage), said["release"]
+    releases.verify(release, said["release_hash"])
+    _lead_to(at, release, version)
     done = LedgerRow(
         EFFECTS[decision.event],
         at.lineage,
@@ -63,7 +85,7 @@ def carry_out(at: AsOf, decision: LedgerRow) -> Path:
         version,
         decision.who,
         decision.reason,
-        {**said, "release": release},
+        said,
     )
     # Aliases come last before the end.
     _show(at, done)
@@ -77,14 +99,11 @@ def carry_out(at: AsOf, decision: LedgerRow) -> Path:
     return releases.published
 
 
-def _release(at: AsOf, version: str) -> str:
-    def write(folder: Path) -> None:
-        drawn = write_release(at, folder, version)
-        page = at.describe(version).description
-        text_to(folder / "icp.md", page)
-        log_list(at, drawn)
-
-    return Releases(at.home, at.lineage).build(version, at.day, write)
+def _lead_to(at: AsOf, release: str, version: str) -> None:
+    """Let everybody read a release; its list is what sales work from now on."""
+    releases = Releases(at.home, at.lineage)
+    releases.point_to(release)
+    log_release(at, releases.folder / release, version)
 
 
 def _show(at: AsOf, done: LedgerRow) -> None:
@@ -110,6 +129,7 @@ def finish(at: AsOf) -> list[str]:
     if begun is None:
         return []
     try:
+        registry.load(at.home, at.lineage, str(begun.version), begun.details["content_hash"])
         carry_out(at, begun)
     except UnavailableError:
         raise
@@ -134,7 +154,7 @@ def _undo(at: AsOf, begun: LedgerRow, why: str) -> None:
     in_force = at.standing_now().in_force
     if in_force:
         releases = Releases(at.home, at.lineage)
-        releases.point_to(releases.last_of(in_force.version) or in_force.release)
+        releases.point_to(in_force.release)
     show_and_notify(replace(at, day=begun.as_of))
 
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from icploop.domain.findings import as_tags
 from icploop.domain.gate import Comparison
-from icploop.domain.ledger import LedgerRow
+from icploop.domain.ledger import DECISIONS, LedgerRow
 from icploop.domain.looks import looks_of
 from icploop.domain.outcomes import Kpis
+from icploop.domain.posterior import Belief
 from icploop.domain.trigger import Due, closed_deals
 from icploop.errors import IcpError, RefusedError, UnavailableError
 from icploop.io import registry
@@ -32,7 +33,7 @@ from icploop.io.tracking import (
 from icploop.io.versions import CHAMPION, Registered, model_name
 from icploop.modeling.accounts.features import plain
 from icploop.modeling.insight.insights import Insights, insights_of
-from icploop.modeling.judging.round import Before, Round, run_round
+from icploop.modeling.judging.round import Before, Round, run_round, snapshot_hash
 from icploop.modeling.judging.trial import Trial
 from icploop.modeling.learning.importance import importances
 from icploop.modeling.scoring.version import IcpVersion, content_hash
@@ -58,7 +59,8 @@ SCHEDULE = "schedule"
 class RetrainReport:
     """What `icp retrain` answers: the round, and where it is recorded.
 
-    `promoted` says what came into force with it, where the policy asks nobody.
+    `promoted` says what came into force with it, where the policy asks nobody. `already_done`: the
+    very same round is the last one on record, and nothing was written again.
     """
 
     round: Round
@@ -67,6 +69,7 @@ class RetrainReport:
     run_id: str
     page: str
     promoted: PromotionReport | None = None
+    already_done: bool = False
 
     @property
     def waits(self) -> bool:
@@ -79,12 +82,14 @@ class RetrainReport:
         r = self.round
         comparison = r.comparison
         uplift = comparison.uplift if comparison else None
+        belief = comparison.belief if comparison else None
         return {
             "motion": r.motion,
             "objective": comparison.objective if comparison else None,
             "as_of": r.as_of.isoformat(),
             "version": self.version,
             "in_force": self.promoted is not None,
+            "already_done": self.already_done,
             "champion": self.champion,
             "verdict": r.ruling.verdict,
             "reasons": list(r.ruling.reasons),
@@ -98,8 +103,10 @@ class RetrainReport:
                 "estimate": uplift.estimate if uplift else None,
                 "low": uplift.low if uplift else None,
                 "high": uplift.high if uplift else None,
-                "probability_better": uplift.probability_better if uplift else None,
+                "probability_better": belief.probability_better if belief else None,
             },
+            "belief": _belief(belief) if belief else None,
+            "changed_outcomes": asdict(r.changed_outcomes) if r.changed_outcomes else None,
             "prospective": asdict(comparison.prospective)
             if comparison and comparison.prospective
             else None,
@@ -206,10 +213,12 @@ def _round(
 ) -> RetrainReport:
     champion, number = _champion(at)
     say("training and judging a challenger")
+    known = _on_record(at, _key(at, snapshot_hash(at.seen), number, allowed_leaks))
     before = Before(
         champion,
         earlier_champions=_earlier_champions(at),
-        looks=looks_of(at.ledger),
+        # A round that is repeated is judged as it was: it has not looked before itself.
+        looks=looks_of([row for row in at.ledger if row is not known]),
         listings=at.listings,
     )
     judged = run_round(at.sight, before, allowed_leaks=allowed_leaks)
@@ -257,20 +266,16 @@ def record(
     """
     settings = at.settings
     fresh = fresh_deals(at)
-    key = digest(
-        [
-            at.lineage,
-            judged.as_of.isoformat(),
-            judged.snapshot_hash,
-            settings.judging_digest(),
-            champion,
-            dict(judged.allowed_leaks),
-        ]
-    )
+    key = _key(at, judged.snapshot_hash, champion, judged.allowed_leaks)
+    if known := _on_record(at, key):
+        run_id = known.details["run_id"]
+        return RetrainReport(judged, known.version, champion, run_id, "", already_done=True)
     report, content = _log(at, judged, champion, key)
     newest = closed_deals(at.seen, at.motion, settings.trigger).max()
     details = {
         "verdict": judged.ruling.verdict,
+        "round_key": key,
+        "page_hash": digest(report.page),
         "closed_deals": judged.closed_deals,
         "newest_close": None if pd.isna(newest) else newest.date().isoformat(),
         "champion": report.champion,
@@ -294,6 +299,27 @@ def record(
         counted=fresh.index,
     )
     return report
+
+
+def _key(at: AsOf, snapshot: str, champion: str | None, allowed_leaks: Mapping[str, str]) -> str:
+    """What a round hangs on: two with the same key are one and the same."""
+    return digest(
+        [
+            at.lineage,
+            at.day.isoformat(),
+            snapshot,
+            at.settings.judging_digest(),
+            champion,
+            dict(allowed_leaks),
+        ]
+    )
+
+
+def _on_record(at: AsOf, key: str) -> LedgerRow | None:
+    """The verdict of the very same round, where nothing was decided since; None where it is new."""
+    last = next((r for r in reversed(at.ledger) if r.event in ("verdict", *DECISIONS)), None)
+    same = last is not None and last.event == "verdict" and last.details.get("round_key") == key
+    return last if same else None
 
 
 def _log(
@@ -424,10 +450,8 @@ def _run(settings: Settings, judged: Round, champion: str | None, key: str) -> R
         f"uplift.{settings.objective}": uplift.estimate,
         "uplift.low": uplift.low,
         "uplift.high": uplift.high,
-        "uplift.probability_better": uplift.probability_better,
-        "uplift.z": judged.comparison.z or 0.0,
     }
-    metrics |= _other_readings(judged.comparison) | _honesty(trial)
+    metrics |= _of_belief(judged) | _other_readings(judged.comparison) | _honesty(trial)
     return RunRecord(
         name,
         params=params,
@@ -480,6 +504,43 @@ def _params(settings: Settings, judged: Round) -> dict[str, object]:
     }
 
 
+def _belief(belief: Belief) -> dict[str, Any]:
+    """What the gate believes, as JSON-like values (gains and errors in points)."""
+    refit = belief.refit
+    return {
+        "probability_better": belief.probability_better,
+        "gain": asdict(belief.posterior),
+        "usual": asdict(belief.prior),
+        "by_customers": asdict(belief.evidence),
+        "turnover": refit.turnover,
+        "ordinary_turnover": refit.ordinary_turnover,
+        "unusual": not belief.is_first and refit.is_unusual,
+        "changed": list(refit.changed),
+        "change": asdict(belief.change) if belief.change else None,
+        "learned_then": refit.learned_then,
+        "learned_now": refit.learned_now,
+    }
+
+
+def _of_belief(judged: Round) -> dict[str, float]:
+    """What the gate believes, and how the past reads now, as metrics."""
+    belief = judged.comparison.belief if judged.comparison else None
+    if belief is None:
+        return {}
+    metrics = {
+        "uplift.probability_better": belief.probability_better,
+        "gain.points": belief.gain,
+        "gain.error": belief.posterior.error,
+        "gain.usual": belief.prior.points,
+        "gain.by_customers": belief.evidence.points,
+        "turnover": belief.refit.turnover,
+        "turnover.ordinary": belief.refit.ordinary_turnover,
+    }
+    if past := judged.changed_outcomes:
+        metrics["changed_outcomes.share"] = past.share
+    return {name: number for name, number in metrics.items() if math.isfinite(number)}
+
+
 def _other_readings(comparison: Comparison) -> dict[str, float]:
     """The uplift where outcomes came after the champion, and weighted for earlier lists."""
     metrics: dict[str, float] = {}
@@ -487,14 +548,14 @@ def _other_readings(comparison: Comparison) -> dict[str, float]:
         metrics |= {
             "prospective.n": float(prospective.n),
             "prospective.uplift": prospective.uplift.estimate,
-            "prospective.probability_better": prospective.uplift.probability_better,
+            "prospective.ahead": prospective.uplift.ahead,
         }
     if weighted := comparison.weighted:
         metrics |= {
             "weighted.listed": weighted.listed,
             "weighted.n_effective": weighted.n_effective,
             "weighted.uplift": weighted.uplift.estimate,
-            "weighted.probability_better": weighted.uplift.probability_better,
+            "weighted.ahead": weighted.uplift.ahead,
         }
     return {name: number for name, number in metrics.items() if math.isfinite(number)}
 

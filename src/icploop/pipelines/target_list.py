@@ -99,7 +99,7 @@ class DrawnList:
     same_as: Mapping[str, str]
 
 
-def write_release(at: AsOf, folder: Path, which: str) -> DrawnList:
+def write_release(at: AsOf, folder: Path, which: str) -> None:
     """Write what a version publishes into a folder: the scores of all accounts and its list.
 
     The scores have a row for each duplicate too, so that a CRM shows a company's score on each of
@@ -114,7 +114,6 @@ def write_release(at: AsOf, folder: Path, which: str) -> DrawnList:
     _write_list(drawn, folder / "targets.csv", folder / "targets-excluded.csv")
     with writer_to(folder / _DRAW) as write:
         write(drawn.draw[list(LISTING)])
-    return drawn
 
 
 def what_would_be_listed(at: AsOf, which: str) -> pd.DataFrame:
@@ -126,8 +125,8 @@ def what_would_be_listed(at: AsOf, which: str) -> pd.DataFrame:
     return drawn.scores.assign(why=drawn.excluded["excluded_because"])
 
 
-def list_again(at: AsOf, folder: Path, version: str) -> None:
-    """From now on sales work a former release's list again, and later rounds must know it."""
+def log_release(at: AsOf, folder: Path, version: str) -> None:
+    """From now on sales work the list of a release, and later rounds must know it."""
     with pq.ParquetFile(folder / _DRAW) as file:
         draw = file.read().to_pandas()
     at.warehouse.log_list(at.lineage, version, at.day, draw)

@@ -321,11 +321,11 @@ def _readings_table(comparison: Comparison, interval: float) -> list[str]:
             )
         )
     return [
-        f"| read on | customers | uplift | {interval:.0%} interval | probability better |",
+        f"| read on | customers | uplift | {interval:.0%} interval | ahead in bootstrap draws |",
         "| --- | ---: | ---: | --- | ---: |",
         *(
             f"| {name} | {n} | {100 * d.estimate:+.1f} "
-            f"| {100 * d.low:+.1f} to {100 * d.high:+.1f} | {d.probability_better:.0%} |"
+            f"| {100 * d.low:+.1f} to {100 * d.high:+.1f} | {d.ahead:.0%} |"
             for name, n, d in rows
         ),
     ]

@@ -19,6 +19,7 @@ from icploop.settings.base import (
     Spread,
     TableName,
     digest,
+    folded,
 )
 from icploop.settings.company import (
     Capacity,
@@ -48,6 +49,7 @@ from icploop.settings.crm import (
     parse_crm,
 )
 from icploop.settings.policy import GatePolicy
+from icploop.settings.refits import REFITS, Refits
 from icploop.settings.sources import (
     SOURCE_KINDS,
     CrmTable,
@@ -71,6 +73,7 @@ __all__ = [
     "CRM_KINDS",
     "DIMENSIONS",
     "OBJECT_STORES",
+    "REFITS",
     "SOURCE_KINDS",
     "TABLES",
     "Attribute",
@@ -100,6 +103,7 @@ __all__ = [
     "Outcome",
     "Owners",
     "Privacy",
+    "Refits",
     "SalesforceCrm",
     "SalesforceFields",
     "SalesforceSource",
@@ -116,6 +120,7 @@ __all__ = [
     "Trigger",
     "Value",
     "digest",
+    "folded",
     "lineage_of",
     "mode_of",
     "parse_crm",

@@ -18,7 +18,7 @@ from icploop.settings.attributes import (
     HypothesisLine,
     check_condition,
 )
-from icploop.settings.base import Dimension, Frozen, Objective, digest
+from icploop.settings.base import Dimension, Frozen, Objective, digest, folded
 from icploop.settings.parsing import did_you_mean, mapping, validated
 from icploop.settings.policy import GatePolicy
 
@@ -170,6 +170,15 @@ class Owners(Frozen):
 
     icp: str = ""
     approvers: tuple[str, ...] = ()
+
+    def approver(self, who: str) -> str | None:
+        """The approver whom a name means, as the settings write it; None where it is none.
+
+        Where nobody is named, everybody is one.
+        """
+        if not self.approvers:
+            return who.strip()
+        return next((name for name in self.approvers if folded(name) == folded(who)), None)
 
 
 # What ingest may find, by code: docs/your-data.md says what each means.
@@ -328,6 +337,15 @@ class Settings(Frozen):
         exclude["dimensions"] = {"__all__": {"__all__": {"keep"}}}
         stated = self.model_dump(mode="json", exclude=exclude)
         return digest([stated, self.policy.digest()])
+
+    @model_validator(mode="after")
+    def _two_persons_are_known(self) -> Settings:
+        if self.policy.two_persons and not self.owners.approvers:
+            raise ValueError(
+                "policy.two_persons: it needs owners.approvers; where anyone may approve, whoever "
+                "trained a version approves it under another name"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_of_its_own(self) -> Settings:

@@ -8,16 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icploop.domain.findings import Finding
-from icploop.domain.gate import (
-    Comparison,
-    Difference,
-    Ruling,
-    Weighted,
-    accounts_needed,
-    decide,
-    too_few,
-)
+from icploop.domain.gate import Comparison, Difference, Ruling, Weighted, decide, too_few
 from icploop.domain.outcomes import Kpis
+from icploop.domain.posterior import Belief, Gain, Refit
 from icploop.settings import GatePolicy
 
 POLICY = GatePolicy(
@@ -28,23 +21,41 @@ POLICY = GatePolicy(
     min_matured=60,
 )
 NAN = float("nan")
+SAID = Gain(1.0, 2.0)
+REFIT = Refit(0.12, 341, skill_z=3.0, learned_then=300)
 
 
-def difference(estimate: float, better: float = 0.5, error: float = 0.02) -> Difference:
-    return Difference(estimate, estimate - 2 * error, estimate + 2 * error, better, error)
+def difference(estimate: float, ahead: float = 0.5, error: float = 0.02) -> Difference:
+    return Difference(estimate, estimate - 2 * error, estimate + 2 * error, ahead, error)
+
+
+def belief(better: float, gain: float = 3.0, customers: Gain = SAID) -> Belief:
+    """A belief that it is better with this probability, by so many points on average."""
+    far = NormalDist().inv_cdf(min(max(better, 1e-9), 1 - 1e-9))
+    points = math.copysign(gain, far)
+    posterior = Gain(points, abs(points / far) if far else 1.0) if far else Gain(0.0, 1.0)
+    return Belief(REFIT, Gain(0.4, 0.6), customers, posterior, 200)
 
 
 def comparison(
-    uplift: float, better: float, *, grr: float = 0.0, retention: float = 0.0, error: float = 0.02
+    uplift: float,
+    better: float,
+    *,
+    gain: float = 3.0,
+    customers: Gain = SAID,
+    grr: float = 0.0,
+    retention: float = 0.0,
+    error: float = 0.02,
 ) -> Comparison:
     return Comparison(
         rival="the champion",
         n_holdout=200,
         challenger=Kpis(1.1, 0.9, 0.9, 200),
         rival_kpis=Kpis(1.1 - uplift, 0.9 - grr, 0.9 - retention, 200),
-        nrr=difference(uplift, better, error),
+        nrr=difference(uplift, error=error),
         grr=difference(grr),
         retention=difference(retention),
+        belief=belief(better, gain, customers),
     )
 
 
@@ -53,28 +64,79 @@ def weighted(uplift: float, better: float) -> Weighted:
 
 
 @pytest.mark.parametrize(
-    ("uplift", "better", "verdict"),
+    ("better", "gain", "verdict"),
     [
-        (0.05, 0.99, "PROMOTE"),
-        (0.05, 0.8, "PROMOTE"),
-        (0.05, 0.79, "INCONCLUSIVE"),
-        (0.01, 0.99, "INCONCLUSIVE"),
-        (0.011, 0.99, "PROMOTE"),
-        (0.0, 0.5, "INCONCLUSIVE"),
-        (0.0, 0.99, "INCONCLUSIVE"),
-        (-0.05, 0.21, "INCONCLUSIVE"),
-        (-0.05, 0.19, "KEEP"),
-        (-0.05, 0.0, "KEEP"),
-        (-0.001, 0.0, "KEEP"),
+        (0.99, 3.0, "PROMOTE"),
+        (0.801, 3.0, "PROMOTE"),
+        (0.799, 3.0, "INCONCLUSIVE"),
+        (0.99, 0.99, "INCONCLUSIVE"),
+        (0.99, 1.01, "PROMOTE"),
+        (0.5, 3.0, "INCONCLUSIVE"),
+        (0.201, 3.0, "INCONCLUSIVE"),
+        (0.199, 3.0, "KEEP"),
+        (0.001, 3.0, "KEEP"),
     ],
 )
-def test_the_verdict_follows_from_the_uplift_and_its_probability(
-    uplift: float, better: float, verdict: str
+def test_the_verdict_follows_from_the_probability_and_the_gain(
+    better: float, gain: float, verdict: str
 ) -> None:
-    assert decide(comparison(uplift, better), POLICY).verdict == verdict
+    assert decide(comparison(0.05, better, gain=gain), POLICY).verdict == verdict
 
 
-@pytest.mark.parametrize(("better", "verdict"), [(0.25, "KEEP"), (0.26, "INCONCLUSIVE")])
+@pytest.mark.parametrize(
+    ("uplift", "customers", "verdict"),
+    [
+        (0.01, 1.0, "PROMOTE"),
+        (0.01, -1.0, "PROMOTE"),
+        (-0.01, 1.0, "PROMOTE"),
+        (-0.01, -1.0, "INCONCLUSIVE"),
+        (0.0, 0.0, "INCONCLUSIVE"),
+    ],
+)
+def test_the_holdout_speaks_for_a_winner_by_its_nrr_or_by_what_customers_did(
+    uplift: float, customers: float, verdict: str
+) -> None:
+    seen = comparison(uplift, 0.99, customers=Gain(customers, 2.0))
+    found = decide(seen, POLICY)
+    assert found.verdict == verdict
+    assert ("policy.holdout" in found.reasons[0]) == (verdict == "INCONCLUSIVE")
+    may_disagree = POLICY.model_copy(update={"holdout": "may_disagree"})
+    assert decide(seen, may_disagree).verdict == "PROMOTE"
+
+
+@pytest.mark.parametrize(("points", "verdict"), [(1.69, "PROMOTE"), (1.67, "INCONCLUSIVE")])
+def test_strict_asks_what_customers_did_alone_too(points: float, verdict: str) -> None:
+    seen = comparison(0.05, 0.9, customers=Gain(points, 2.0))
+    assert decide(seen, GatePolicy(preset="strict")).verdict == verdict
+
+
+def test_what_does_not_know_good_from_bad_is_never_promoted() -> None:
+    seen = comparison(0.05, 0.99)
+    blind = replace(seen.belief, refit=replace(REFIT, skill_z=0.0))
+    found = decide(replace(seen, belief=blind), POLICY)
+    assert found.verdict == "INCONCLUSIVE"
+    assert "good customers from others" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("change", "verdict"), [(-2.0, "KEEP"), (0.5, "PROMOTE")])
+def test_a_recipe_that_is_worse_than_the_old_one_does_not_ride_on_its_refit(
+    change: float, verdict: str
+) -> None:
+    seen = comparison(0.05, 0.9)
+    changed = replace(
+        seen.belief, refit=replace(REFIT, changed=("attributes",)), change=Gain(change, 1.0)
+    )
+    found = decide(replace(seen, belief=changed), POLICY)
+    assert found.verdict == verdict
+    assert ("Undo the change" in found.reasons[0]) == (verdict == "KEEP")
+
+
+def test_without_a_belief_nothing_is_decided() -> None:
+    with pytest.raises(ValueError, match="belief"):
+        decide(replace(comparison(0.05, 0.9), belief=None), POLICY)
+
+
+@pytest.mark.parametrize(("better", "verdict"), [(0.249, "KEEP"), (0.26, "INCONCLUSIVE")])
 def test_a_loser_is_as_sure_as_a_winner_has_to_be(better: float, verdict: str) -> None:
     found = decide(comparison(-0.05, better), GatePolicy(probability_better=0.75))
     assert found.verdict == verdict
@@ -127,15 +189,18 @@ def test_the_gate_fails_closed_on_any_number_that_is_missing(
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
-@given(numbers, numbers, numbers, numbers, numbers)
+@given(numbers, numbers, numbers, numbers, numbers, numbers)
 def test_only_a_finite_winner_within_the_guards_is_ever_promoted(
-    uplift: float, better: float, error: float, grr: float, retention: float
+    uplift: float, gain: float, error: float, customers: float, grr: float, retention: float
 ) -> None:
-    found = decide(comparison(uplift, better, grr=grr, retention=retention, error=error), POLICY)
+    seen = comparison(uplift, 0.9, grr=grr, retention=retention)
+    known = replace(seen.belief, posterior=Gain(gain, error), evidence=Gain(customers, 2.0))
+    found = decide(replace(seen, belief=known), POLICY)
     if found.verdict == "PROMOTE":
-        assert all(map(math.isfinite, (uplift, better, error, grr, retention)))
-        assert uplift > POLICY.min_uplift
-        assert better >= POLICY.probability_better
+        assert all(map(math.isfinite, (uplift, gain, error, customers, grr, retention)))
+        assert gain >= 100 * POLICY.min_uplift
+        assert known.probability_better >= POLICY.probability_better
+        assert uplift > 0 or customers > 0
         assert grr >= -POLICY.grr_margin
         assert retention >= -POLICY.retention_margin
     assert found.reasons
@@ -146,17 +211,25 @@ def test_only_a_finite_winner_within_the_guards_is_ever_promoted(
     [
         (decide(comparison(0.05, 0.97), POLICY), ["200", "110.0%", "105.0%", "+5.0", "97%"]),
         (decide(comparison(-0.05, 0.1), POLICY), ["worse", "200", "-5.0", "10%"]),
-        (decide(comparison(0.02, 0.6), POLICY), ["1.0 points", "80%", "60%", "more matured"]),
-        (decide(comparison(0.0, 0.5), POLICY), ["no number of accounts would tell"]),
+        (decide(comparison(0.02, 0.6), POLICY), ["80%", "60%", "more matured"]),
+        (decide(comparison(0.02, 0.9, gain=0.5), POLICY), ["by less than the 1.0 points"]),
     ],
 )
-def test_a_reason_is_a_sentence_with_the_number_that_decided(
-    found: Ruling, numbers: list[str]
-) -> None:
+def test_a_reason_has_the_numbers_that_decided(found: Ruling, numbers: list[str]) -> None:
     (reason,) = found.reasons
     assert all(number in reason for number in numbers), reason
     assert reason[0].isupper()
     assert reason.endswith(".")
+
+
+@given(st.floats(0.36, 0.64), st.floats(-10, 10), st.floats(0.1, 20))
+def test_whoever_cannot_tell_says_how_many_more_customers_would(
+    better: float, customers: float, error: float
+) -> None:
+    found = decide(comparison(0.0, better, customers=Gain(customers, error)), GatePolicy())
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.needed_matured >= 1
+    assert f"About {found.needed_matured} more matured customers" in found.reasons[0]
 
 
 @pytest.mark.parametrize(("matured", "missing"), [(0, 60), (59, 1), (60, None), (61, None)])
@@ -187,47 +260,11 @@ def test_a_month_that_is_over_lacks_its_revenue() -> None:
     assert "by 2025-01 at the earliest" in now.reasons[0]
 
 
-def test_the_accounts_needed_are_those_at_which_the_uplift_would_reach_the_probability() -> None:
-    # z(.8) = .842 and z(.69) = .496: errors must fall to .589, so n must grow by 2.88 times.
-    seen = comparison(0.03, 0.69)
-    needed = accounts_needed(seen, POLICY, 0.8)
-    assert needed == 377
-    reached = NormalDist().inv_cdf(0.69) * math.sqrt((seen.n_holdout + needed) / seen.n_holdout)
-    assert reached == pytest.approx(NormalDist().inv_cdf(0.8), rel=0.01)
-    assert decide(seen, POLICY).needed_matured == needed
-
-
-@pytest.mark.parametrize(
-    ("uplift", "better", "needed"),
-    [(0.0, 0.7, 0), (0.01, 0.7, 0), (0.02, 0.5, 0), (0.02, 0.3, 0), (0.02, 1.0, 0), (0.5, 0.9, 1)],
-)
-def test_where_more_accounts_would_not_help_none_are_asked_for(
-    uplift: float, better: float, needed: int
-) -> None:
-    assert accounts_needed(comparison(uplift, better), POLICY, 0.8) == needed
-
-
-def test_a_round_may_ask_for_more_than_the_policy() -> None:
-    seen = comparison(0.05, 0.9)
-    assert decide(seen, POLICY, required=0.89).verdict == "PROMOTE"
-    found = decide(seen, POLICY, required=0.95)
-    assert found.verdict == "INCONCLUSIVE"
-    assert "95%" in found.reasons[0]
-    assert decide(comparison(-0.05, 0.06), POLICY, required=0.95).verdict == "INCONCLUSIVE"
-
-
 def test_a_winner_that_breaks_a_guard_of_the_round_is_kept_out_with_its_sentence() -> None:
     harm = Finding("guard_part", "refusal", "Guard: x.")
     assert decide(comparison(0.05, 0.99), POLICY, guards=[harm]) == Ruling("KEEP", (harm,))
     # A guard says nothing about one that would not be promoted anyway.
     assert decide(comparison(0.05, 0.6), POLICY, guards=[harm]).verdict == "INCONCLUSIVE"
-
-
-@given(st.floats(0.011, 0.5), st.floats(0.5, 0.99))
-def test_a_surer_policy_never_asks_for_fewer_accounts(uplift: float, probability: float) -> None:
-    seen = comparison(uplift, 0.6)
-    lax, strict = (accounts_needed(seen, POLICY, p) for p in (probability, 0.99))
-    assert 1 <= lax <= strict
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import hashlib
 from datetime import date
 from pathlib import Path
 
@@ -52,18 +53,44 @@ def test_what_failed_half_way_does_not_appear_and_is_cleared_away(releases: Rele
     assert [path.name for path in releases.folder.iterdir()] == ["00001-v1-2024-03-01"]
 
 
-@pytest.mark.parametrize("change", ["altered", "gone", "no manifest"])
-def test_a_release_that_is_not_what_was_built_is_refused(releases: Releases, change: str):
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            "altered",
+            r"targets\.csv was altered after it was published; publish anew with `icp publ",
+        ),
+        ("gone", "is not whole: .*publish anew with `icp publish`"),
+        ("no manifest", "is not whole"),
+        ("altered with its manifest", r"release\.json was altered after it was published"),
+        ("a file beside it", r"more\.csv does not belong to what was published; take it away"),
+    ],
+)
+def test_a_release_that_is_not_what_was_built_is_refused(
+    releases: Releases, change: str, told: str
+):
     name = build(releases, "1", "a")
-    assert list(releases.verify(name)) == ["targets.csv"]
-    file = releases.folder / name / ("release.json" if change == "no manifest" else "targets.csv")
-    file.write_text("other") if change == "altered" else file.unlink()
-    with pytest.raises(RefusedError, match="publish anew with `icp publish`"):
-        releases.verify(name)
+    hashed, folder = releases.hash_of(name), releases.folder / name
+    assert list(releases.verify(name, hashed)) == ["targets.csv"]
+    file, manifest = folder / "targets.csv", folder / "release.json"
+    if change == "gone":
+        file.unlink()
+    elif change == "no manifest":
+        manifest.unlink()
+    elif change == "a file beside it":
+        (folder / "more.csv").write_text("other")
+    else:
+        was = hashlib.sha256(file.read_bytes()).hexdigest()
+        file.write_text("other")
+        if change == "altered with its manifest":
+            right = hashlib.sha256(b"other").hexdigest()
+            manifest.write_text(manifest.read_text().replace(was, right))
+    with pytest.raises(RefusedError, match=told):
+        releases.verify(name, hashed)
 
 
-def test_of_many_the_newest_and_the_last_of_each_version_stay(releases: Releases):
+def test_of_many_the_newest_and_those_to_keep_stay(releases: Releases):
     names = [build(releases, version, str(n)) for n, version in enumerate("1112223")]
-    releases.prune(keep={str(releases.last_of("1")), str(releases.last_of("2"))}, newest=1)
+    releases.prune(keep={names[2], names[5]}, newest=1)
     left = sorted(path.name for path in releases.folder.iterdir())
     assert left == [names[2], names[5], names[6]]

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,7 +13,8 @@ from icploop.io import registry
 from icploop.io.serving import ServedVersion, _load_pyfunc, read_parts
 from icploop.modeling.scoring.version import SCORE_COLUMNS, IcpVersion, content_hash
 from tests.unit import planted
-from tests.unit.conftest import Trained
+from tests.unit.conftest import Trained, copied
+from tests.unit.registered import pieces
 
 DAY = date(2025, 1, 31)
 
@@ -83,3 +88,52 @@ def test_pieces_that_are_broken_are_refused(folder: Path, change: str):
         path.write_bytes(b"{}" if change == "foreign" else path.read_bytes()[:-20])
     with pytest.raises(DataError, match="no ICP version, or it was altered"):
         _load_pyfunc(str(folder))
+
+
+@pytest.fixture
+def model(trained: Trained, tmp_path: Path) -> Path:
+    """The folder of the trained version's model, as MLflow keeps it."""
+    home = copied(trained.home, tmp_path / "home")
+    return pieces(home).parents[1]
+
+
+def _put_in_a_module(model: Path) -> None:
+    (model / "code" / "icploop" / "domain" / "more.py").write_text("")
+
+
+def _alter_a_piece(model: Path) -> None:
+    path = model / "data" / "parts" / "version.json"
+    path.write_text(path.read_text().replace('"A": 0.', '"A": 0.0'))
+
+
+def _alter_code(model: Path) -> None:
+    with (model / "code" / "icploop" / "domain" / "tiers.py").open("a") as file:
+        file.write("\nraise SystemExit('it ran')\n")
+
+
+@pytest.mark.parametrize("alter", [_put_in_a_module, _alter_code, _alter_a_piece])
+def test_what_was_altered_after_it_was_registered_is_not_served(
+    model: Path, alter: Callable[[Path], None]
+):
+    parts = str(model / "data" / "parts")
+    assert _load_pyfunc(parts).label
+    alter(model)
+    with pytest.raises(RuntimeError, match="was altered after it was registered"):
+        _load_pyfunc(parts)
+
+
+def test_altered_code_of_the_model_does_not_run_before_it_is_refused(model: Path):
+    _alter_code(model)
+    load = f"import mlflow; mlflow.pyfunc.load_model({str(model)!r})"
+    alone = {**os.environ, "PYTHONPATH": str(model / "code")}
+    ended = subprocess.run(
+        [sys.executable, "-c", load], env=alone, capture_output=True, text=True, check=False
+    )
+    assert "was altered after it was registered" in ended.stderr
+    assert "it ran" not in ended.stderr
+
+
+def test_whoever_serves_can_demand_a_content(model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ICP_CONTENT_HASH", "f" * 64)
+    with pytest.raises(RuntimeError, match="not ffffffffffff"):
+        _load_pyfunc(str(model / "data" / "parts"))

@@ -138,7 +138,7 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(
 
 def test_a_damaged_store_is_refused(home: Home):
     (home.mlruns / "mlflow.db").write_bytes(b"no database" * 100)
-    with pytest.raises(DataError, match="MLflow does not answer"):
+    with pytest.raises(DataError, match="cannot be read or written: file is not a database"):
         connect(home)
 
 

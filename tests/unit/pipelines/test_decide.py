@@ -1,7 +1,9 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
@@ -9,19 +11,22 @@ import pytest
 import yaml
 
 from icploop.domain.ledger import Event, LedgerRow
-from icploop.errors import RefusedError, UsageError
+from icploop.errors import RefusedError, UnavailableError, UsageError
 from icploop.io import registry
 from icploop.io.home import Home
 from icploop.io.lock import one_at_a_time
+from icploop.io.releases import Releases
+from icploop.io.tracking import connect
+from icploop.io.versions import model_name
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.scoring.version import content_hash
-from icploop.pipelines.decide import AUTO, approve, rollback, settle
+from icploop.pipelines.decide import AUTO, approve, reject, rollback, settle
 from icploop.pipelines.promote import publish
 from tests.unit import planted
 from tests.unit.conftest import Trained
 from tests.unit.io_fixtures import held, icp, nothing_changes
 from tests.unit.planted import at
-from tests.unit.registered import pieces
+from tests.unit.registered import pieces, register_a_challenger
 
 MOTION = planted.MOTION
 TODAY = date(2025, 2, 3)
@@ -61,6 +66,7 @@ class TestApproval:
             "approved_by": "Ada",
             "reason": "reviewed",
             "published": str(where),
+            "already_done": False,
         }
         assert registry.aliases(trained.home, MOTION) == {"champion": "1"}
 
@@ -101,8 +107,14 @@ class TestApproval:
                 "reviewed",
                 TODAY,
             )
-        assert approval.details == {"content_hash": tags["content_hash"], "replaced": "1"}
-        assert promotion.details == approval.details | {"release": "00002-v2-2025-02-03"}
+        folder = waiting.root / "data" / "published" / MOTION
+        assert approval.details == {
+            "content_hash": tags["content_hash"],
+            "replaced": "1",
+            "release": "00002-v2-2025-02-03",
+            "release_hash": sha256((folder / "release.json").read_bytes()).hexdigest(),
+        }
+        assert promotion.details == approval.details
 
     def test_every_row_of_the_ledger_is_a_tag_in_mlflow(self, waiting: Home):
         approve_2(waiting)
@@ -119,10 +131,16 @@ class TestApproval:
         end = registry.tags_of_model(waiting, MOTION)["ledger_end"]
         assert end == f"{len(rows)} {rows[-1].seal}"
 
-    def test_a_second_approval_of_the_same_version_is_refused(self, waiting: Home):
+    def test_a_second_approval_of_the_same_version_was_already_done(self, waiting: Home):
         approve_2(waiting)
-        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="nothing is"):
-            approve_2(waiting)
+        with nothing_is_decided(waiting):
+            for again in ("2", "challenger"):
+                report = approve(at(waiting, TODAY), again, who="Ada", reason="reviewed")
+                assert (report.version, report.replaced, report.already_done) == ("2", "1", True)
+            with pytest.raises(RefusedError, match="nothing is"):
+                reject(at(waiting, TODAY), "2", who="Ada", reason="reviewed")
+            with pytest.raises(RefusedError, match="is waiting for approval"):
+                approve(at(waiting, TODAY), "challenger", who="Ada", reason="another reason")
 
     @pytest.mark.parametrize("which", ["challenger", "v2"])
     def test_a_version_is_named_by_number_or_alias(self, waiting: Home, which: str):
@@ -193,16 +211,52 @@ class TestRefusal:
 
     @pytest.mark.parametrize("verdict", ["KEEP", "INCONCLUSIVE", "INVALID"])
     def test_only_what_passed_can_be_approved(self, waiting: Home, verdict: str):
-        registry.tag_version(waiting, MOTION, "1", {"verdict": verdict, "reasons": "It is so."})
+        _appended("rejection", "2")(waiting)
+        registry.tag_version(waiting, MOTION, "2", {"verdict": verdict, "reasons": "It is so."})
         told = rf"has the verdict {verdict}, so it cannot be approved: It is so\."
         with nothing_is_decided(waiting), pytest.raises(RefusedError, match=told):
-            approve(at(waiting, TODAY), "1", who="Ada", reason="r")
+            approve_2(waiting)
 
     def test_who_trained_it_may_not_approve_it_where_two_persons_are_asked_for(self, waiting: Home):
         _set(waiting, policy={"two_persons": True}, owners={"approvers": ["Ada", "Trainer"]})
         with nothing_is_decided(waiting), pytest.raises(RefusedError, match="somebody else"):
             approve_2(waiting, who="Trainer")
         assert approve_2(waiting, who="Ada").version == "2"
+
+    def test_a_second_person_is_no_other_spelling_of_the_first(self, waiting: Home):
+        _set(waiting, policy={"two_persons": True}, owners={"approvers": ["Trainer", "Ada"]})
+        for same in ("trainer", "TRAINER ", "Tra\u200biner", "\uff34rainer", "Tra iner"):
+            with nothing_is_decided(waiting), pytest.raises(RefusedError, match="somebody else"):
+                approve_2(waiting, who=same)
+        assert approve_2(waiting, who="ada").approved_by == "Ada"
+
+    def test_two_persons_are_not_asked_for_where_anyone_may_approve(self, waiting: Home):
+        _set(waiting, policy={"two_persons": True}, owners={"approvers": []})
+        with nothing_is_decided(waiting):
+            answer = icp("approve", 2, "--by", "Bob", "--reason", "r", home=waiting)
+        assert (answer.status, "two_persons: it needs owners.approvers" in answer.err) == (2, True)
+
+    def test_another_day_on_paper_does_not_revive_a_verdict_that_really_expired(
+        self, waiting: Home
+    ):
+        now = at(waiting, planted.LAST_DAY)
+        later = replace(now, today=now.today + timedelta(days=31))
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="expired after 30"):
+            approve(later, "2", who="Ada", reason="r")
+
+    def test_nobody_is_called_like_the_policy(self, waiting: Home):
+        _set(waiting, owners={"approvers": []})
+        with pytest.raises(RefusedError, match="is no person"):
+            approve_2(waiting, who="Policy.Approval: AUTO")
+
+    def test_a_page_that_is_not_the_judged_one_is_not_approved(self, waiting: Home):
+        client = connect(waiting)
+        client.update_model_version(model_name(MOTION), "2", description="# All is well")
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="is not the one of it"):
+            approve_2(waiting)
+        client.update_model_version(model_name(MOTION), "1", description="# All is well")
+        with nothing_is_decided(waiting), pytest.raises(RefusedError, match="page of version 1"):
+            publish(at(waiting, TODAY))
 
     def test_settings_that_no_verdict_rests_on_may_change(self, waiting: Home):
         _set(waiting, policy={"overdue_days": 3}, trigger={"closed_deals": 99})
@@ -254,11 +308,28 @@ class TestRejection:
             "rejected": "2",
             "rejected_by": "Ada",
             "reason": "too narrow",
+            "already_done": False,
         }
+        again = icp("reject", 2, "--by", "Ada", "--reason", "too narrow", home=waiting)
+        assert (again.status, "was already done" in again.out) == (0, True)
         assert registry.aliases(waiting, MOTION) == {"champion": "1"}
         assert registry.describe(waiting, MOTION, "2").tags["rejection_reason"] == "too narrow"
         with pytest.raises(RefusedError, match="nothing is"):
             approve_2(waiting)
+
+
+class TestPublication:
+    def test_what_is_published_is_on_record_once_with_its_hash(self, waiting: Home):
+        for _ in range(2):
+            publish(at(waiting, date(2025, 2, 1)))
+        *_, row = Warehouse(waiting.warehouse_file).ledger(MOTION)
+        folder = waiting.root / "data" / "published" / MOTION
+        assert (row.event, row.version, row.as_of) == ("publication", "1", date(2025, 2, 1))
+        assert row.details["release"] == folder.readlink().name
+        manifest = (folder / "release.json").read_bytes()
+        assert row.details["release_hash"] == sha256(manifest).hexdigest()
+        events = [r.event for r in Warehouse(waiting.warehouse_file).ledger(MOTION)]
+        assert events.count("publication") == 1
 
 
 class TestRollback:
@@ -296,6 +367,19 @@ class TestRollback:
         found = listings(MOTION)
         again = found[found["as_of"] == "2025-02-09"].drop(columns="as_of")
         assert again.reset_index(drop=True).equals(first.reset_index(drop=True))
+
+    def test_the_same_words_of_the_same_person_go_back_once(self, waiting: Home):
+        approve_2(waiting)
+        register_a_challenger(waiting, champion="2")
+        approve(at(waiting, TODAY), "3", who="Ada", reason="reviewed")
+        first = rollback(at(waiting, TODAY), who="Ada", reason="r")
+        with nothing_is_decided(waiting):
+            for which, who in ((None, " ADA"), ("2", "Ada"), ("previous", "Ada")):
+                again = rollback(at(waiting, TODAY), which, who=who, reason="r")
+                assert (again.version, again.left, again.already_done) == ("2", "3", True)
+        assert (first.version, first.already_done) == ("2", False)
+        further = rollback(at(waiting, TODAY), who="Ada", reason="still not")
+        assert (further.version, further.already_done) == ("1", False)
 
     def test_from_the_first_version_there_is_no_way_back(self, waiting: Home):
         with pytest.raises(RefusedError, match="the first of `default` that came into force"):
@@ -354,9 +438,13 @@ class TestWhatWasDecidedElsewhere:
     def test_a_tag_on_a_version_that_does_not_wait_is_answered_too(self, waiting: Home):
         registry.tag_version(waiting, MOTION, "1", {"approve": "Ada: again"})
         (said,) = settle(at(waiting, TODAY)).done
-        assert said.startswith("Version 1: approve was refused. Version 1 is not waiting")
+        assert said == "Version 1: approve by Ada, from MLflow; it was already done"
+        assert "approve" not in registry.describe(waiting, MOTION, "1").tags
+        registry.tag_version(waiting, MOTION, "1", {"reject": "Ada: again"})
+        (said,) = settle(at(waiting, TODAY)).done
+        assert said.startswith("Version 1: reject was refused. Version 1 is not waiting")
         tags = registry.describe(waiting, MOTION, "1").tags
-        assert (tags["approve_refused"], "approve" in tags) == (said, False)
+        assert (tags["reject_refused"], "reject" in tags) == (said, False)
         assert registry.aliases(waiting, MOTION)["challenger"] == "2"
 
     def test_where_the_policy_asks_nobody_what_passed_comes_into_force(self, waiting: Home):
@@ -398,21 +486,48 @@ class TestWhatWasDecidedElsewhere:
 
 
 class TestWhatWasLeftHalfDone:
-    def test_an_approval_that_was_not_carried_out_is_finished_by_the_next_act(self, waiting: Home):
-        content = registry.describe(waiting, MOTION, "2").tags["content_hash"]
-        _appended("approval", "2", content_hash=content, replaced="1")(waiting)
-        assert icp("status", "--json", home=waiting).json["unfinished"] == "approval"
-        assert settle(at(waiting, TODAY)).done == ("The approval of version 2 was finished",)
-        assert registry.aliases(waiting, MOTION) == {"champion": "2", "previous": "1"}
-        assert icp("status", "--json", home=waiting).json["unfinished"] is None
+    @pytest.fixture
+    def begun(self, waiting: Home) -> Home:
+        """A home in which an approval is on record, and the disk gave out before its effect."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Releases, "point_to", _fails(UnavailableError("the disk is full")))
+            with pytest.raises(UnavailableError):
+                approve_2(waiting)
+        return waiting
 
-    def test_one_that_cannot_be_carried_out_any_more_is_undone(self, waiting: Home):
-        before = published(waiting)
-        content = registry.describe(waiting, MOTION, "2").tags["content_hash"]
-        _appended("approval", "2", content_hash=content, replaced="1")(waiting)
-        _altered(waiting)
-        (told,) = settle(at(waiting, TODAY)).done
+    def test_an_approval_that_was_not_carried_out_is_finished_by_the_next_act(self, begun: Home):
+        assert icp("status", "--json", home=begun).json["unfinished"] == "approval"
+        assert settle(at(begun, TODAY)).done == ("The approval of version 2 was finished",)
+        assert registry.aliases(begun, MOTION) == {"champion": "2", "previous": "1"}
+        assert icp("status", "--json", home=begun).json["unfinished"] is None
+
+    def test_its_repeat_finishes_it_and_says_so(self, begun: Home):
+        assert approve_2(begun).already_done
+        assert registry.aliases(begun, MOTION) == {"champion": "2", "previous": "1"}
+
+    def test_one_that_cannot_be_carried_out_any_more_is_undone(self, begun: Home):
+        before = published(begun)
+        _altered(begun)
+        (told,) = settle(at(begun, TODAY)).done
         assert told.startswith("The approval of version 2 was undone: Version 2 of icp-default was")
-        assert registry.aliases(waiting, MOTION)["champion"] == "1"
-        assert published(waiting) == before
-        assert settle(at(waiting, TODAY)).done == ()
+        assert registry.aliases(begun, MOTION)["champion"] == "1"
+        assert published(begun) == before
+        assert settle(at(begun, TODAY)).done == ()
+
+    def test_a_fault_of_the_program_in_what_is_published_decides_nothing_and_blocks_nobody(
+        self, waiting: Home
+    ):
+        with pytest.MonkeyPatch.context() as patch, nothing_is_decided(waiting):
+            fault = _fails(ZeroDivisionError("a fault"))
+            patch.setattr("icploop.pipelines.promote.write_release", fault)
+            with pytest.raises(ZeroDivisionError):
+                approve_2(waiting)
+            assert settle(at(waiting, TODAY)).done == ()
+        assert not approve_2(waiting).already_done
+
+
+def _fails(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail

@@ -9,8 +9,11 @@ import yaml
 
 from icploop.domain.identity import companies_seen_by
 from icploop.io.home import Home
+from icploop.io.sources import RawTable
 from icploop.io.warehouse import Warehouse
+from icploop.pipelines.identity import matches_of
 from icploop.pipelines.ingest import ingest
+from icploop.settings import Settings
 from tests.unit import planted
 from tests.unit.io_fixtures import contents, icp, inbox, tiny, tiny_home
 
@@ -121,3 +124,22 @@ def test_every_record_of_a_company_is_published_with_its_score(own: Home):
     assert scores.loc["zz-again", "fit_score"] == scores.loc[known["account_id"], "fit_score"]
     assert "zz-again" not in (folder / "targets.csv").read_text()
     assert icp("explain", "zz-again", "--as-of", "2025-02-05", home=own).status == 0
+
+
+def test_money_that_is_matched_is_of_one_currency(tmp_path: Path) -> None:
+    billed = pd.DataFrame(
+        {
+            "account_id": ["a", "a", "b", "c"],
+            "mrr": ["100", "50", "15000", "7"],
+            "currency": ["USD", "", "jpy", "XXX"],
+        }
+    )
+    stated = Settings(
+        company="T",
+        currencies={"JPY": 0.01},
+        dimensions={"firmographic": {"industry": "category"}},
+    )
+    raw = [("billing", RawTable("revenue", "bills.csv", billed))]
+    found = matches_of(raw, Warehouse(tmp_path / "none.duckdb"), [], stated).as_dict()
+    # What has no rate is refused.
+    assert found["money_matched"] + found["money_unmatched"] == 300

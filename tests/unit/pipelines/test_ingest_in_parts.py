@@ -263,6 +263,29 @@ def test_columns_may_bear_any_name(tmp_path: Path):
     assert contents(homes[0]) == contents(homes[1])
 
 
+def test_formats_ids_and_a_currency_are_read_in_parts_as_at_once(tmp_path: Path):
+    tables: dict[str, Any] = {name: {"file": f"{name}.csv"} for name in tiny()}
+    tables["revenue"] |= {"numbers": "1.234,56"}
+    stated = SETTINGS | {"currencies": {"EUR": 1.1}, "ingest": {"max_bad_share": 1}}
+    homes = [new_home(tmp_path / n, stated, files=files_source(**tables)) for n in ("one", "many")]
+    cells = ["1.000,50", "900", "1.234", "0,0004", "--", "12.5", "7", "(3,00)", "1", "2"]
+    ids = ["a1", "a4\u200b", " a1", "a4", "a1", "4.1E+18", "N/A", "a4", "a1", "a4"]
+    billed = tiny()["revenue"].assign(account_id=ids, mrr=cells, currency="EUR")
+    for home in homes:
+        write_csv(inbox(home), tiny() | {"revenue": billed})
+    at_once = ingest(homes[0])
+    assert {"keys_folded", "money_converted"} <= {found.code for found in at_once.findings}
+    assert at_once.tables["revenue"]["quarantined"] == 4
+    assert in_parts(homes[1]) == at_once
+    assert contents(homes[0]) == contents(homes[1])
+
+
+def test_a_large_table_of_several_currencies_is_refused_with_the_remedy(home: Home):
+    write_csv(inbox(home), {"revenue": news().assign(currency=["USD", "EUR"] * 6)})
+    with pytest.raises(DataError, match=r"money in EUR, USD. Nothing was changed.*`query`"):
+        in_parts(home)
+
+
 def test_columns_of_persons_stay_outside(home: Home):
     people = [f"jane.q{i}@acme.example" for i in range(12)]
     write_csv(inbox(home), {"revenue": news().assign(contact=people)})

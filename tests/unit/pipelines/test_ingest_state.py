@@ -360,3 +360,13 @@ def test_each_day_sees_what_its_export_said(
     assert dict(zip(last["deal_id"], last["acv"], strict=True)) == {
         f"D{name}": float(amount) for name, amount in days[-1].items()
     }
+
+
+def test_columns_may_be_called_as_the_warehouse_calls_its_own(home: Home):
+    rows = [account | {"since": "2020", "until": "x"} for account in accounts("A1")]
+    export(home, accounts=rows, deals=[won("A1")], revenue=months("A1", "2024-02", 2))
+    ingest(home, as_of=date(2024, 5, 1))
+    export(home, accounts=rows, deals=[won("A1", until="2025")], revenue=months("A1", "2024-02", 2))
+    ingest(home, as_of=date(2024, 5, 2))
+    assert list(seen(home, date(2024, 5, 2)).deals["until"]) == ["2025"]
+    assert "until" not in seen(home, date(2024, 5, 1)).deals

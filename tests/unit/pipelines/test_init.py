@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from icploop.io.home import Home
 from icploop.pipelines.as_of import AsOf
 from tests import messy
 from tests.unit.io_fixtures import CommandResult, icp
+from tests.unit.workbooks import write_workbook
 
 
 @dataclass(frozen=True)
@@ -243,3 +245,45 @@ def test_a_folder_that_nothing_can_be_made_of_is_refused_and_nothing_written(
     assert said in answer.json["error"]
     assert not (tmp_path / "home").exists()
     json.loads(answer.out)
+
+
+# --- files of every kind --------------------------------------------------------------------------
+
+
+def _sheet(frame: pd.DataFrame) -> list[list[Any]]:
+    return [list(frame.columns), *frame.to_numpy().tolist()]
+
+
+def _as_a_workbook(folder: Path, exports: dict[str, pd.DataFrame]) -> None:
+    sheets = {name.removesuffix(".csv"): _sheet(frame) for name, frame in exports.items()}
+    write_workbook(folder / "export 2024.xlsx", sheets)
+
+
+def _as_parquet_and_json(folder: Path, exports: dict[str, pd.DataFrame]) -> None:
+    exports["companies.csv"].to_parquet(folder / "companies.parquet", index=False)
+    exports["deals.csv"].to_json(folder / "deals.jsonl", orient="records", lines=True)
+    exports["invoices.csv"].to_json(folder / "invoices.json", orient="records")
+
+
+def _as_texts_of_other_places(folder: Path, exports: dict[str, pd.DataFrame]) -> None:
+    companies = exports["companies.csv"].assign(
+        Industry=["Торговля", "Банковское дело", "Машиностроение", "Связь"] * 15
+    )
+    companies.to_csv(folder / "companies.csv", index=False, sep="|", encoding="cp1251")
+    exports["deals.csv"].to_csv(folder / "deals.tsv", index=False, sep="\t", encoding="utf-16")
+    exports["invoices.csv"].to_csv(folder / "invoices.csv.gz", index=False, sep=";")
+
+
+@pytest.mark.parametrize("write", [_as_a_workbook, _as_parquet_and_json, _as_texts_of_other_places])
+def test_files_of_every_kind_are_read_and_ingested_without_an_edit(
+    write: Callable[[Path, dict[str, pd.DataFrame]], None], tmp_path: Path
+) -> None:
+    (tmp_path / "exports").mkdir()
+    write(tmp_path / "exports", hubspot_and_stripe())
+    told = icp("init", tmp_path / "home", "--from", tmp_path / "exports", "--json").json
+    assert set(told["attributes"]) == {"employees", "industry", "web_technologies"}, told
+    answer = icp("ingest", "--as-of", "2023-07-31", "--json", home=Home(tmp_path / "home"))
+    assert answer.status == 0, answer.err
+    tables = answer.json["tables"]
+    assert [tables[name]["rows"] for name in ("accounts", "deals", "revenue")] == [60, 60, 60]
+    assert answer.json["identity"]["billing"]["match_rate"] == 1.0

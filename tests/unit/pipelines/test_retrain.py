@@ -16,9 +16,10 @@ from icploop.io.home import Home
 from icploop.io.tracking import connect
 from icploop.io.warehouse import Warehouse
 from icploop.pipelines.retrain import RetrainReport, retrain
+from icploop.settings import digest
 from tests.unit import planted
 from tests.unit.conftest import Trained, copied
-from tests.unit.io_fixtures import icp, inbox, nothing_changes, write_csv
+from tests.unit.io_fixtures import icp, inbox, nothing_changes, tiny_home, write_csv
 from tests.unit.planted import at
 
 MOTION, DAY = planted.MOTION, planted.LAST_DAY
@@ -159,6 +160,7 @@ class TestAPromotedRound:
         assert (verdict.event, verdict.version, verdict.as_of) == ("verdict", "1", DAY)
         assert verdict.reason == " ".join(answer["reasons"])
         holdout = verdict.details.pop("holdout")
+        assert len(verdict.details.pop("round_key")) == 64
         assert len(holdout) == len(set(holdout)) == answer["n_holdout"]
         assert verdict.details == {
             "verdict": "PROMOTE",
@@ -168,6 +170,7 @@ class TestAPromotedRound:
             "run_id": answer["run_id"],
             "content_hash": registry.describe(trained.home, MOTION, "1").tags["content_hash"],
             "settings_hash": trained.home.settings().judging_digest(),
+            "page_hash": digest(registry.describe(trained.home, MOTION, "1").description),
         }
         assert trigger.who == verdict.who != ""
 
@@ -321,11 +324,12 @@ def test_a_motion_without_deals_is_inconclusive(own: Home):
     assert report.as_dict()["n_matured"] == 0
 
 
-def test_before_the_first_ingest_it_says_what_to_run(own: Home):
-    for kept in (own.warehouse_file.parent, own.mlruns):
-        shutil.rmtree(kept)
+def test_before_the_first_ingest_it_says_what_to_run(tmp_path: Path, migrated: Path):
+    home = tiny_home(tmp_path)
+    home.mlruns.mkdir()
+    shutil.copyfile(migrated, home.mlruns / "mlflow.db")
     with pytest.raises(DataError, match="run `icp ingest` first"):
-        retrain(at(own, date(2024, 1, 1)))
+        retrain(at(home, date(2024, 1, 1)))
 
 
 def _declare(home: Home, **kinds: str) -> None:

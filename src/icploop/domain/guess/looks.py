@@ -19,6 +19,7 @@ _FILLED = 0.9
 # More stages than this are no stages.
 _MOST_STAGES = 60
 _WORDS_IN_TEXT = 4
+_HUNDREDTHS = frozenset(("cents", "cent", "pence", "minor", "centimes", "centimos"))
 
 
 class Column:
@@ -72,9 +73,14 @@ class Column:
         """Its cells as moments."""
         return read_dates(self.cells, self.dates)
 
+    @property
+    def in_cents(self) -> bool:
+        """Whether its name says that it counts hundredths of a unit of money."""
+        return bool(_HUNDREDTHS & {*plain_words(self.name)})
+
     def amounts(self) -> pd.Series:
-        """Its cells as numbers."""
-        return read_numbers(self.cells, self.numbers)
+        """Its cells as numbers, in whole units of money."""
+        return read_numbers(self.cells, self.numbers) / (100 if self.in_cents else 1)
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ class _Planner:
         self._write(made, "created_at", roles["created_at"], "date")
         self._closed(made, roles, sql)
         self._outcome(made, roles, sql)
-        self._money_of_deals(made, roles)
+        self._money_of_deals(made, roles, sql)
         return self._with_query(made, sql)
 
     def _closed(self, made: TablePlan, roles: Mapping[str, Column], sql: _Sql) -> None:
@@ -245,11 +245,12 @@ class _Planner:
                 "their deals wait in quarantine until tables.deals.values.outcome says it"
             )
 
-    def _money_of_deals(self, made: TablePlan, roles: Mapping[str, Column]) -> None:
+    def _money_of_deals(self, made: TablePlan, roles: Mapping[str, Column], sql: _Sql) -> None:
         for role in ("acv", "gross_margin", "acquisition_cost"):
             if role in roles:
                 made.columns.append(Mapped(role, roles[role].name, _of(roles[role])))
                 self._write(made, role, roles[role], "number")
+                self._in_whole_units(made, roles[role], sql)
         if "acv" not in roles:
             return
         words = {*plain_words(roles["acv"].name)}
@@ -267,6 +268,11 @@ class _Planner:
                 f"({kinds}) and name them under `motions` in conf/icp.yaml."
             )
         self._map_currency(made, roles)
+
+    def _in_whole_units(self, made: TablePlan, column: Column, sql: _Sql) -> None:
+        if column.in_cents:
+            sql.replace[column.name] = f"TRY_CAST(t.{_name(column.name)} AS DOUBLE) / 100"
+            made.notes.append(f"`{column.name}` is divided by a hundred.")
 
     def _map_currency(self, made: TablePlan, roles: Mapping[str, Column]) -> None:
         if "currency" in roles:
@@ -287,6 +293,7 @@ class _Planner:
                 column = found.roles[role]
                 made.columns.append(Mapped(role, column.name, _of(column)))
                 self._write(made, role, column, "date" if role == "month" else "number")
+            self._in_whole_units(made, found.roles["mrr"], sql)
         self._spread(made, found, bills, sql)
         self._leave_out_lines(made, found, sql)
         self._who_is_billed(made, found, sql)
@@ -616,7 +623,9 @@ def _says_yes(column: Column) -> str:
 
 def _of(column: Column) -> str:
     """How much of a column is filled."""
-    return "filled in every row" if column.filled == 1 else f"{column.filled:.0%} filled"
+    if column.filled == 1:
+        return "filled in every row"
+    return f"filled in {column.texts.notna().sum():,} of {len(column.texts):,} rows"
 
 
 def _deals(count: int) -> str:

@@ -299,7 +299,7 @@ class Shelf:
 
     def _registered(self, frame: pd.DataFrame) -> str:
         self._sheets += 1
-        mixed = frame.select_dtypes("object").columns
+        mixed = [column for column in frame if frame[column].dtype == object]
         self._db.register(
             name := f"sheet_{self._sheets}", frame.astype(dict.fromkeys(mixed, "str"))
         )

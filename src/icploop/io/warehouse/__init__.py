@@ -1,8 +1,8 @@
 """The warehouse: one DuckDB file with the four tables, the quarantine, the ledger and the landing.
 
-A class a topic works on an open file; `Warehouse` is the front that opens it for each act. DuckDB
-lets one process write to a file, so it is held only as long as one act takes, and who comes
-meanwhile waits a little. Large tables wait in a file of their own first (`staging`).
+A class a topic works on an open file; `Warehouse` is the front that opens it for each act:
+read-only beside others who read, or alone in order to write, for as long as one act takes (`file`).
+Large tables wait in a file of their own first (`staging`).
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ class Warehouse:
         """
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; run `icp ingest` first")
-        with self._open() as db:
+        with self._read() as db:
             return StoredTables(db).all()
 
     def quarantine(self) -> pd.DataFrame:
         """The rows and cells in quarantine, with the rule that they broke and their source row."""
-        with self._open() as db:
+        with self._read() as db:
             return StoredTables(db).quarantine()
 
     # The ledger, and who was told of it.
@@ -220,11 +220,14 @@ class Warehouse:
     def _open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return connection(self.path, self.patience_seconds)
 
+    def _read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return connection(self.path, self.patience_seconds, writes=False)
+
     def _answer(
         self, ask: Callable[[duckdb.DuckDBPyConnection], _Answer], before: _Answer
     ) -> _Answer:
         """What the open file answers; `before` the first act that writes, which makes it."""
         if not self.path.exists():
             return before
-        with self._open() as db:
+        with self._read() as db:
             return ask(db)

@@ -7,11 +7,11 @@ which the ledger still has, so nothing looks lost that is not.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from icploop.domain.ledger import End
 from icploop.errors import RefusedError
+from icploop.io.whole_file import text_to
 
 
 def head_of(path: Path) -> Path:
@@ -38,10 +38,5 @@ def kept_end(path: Path) -> End | None:
 
 def keep_end(path: Path, end: End) -> None:
     """Keep where the ledger of a warehouse ends now, in one step."""
-    head = head_of(path)
-    fresh = head.with_name(f".{head.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"number": end.number, "seal": end.seal}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(head)
+    said = json.dumps({"number": end.number, "seal": end.seal})
+    text_to(head_of(path), said + "\n", private=True)

@@ -60,10 +60,15 @@ _BESIDE = {
 _LATER_IN_LISTINGS = ("chosen_by VARCHAR", "tier VARCHAR", "expected_nrr DOUBLE")
 
 
+def is_complete(db: duckdb.DuckDBPyConnection) -> bool:
+    """Whether all that a warehouse holds is there; what is made last stands for all of it."""
+    found = db.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'complete'")
+    return bool(the_number(found))
+
+
 def create(db: duckdb.DuckDBPyConnection) -> None:
     """Make what is not there yet of all that a warehouse holds."""
-    # What is made last is there only where all of it is.
-    if the_number(db.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'complete'")):
+    if is_complete(db):
         return
     for name, contract in CONTRACTS.items():
         columns = [

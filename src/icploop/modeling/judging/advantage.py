@@ -9,41 +9,43 @@ answer it: how long each has stayed, for the time it was at risk, and how it has
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, owens_t
 
+from icploop.domain.posterior import Gain
 from icploop.modeling.learning.partial_pooling import Task
 from icploop.modeling.learning.targets import churn_of, growth_of
-from icploop.settings import Objective, Outcome
+from icploop.settings import REFITS, Objective, Outcome
+
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class Advantage:
     """The association of outcomes with the difference of two scores.
 
-    `z` is its estimate in standard errors (positive: for the challenger), by parent; `influence`
-    what each customer adds to the estimate, so that its relation to other estimates can be told.
+    `covariance` is that of the outcome (a ratio) with the difference of the two standardised
+    scores: how much better, by a line, a customer does whom the challenger rates one standard
+    deviation higher than the champion would. `error` is its standard error, by parent.
     """
 
-    z: float
-    influence: pd.Series
+    covariance: float
+    error: float
 
-    def correlation(self, draws: np.ndarray, weights: np.ndarray, accounts: pd.Index) -> float:
-        """With another estimate, by its bootstrap `draws`.
+    @property
+    def z(self) -> float:
+        """The association in standard errors (positive: for the challenger)."""
+        return self.covariance / self.error if self.error > 0 else 0.0
 
-        `weights` says how often each of `accounts` was drawn, (draws, accounts).
+    def gain(self, capacity: float) -> Gain:
+        """What it amounts to for the best `capacity` share of accounts, in points.
+
+        The best share of a normal score lies so many standard deviations above the mean.
         """
-        ours = weights @ self.influence.reindex(accounts).fillna(0.0).to_numpy()
-        usable = np.isfinite(draws)
-        if usable.sum() < 2 or draws[usable].std() == 0 or ours[usable].std() == 0:
-            return 0.0
-        inside = float(np.corrcoef(draws[usable], ours[usable])[0, 1])
-        # Customers who are not among `accounts` add to our estimate and nothing to the other.
-        total = float((self.influence**2).sum())
-        share = float((self.influence.reindex(accounts).fillna(0.0) ** 2).sum()) / total
-        return inside * np.sqrt(share)
+        above = 100 * _NORMAL.pdf(_NORMAL.inv_cdf(1 - capacity)) / capacity
+        return Gain(above * self.covariance, REFITS.evidence_error * above * self.error)
 
 
 def advantage(
@@ -55,12 +57,14 @@ def advantage(
 ) -> Advantage:
     """Of `challenger` over `champion` on customers (rows of `outcomes` and `follow_up`).
 
-    For NRR it adds up what the difference of the standardised scores says of churn (event per
-    exposure) and of growth; for retention of churn alone; for GRR and value of the outcome itself,
-    on the customers that have one.
+    Scores are standardised on these customers. For NRR it adds up what the difference of the two
+    says of churn (event per exposure) and of growth; for retention of churn alone; for GRR and
+    value of the outcome itself, on the customers that have one.
     """
-    difference = _standard(challenger) - _standard(champion)
-    gap = difference.loc[customers.index].to_numpy(dtype="float64")
+    difference = _standard(challenger.loc[customers.index]) - _standard(
+        champion.loc[customers.index]
+    )
+    gap = difference.to_numpy(dtype="float64")
     influence = np.zeros(len(customers))
     if objective in ("nrr", "retention"):
         seen = customers["months_at_risk"].to_numpy() >= 1
@@ -84,25 +88,8 @@ def advantage(
         influence += of_each
     by_parent = pd.Series(influence).groupby(customers["parent"].to_numpy()).sum()
     error = float(np.sqrt((by_parent**2).sum()))
-    z = total / error if error > 0 else 0.0
-    return Advantage(float(z), pd.Series(influence, index=customers.index))
-
-
-def probability_better(uplift: float, z: float, correlation: float) -> float:
-    """How sure it is that the challenger is better, from its uplift and its advantage.
-
-    A challenger of the same worth is ahead with an advantage of `z` or more as often as one minus
-    this says: that is the rate at which it would pass. Above one half it is ahead, below behind.
-    """
-    if uplift == 0 or not np.isfinite([uplift, z]).all():
-        return 0.5 if uplift == 0 else float("nan")
-    side = np.sign(uplift)
-    tied = min(max(correlation, 0.0), 0.99)
-    # The chance of being on this side with an advantage as large, were there no difference (of two
-    # normal numbers, one below zero and one below a bound: Owen, Ann. Math. Statist. 27, 1956).
-    bound = -side * z
-    chance = float(ndtr(bound) / 2 + owens_t(bound, tied / np.sqrt(1 - tied**2)))
-    return 1 - chance if side > 0 else chance
+    spread = float(gap.var())
+    return Advantage(spread * float(total), spread * error)
 
 
 def _association(gap: np.ndarray, task: Task) -> tuple[float, np.ndarray]:

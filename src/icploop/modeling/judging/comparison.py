@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from icploop.domain.findings import Finding
 from icploop.domain.gate import Comparison, Difference
 from icploop.domain.outcomes import WINSORISED_AT
-from icploop.modeling.judging.advantage import Advantage, probability_better
 from icploop.modeling.statistics.bootstrap import bootstrap_weights, bounds
 from icploop.modeling.statistics.capacity import at_capacity, shares_pursued
 from icploop.settings import Objective
@@ -24,7 +24,6 @@ def compare(
     *,
     rival: str,
     objective: Objective = "nrr",
-    evidence: Advantage | None = None,
     capacity: float,
     interval: float,
     draws: int,
@@ -35,8 +34,7 @@ def compare(
     `judged` holds rows of `outcomes`; for the objective `value` also lost deals, and the columns
     won and value.
 
-    With `evidence`, the advantage of the one over the other on all customers that can tell, the
-    probability for what is judged rests on both. The bootstrap draws parent accounts with
+    The bootstrap draws parent accounts with
     replacement and lets both rivals choose anew in each draw, so that the difference carries the
     noise of the choice as well as of the outcomes (Efron and Tibshirani 1993, ch. 16). Differences
     are ratios; `interval` is two-sided.
@@ -49,12 +47,7 @@ def compare(
 
     def difference(metric: str) -> Difference:
         estimate = getattr(seen_ours, metric) - getattr(seen_theirs, metric)
-        drawn = ours[metric] - theirs[metric]
-        found = _difference(estimate, drawn, interval)
-        if evidence is None or metric != objective:
-            return found
-        tied = evidence.correlation(drawn, weights, judged.index)
-        return replace(found, probability_better=probability_better(estimate, evidence.z, tied))
+        return _difference(estimate, ours[metric] - theirs[metric], interval)
 
     return Comparison(
         rival=rival,
@@ -66,7 +59,6 @@ def compare(
         retention=difference("retention"),
         value=difference("value") if "value" in judged else None,
         objective=objective,
-        z=evidence.z if evidence else None,
     )
 
 
@@ -109,9 +101,28 @@ class Skill:
     n: int
 
     @property
+    def z(self) -> float:
+        """The correlation in standard errors."""
+        error = (self.high - self.low) / (2 * _Z_90)
+        return self.correlation / error if error > 0 else 0.0
+
+    @property
     def is_shown(self) -> bool:
         """Whether the data show that the score is better than none (one-sided, 5%)."""
         return self.low > 0
+
+    @property
+    def finding(self) -> Finding:
+        """What there is to mind where the skill is not shown."""
+        found = (
+            "on accounts that training did not see, expected and realised NRR correlate by "
+            f"{self.correlation:+.2f} ({self.low:+.2f} to {self.high:+.2f}, n = {self.n})"
+        )
+        if self.z > 0:
+            said = f"It does not show yet that it knows good customers from others: {found}."
+            return Finding("skill_unsure", "warning", said)
+        said = f"No better than the average customer so far: {found}."
+        return Finding("no_skill", "warning", said)
 
 
 def skill(judged: pd.DataFrame, scores: pd.Series) -> Skill:
@@ -154,5 +165,5 @@ def _difference(estimate: float, draws: np.ndarray, interval: float) -> Differen
     if len(usable) == 0:
         return Difference(estimate, low, high, float("nan"), float("nan"))
     # A draw without a difference favours neither side.
-    better = float(np.mean(usable > 0) + 0.5 * np.mean(usable == 0))
-    return Difference(estimate, low, high, better, float(usable.std(ddof=1)))
+    ahead = float(np.mean(usable > 0) + 0.5 * np.mean(usable == 0))
+    return Difference(estimate, low, high, ahead, float(usable.std(ddof=1)))

@@ -18,6 +18,7 @@ from icploop.domain.calendar import last_ended_month, last_moment, month_start
 from icploop.domain.findings import Finding
 from icploop.domain.follow_up import follow_up
 from icploop.domain.gate import (
+    FEWEST_READ,
     Comparison,
     Difference,
     Prospective,
@@ -27,16 +28,17 @@ from icploop.domain.gate import (
     too_few,
 )
 from icploop.domain.identity import families, under_one_account
-from icploop.domain.looks import Looks, required_probability
+from icploop.domain.looks import Looks
 from icploop.domain.outcomes import LeftOut, of_motion
+from icploop.domain.posterior import Belief
 from icploop.domain.profile import Profile, kinds_of
 from icploop.domain.tables import CONTRACTS, Tables
 from icploop.domain.tiers import percentile_against
 from icploop.domain.trigger import closed_deals
 from icploop.errors import UsageError
 from icploop.modeling.accounts.market import Sight
-from icploop.modeling.judging.advantage import advantage
-from icploop.modeling.judging.comparison import Skill, compare, reading
+from icploop.modeling.judging.belief import Lists, believe, evidence, wants_control
+from icploop.modeling.judging.comparison import compare, reading
 from icploop.modeling.judging.guards import broken, deal_changes, missing_slices
 from icploop.modeling.judging.selection import LISTING_COLUMNS, Selection, selection
 from icploop.modeling.judging.tier_outcomes import out_of_order
@@ -47,6 +49,7 @@ from icploop.modeling.judging.trial import (
     HYPOTHESIS,
     ChallengerSpec,
     ClosedDeals,
+    Control,
     Trial,
     for_version,
     gather,
@@ -55,13 +58,15 @@ from icploop.modeling.learning.rivals import AverageCustomer, HypothesisScore
 from icploop.modeling.page.after_the_sale import after_the_sale
 from icploop.modeling.page.profile import Customers, learn_profile
 from icploop.modeling.page.scorecard import learn_scorecard, worth_asking_about
+from icploop.modeling.scoring.learned import ChangedOutcomes, Learned, Recipe
 from icploop.modeling.scoring.version import Bands, IcpVersion
 from icploop.modeling.trust.leaks import Sales, find_leaks, shared_parents, too_good
-from icploop.settings import TABLES, Attribute, Settings, digest
+from icploop.settings import TABLES, Attribute, GatePolicy, Learning, Settings, digest
 
 _FEWEST_REFERENCE = 50
 _NEWEST_DEALS = 1500
-_FEWEST_READ = 20
+# Fewer outcomes than these may change without anything being broken.
+_FEWEST_CHANGED = 3
 _HYPOTHESIS_MODE = Finding(
     "hypothesis_mode",
     "note",
@@ -77,7 +82,8 @@ class Round:
     `market` has a row for each reference prospect (index account_id) as the version sees it:
     points, fit_score, tier, and whether the page selects it. `allowed_leaks` are the columns that
     the operator allowed in spite of a leak, with the reason of each; `left_out` is who does not
-    count.
+    count. `changed_outcomes` says how outcomes that had matured at the champion's training read
+    now; None where nobody can tell.
     """
 
     motion: str
@@ -94,6 +100,7 @@ class Round:
     notes: tuple[Finding, ...] = ()
     allowed_leaks: Mapping[str, str] = field(default_factory=dict)
     left_out: LeftOut | None = None
+    changed_outcomes: ChangedOutcomes | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -176,10 +183,16 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         champion,
         before.earlier_champions,
         sight.capacity,
+        control := _control(sight, customers, reference.index, champion),
     )
     distrust, minded = _leaking(sight, trial, deals, usable, allowed)
     said += minded
     distrust += missing_slices(trial, settings.policy)
+    past = _changed_outcomes(trial, settings, champion)
+    if past and past.changed:
+        (distrust if _is_rewritten(past, settings.policy) else said).append(
+            _of_the_past(past, settings.policy)
+        )
     rival = CHAMPION if champion else HYPOTHESIS if settings.hypothesis else AVERAGE
     found = _selection(sight, trial, before.listings)
     comparison = replace(
@@ -188,26 +201,35 @@ def _judged(sight: Sight, before: Before, allowed: Mapping[str, str]) -> Round:
         weighted=_weighted(trial, settings, rival, found),
     )
     version, market = _version(sight, reference, challenger, deals, trial, snapshot)
+    lists = Lists(
+        version.ranked(reference),
+        _ranked_by_rival(sight, reference, rival, champion),
+        control.ranked() if control else None,
+    )
+    belief = believe(trial, lists, rival, settings, champion)
+    comparison = replace(comparison, belief=belief)
     changes = deal_changes(_scored_deals(deals, version, champion, rival, settings), sight.capacity)
     guards = broken(trial, rival, version, market["tier"], changes, settings.policy)
     guards += _behind(trial, settings, before.earlier_champions)
-    required = required_probability(settings.policy, before.looks)
+    if belief.refit.is_unusual and not (belief.is_first or belief.refit.changed):
+        said.append(Finding("unusual_turnover", "warning", f"Mind that {_turnover(belief)}."))
     said += [Finding("deals_worse", "warning", f"Mind that {change}.") for change in changes]
     if alarm := before.looks.used_up(list(trial.holdout), settings.policy):
         said.append(alarm)
     said += _tiers_out_of_order(trial, version, settings)
     if not trial.skill.is_shown:
-        said.append(_no_skill(trial.skill))
+        said.append(trial.skill.finding)
     if not version.deal_model.knows_p_win:
         unknown = "P(win) is unknown: it takes both won and lost deals to learn it."
         said.append(Finding("p_win_unknown", "note", unknown))
     return opened(
-        ruling=decide(comparison, settings.policy, distrust, guards, required),
+        ruling=decide(comparison, settings.policy, distrust, guards),
         version=version,
         comparison=comparison,
         trial=trial,
         market=market,
         notes=(*old, *said),
+        changed_outcomes=past,
     )
 
 
@@ -239,21 +261,16 @@ def _leaking(
 def _followed(sight: Sight) -> pd.DataFrame:
     """The customers of whom a month or more has been seen, and how much each counts."""
     followed = sight.sold.join(follow_up(sight.seen, sight.sold, sight.settings.outcome))
-    half_life = sight.settings.learning.half_life_months
-    if half_life is not None:
-        months = (last_moment(sight.as_of) - followed["at"]).dt.days / (365.25 / 12)
-        followed["weight"] = 0.5 ** (months / half_life)
-    return followed[followed["months_at_risk"] >= 1]
+    weighed = _weighed(followed, sight.as_of, sight.settings.learning)
+    return weighed[weighed["months_at_risk"] >= 1]
 
 
-def _no_skill(found: Skill) -> Finding:
-    return Finding(
-        "no_skill",
-        "warning",
-        "No better than the average customer: on accounts that training did not see, the "
-        f"challenger's expectations cannot be told from chance (correlation with NRR "
-        f"{found.correlation:+.2f}, {found.low:+.2f} to {found.high:+.2f}, n = {found.n}).",
-    )
+def _weighed(customers: pd.DataFrame, as_of: date, learning: Learning) -> pd.DataFrame:
+    """Customers with how much each counts, which is the same for all without a half-life."""
+    if learning.half_life_months is None:
+        return customers.drop(columns="weight", errors="ignore")
+    months = (last_moment(as_of) - customers["at"]).dt.days / (365.25 / 12)
+    return customers.assign(weight=0.5 ** (months / learning.half_life_months))
 
 
 def _enough_by(sight: Sight) -> date | None:
@@ -307,17 +324,15 @@ def _usable(
 
 
 def _compared(trial: Trial, settings: Settings, rival: str) -> Comparison:
-    """The challenger against a rival on the holdout, with what younger customers tell."""
+    """The challenger against a rival on the holdout."""
     judged = trial.judged.loc[trial.holdout]
     ours, theirs = trial.scores[CHALLENGER], trial.scores[rival]
-    tell = judged if settings.objective == "value" else trial.recent
     return compare(
         judged,
         ours,
         theirs,
         rival=f"the {rival}",
         objective=settings.objective,
-        evidence=advantage(tell, ours, theirs, settings.objective, settings.outcome),
         capacity=trial.capacity,
         interval=settings.policy.interval,
         draws=settings.policy.draws,
@@ -353,7 +368,7 @@ def _prospective(
         return None
     held = trial.customers.loc[trial.holdout.intersection(trial.customers.index)]
     later = held.index[held["matured_month"] > last_ended_month(champion.as_of)]
-    if len(later) < _FEWEST_READ:
+    if len(later) < FEWEST_READ:
         return Prospective(len(later), None)
     return Prospective(len(later), _reading(trial, settings, CHAMPION, later))
 
@@ -383,18 +398,20 @@ def _behind(
     Versions that are each no worse than the last can slide down together; against one that stands
     still this shows.
     """
-    sure = 1 - settings.policy.probability_better
+    limit = 1 - settings.policy.probability_better
     said = []
     for name in earlier_champions:
         against = _compared(trial, settings, name).uplift
-        if against.estimate < 0 and against.probability_better <= sure:
+        did = evidence(trial, CHALLENGER, name, settings)
+        if against.estimate < 0 and did.probability <= limit:
             said.append(
                 Finding(
                     "guard_behind",
                     "refusal",
                     f"Guard: it has fallen behind {name}: {100 * against.estimate:+.1f} points "
-                    f"({100 * against.low:+.1f} to {100 * against.high:+.1f}), probability better "
-                    f"{against.probability_better:.0%}, and the limit is {sure:.0%}.",
+                    f"({100 * against.low:+.1f} to {100 * against.high:+.1f}), and by what "
+                    f"customers did ({did}) it is better with {did.probability:.0%}; the limit is "
+                    f"{limit:.0%}.",
                 )
             )
     return said
@@ -406,6 +423,75 @@ def _reference(sight: Sight, usable: tuple[Attribute, ...]) -> pd.DataFrame:
     few = len(sight.prospects) < _FEWEST_REFERENCE
     frame = sight.everybody(declared) if few else sight.market(declared)
     return frame[[attribute.name for attribute in usable]]
+
+
+def _control(
+    sight: Sight, customers: pd.DataFrame, reference: pd.Index, champion: IcpVersion | None
+) -> Control | None:
+    """The control arm, where another recipe is tried and the old one can be learned again."""
+    settings = sight.settings
+    recipe = wants_control(settings, champion)
+    if recipe is None or not {a.name for a in recipe.attributes} <= set(sight.seen.accounts):
+        return None
+    features = sight.history.at(customers, recipe.attributes)
+    usable, _ = _usable(features[customers["matured"]], recipe.attributes)
+    if not usable:
+        return None
+    old = settings.model_copy(update={"hypothesis": recipe.hypothesis, "learning": recipe.learning})
+    names = [a.name for a in usable]
+    return Control(
+        ChallengerSpec(usable, old),
+        features[names],
+        _weighed(customers, sight.as_of, recipe.learning),
+        sight.everybody(recipe.attributes).loc[reference, names],
+    )
+
+
+def _ranked_by_rival(
+    sight: Sight, reference: pd.DataFrame, rival: str, champion: IcpVersion | None
+) -> pd.Series | None:
+    """What the rival ranks the reference prospects by; None of the average customer profile."""
+    if champion is not None:
+        seen = sight.everybody(champion.attributes).loc[reference.index]
+        return champion.ranked(seen)
+    if rival == HYPOTHESIS:
+        seen = sight.everybody(sight.settings.attributes).loc[reference.index]
+        return HypothesisScore(sight.settings.hypothesis).predict(seen)
+    return None
+
+
+def _changed_outcomes(
+    trial: Trial, settings: Settings, champion: IcpVersion | None
+) -> ChangedOutcomes | None:
+    """How what had matured at the champion's training reads now; None where nobody can tell."""
+    learned = champion.learned if champion else None
+    if learned is None or learned.recipe.outcome != settings.outcome:
+        return None
+    return learned.changed_outcomes(trial.matured["nrr"])
+
+
+def _is_rewritten(past: ChangedOutcomes, policy: GatePolicy) -> bool:
+    return past.share > policy.max_changed_outcomes and past.changed >= _FEWEST_CHANGED
+
+
+def _of_the_past(past: ChangedOutcomes, policy: GatePolicy) -> Finding:
+    limit = f"{policy.max_changed_outcomes:.0%} (policy.max_changed_outcomes)"
+    if _is_rewritten(past, policy):
+        return Finding(
+            "past_changed",
+            "refusal",
+            f"The past has changed: {past}, and the limit is {limit}. See what billing exported; "
+            "where it was restated on purpose, raise the limit for this round.",
+        )
+    said = f"Mind that {past}; more than {limit} would make a round invalid."
+    return Finding("past_restated", "warning", said)
+
+
+def _turnover(belief: Belief) -> str:
+    return (
+        f"{belief.refit.turnover:.0%} of the list changes, where a refit ordinarily changes "
+        f"{belief.refit.ordinary_turnover:.0%}"
+    )
 
 
 def _scored_deals(
@@ -471,6 +557,9 @@ def _version(
         archived=trial.scores[CHALLENGER].sort_index(),
         snapshot_hash=snapshot,
         policy_hash=settings.policy.digest(),
+        learned=Learned(
+            Recipe.of(settings), len(trial.customers), trial.matured["nrr"].astype("float64")
+        ),
     )
     ranked = version.ranked(market)
     fit_score = percentile_against(np.sort(ranked.to_numpy()), ranked.to_numpy())

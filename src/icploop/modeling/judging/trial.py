@@ -25,16 +25,19 @@ from icploop.modeling.statistics.capacity import at_capacity
 from icploop.modeling.statistics.cross_fit import newest_matured, out_of_fold
 from icploop.settings import Attribute, Kind, Settings
 
-AVERAGE, HYPOTHESIS, RANDOM, CHAMPION, CHALLENGER, PAGE = (
+AVERAGE, HYPOTHESIS, RANDOM, CHAMPION, CHALLENGER, CONTROL, PAGE = (
     "average customer profile",
     "hypothesis",
     "random",
     "champion",
     "challenger",
+    "the champion's recipe, refitted",
     "the page's points",
 )
 # Which outcome each expectation is of.
 EXPECTATIONS = {"expected_nrr": "nrr", "expected_grr": "grr", "p_retained": "retained"}
+# Without a champion all matured customers are judged, up to so many: draws of more take gigabytes.
+_MOST_JUDGED = 5000
 # How many prospects each fold's model is asked about to learn its scorecard.
 _ASKED = 1000
 
@@ -47,7 +50,8 @@ class Trial:
     attribute frame `features`. `judged` holds the matured ones, and for the objective `value` also
     accounts that were lost; `scores` has a column for each rival with its fair score of all of
     them; `expected` holds the challenger's out-of-fold expectations (columns of `FitModel.predict`)
-    of the customers; `holdout` names the accounts that decide.
+    of the customers; `holdout` names the accounts that decide, and `is_first` says that there is no
+    champion yet.
     """
 
     features: pd.DataFrame
@@ -57,6 +61,12 @@ class Trial:
     expected: pd.DataFrame
     holdout: pd.Index
     capacity: float
+    is_first: bool = False
+
+    @property
+    def telling(self) -> pd.DataFrame:
+        """The customers whose doings count: recent ones, and without a champion all."""
+        return self.customers if self.is_first else self.recent
 
     @cached_property
     def recent(self) -> pd.DataFrame:
@@ -168,6 +178,32 @@ class ChallengerSpec:
         return DealModel(self.kinds, self.settings.seed)
 
 
+@dataclass(frozen=True)
+class Control:
+    """The control arm: the champion's recipe, learned again from today's customers.
+
+    `features` and `customers` are as that recipe sees them, `market` is the attribute frame of the
+    reference prospects.
+    """
+
+    spec: ChallengerSpec
+    features: pd.DataFrame
+    customers: pd.DataFrame
+    market: pd.DataFrame
+
+    def fair_scores(self) -> pd.Series:
+        """What it ranks the customers by, each by a model that never saw it."""
+        said = out_of_fold(
+            self.spec.fit_model, self.features, self.customers, self.spec.settings.seed
+        )
+        return objective_score(said, self.spec.settings.objective, None)
+
+    def ranked(self) -> pd.Series:
+        """What it ranks the reference prospects by."""
+        said = self.spec.fit_model().fit(self.features, self.customers).predict(self.market)
+        return objective_score(said, self.spec.settings.objective, None)
+
+
 class FitWithPage:
     """A fit model and the scorecard that explains it, which are cross-fitted together.
 
@@ -211,6 +247,7 @@ def gather(
     champion: IcpVersion | None,
     earlier_champions: Mapping[str, IcpVersion],
     capacity: float,
+    control: Control | None = None,
 ) -> Trial:
     """Cross-fit the challenger and every rival, and give each a fair score of the same accounts.
 
@@ -230,6 +267,8 @@ def gather(
     scores = {CHALLENGER: ranked}
     if champion is not None:
         scores[CHAMPION] = champion.judged_score(for_version(known, champion))
+    if control is not None:
+        scores[CONTROL] = control.fair_scores()
     scores[AVERAGE] = out_of_fold(
         lambda: AverageCustomer(challenger.kinds), known, asked, settings.seed
     )
@@ -241,14 +280,18 @@ def gather(
     for name, earlier in earlier_champions.items():
         scores[name] = earlier.judged_score(for_version(known, earlier))
     scores[RANDOM] = RandomChoice().predict(known)
+    newest = settings.policy.newest
+    if champion is None:
+        newest = max(newest, _MOST_JUDGED)
     return Trial(
         features=features,
         customers=customers,
         judged=judged,
         scores=pd.DataFrame(scores),
         expected=expected.loc[customers.index],
-        holdout=newest_matured(judged, settings.policy.newest).index,
+        holdout=newest_matured(judged, newest).index,
         capacity=capacity,
+        is_first=champion is None,
     )
 
 

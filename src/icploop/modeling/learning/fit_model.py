@@ -32,6 +32,9 @@ from icploop.modeling.learning.trees import Change, Margins
 from icploop.modeling.statistics.folds import folds_by_parent
 from icploop.settings import HypothesisLine, Kind, Outcome
 
+# Counts up whenever the same customers would give another model: the gate then does not take a
+# challenger for a refit of its champion.
+REVISION = 1
 # The encoded column, and the "attribute" in reasons, of what people believed beforehand.
 STATED = "stated hypothesis"
 HAZARD: Quantity = "hazard"

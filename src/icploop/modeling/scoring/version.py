@@ -25,6 +25,7 @@ from icploop.modeling.accounts.features import attributes_in
 from icploop.modeling.learning.deal_model import DealModel
 from icploop.modeling.learning.fit_model import STATED, FitModel
 from icploop.modeling.learning.objectives import ValueTerms, objective_score
+from icploop.modeling.scoring.learned import Learned
 from icploop.modeling.scoring.reasons import doubts, reasons
 from icploop.modeling.scoring.scorer import Scorer
 from icploop.modeling.statistics.bootstrap import kpi_interval
@@ -96,7 +97,8 @@ class IcpVersion:
     others. `reference` is what the reference prospects are ranked by, sorted: fit scores are
     percentiles against it. `archived` holds, for each account that the model learned from, the
     score that a model which never saw it gave it: no account is ever judged by a model whose
-    training saw it.
+    training saw it. `learned` says what it was learned from and how; None for versions that were
+    registered before that was kept.
     """
 
     motion: str
@@ -114,6 +116,7 @@ class IcpVersion:
     archived: pd.Series
     snapshot_hash: str
     policy_hash: str
+    learned: Learned | None = None
 
     @property
     def score_columns(self) -> list[str]:
@@ -264,6 +267,7 @@ class IcpVersion:
             "profile.json": json.dumps(self.profile.as_dict(), indent=1).encode(),
             "reference.npy": _npy(self.reference),
             "archived.json": json.dumps(self.archived.to_dict()).encode(),
+            **({"learned.json": self.learned.as_bytes()} if self.learned else {}),
             **self.fit_model.parts(),
             **self.deal_model.parts(),
         }
@@ -307,6 +311,7 @@ class IcpVersion:
             archived=pd.Series(archived, dtype="float64"),
             snapshot_hash=document["snapshot_hash"],
             policy_hash=document["policy_hash"],
+            learned=Learned.from_bytes(parts["learned.json"]) if "learned.json" in parts else None,
         )
 
     def _predicted(self, features: pd.DataFrame) -> pd.DataFrame:

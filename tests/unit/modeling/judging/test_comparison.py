@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icploop.domain.gate import Comparison, Difference, decide
+from icploop.domain.posterior import Belief, Gain, Refit
 from icploop.errors import DataError
 from icploop.modeling.judging.comparison import compare
 from icploop.modeling.statistics.bootstrap import kpi_interval
@@ -136,7 +137,7 @@ def test_the_better_score_wins_by_what_it_wins_on_the_accounts() -> None:
     assert found.challenger == at_capacity(KNOWN.outcomes, GOOD, 0.25)
     assert found.nrr.low < found.nrr.estimate < found.nrr.high
     assert found.nrr.low > 0
-    assert found.nrr.probability_better > 0.95
+    assert found.nrr.ahead > 0.95
 
 
 def test_changing_sides_changes_the_sign() -> None:
@@ -145,7 +146,7 @@ def test_changing_sides_changes_the_sign() -> None:
         ours, theirs = getattr(one, metric), getattr(other, metric)
         assert theirs.estimate == pytest.approx(-ours.estimate)
         assert (theirs.low, theirs.high) == pytest.approx((-ours.high, -ours.low))
-        assert theirs.probability_better == pytest.approx(1 - ours.probability_better)
+        assert theirs.ahead == pytest.approx(1 - ours.ahead)
         assert theirs.standard_error == pytest.approx(ours.standard_error)
 
 
@@ -191,7 +192,8 @@ def test_the_interval_covers_the_planted_difference_at_about_its_level() -> None
 def test_a_holdout_without_money_gives_missing_numbers_which_the_gate_refuses() -> None:
     found = compared(KNOWN.outcomes.assign(start_mrr=0.0, end_mrr=0.0), GOOD, POOR)
     assert all(math.isnan(number) for number in astuple(found.nrr))
-    assert decide(found, GatePolicy()).verdict == "INVALID"
+    known = Belief.of(Refit(0.1, 341, 3.0, 300), Gain(1, 1), Gain(1, 1), 60)
+    assert decide(replace(found, belief=known), GatePolicy()).verdict == "INVALID"
 
 
 def test_an_interval_of_nrr_lies_around_it() -> None:

@@ -19,6 +19,7 @@ from icploop.modeling.judging.trial import (
     AVERAGE,
     CHALLENGER,
     CHAMPION,
+    CONTROL,
     HYPOTHESIS,
     PAGE,
     RANDOM,
@@ -112,7 +113,8 @@ def test_every_rival_is_judged_on_the_same_accounts_at_the_same_capacity() -> No
 
 
 def test_the_holdout_is_the_newest_matured_accounts() -> None:
-    trial = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).trial
+    before = Before(judged().version)
+    trial = run_round(Sight.of(QUICK, settings(), "default", AS_OF), before).trial
     assert len(trial.holdout) == 40
     oldest_inside = trial.matured.loc[trial.holdout, "at"].min()
     outside = trial.matured.drop(trial.holdout)
@@ -229,6 +231,67 @@ def test_a_champion_that_rests_on_an_attribute_that_has_left_the_settings_is_sti
     assert found.comparison.rival == "the champion"
     assert found.trial.scores[CHAMPION].notna().all()
     assert [a.name for a in found.version.attributes] == ["employees", "industry"]
+
+
+def test_without_a_champion_every_customer_tells() -> None:
+    trial = run_round(Sight.of(QUICK, settings(), "default", AS_OF)).trial
+    assert sorted(trial.holdout) == sorted(trial.matured.index)
+    assert trial.telling is trial.customers
+
+
+def test_a_refit_is_believed_by_its_turnover_and_its_growth() -> None:
+    belief = challenged().comparison.belief
+    assert belief.refit.changed == ()
+    assert belief.refit.learned_then == len(judged().trial.customers)
+    assert belief.refit.learned_now == len(challenged().trial.customers)
+    assert 0 < belief.refit.turnover < 1
+    assert belief.change is None
+    assert str(belief) in challenged().ruling.reasons[0]
+
+
+def test_another_recipe_is_judged_beside_the_old_one_refitted() -> None:
+    dimensions = {"firmographic": {"employees": "number"}}
+    later = AS_OF + timedelta(days=91)
+    changed = settings(dimensions=dimensions)
+    found = run_round(Sight.of(COMPANY, changed, "default", later), Before(judged().version))
+    belief = found.comparison.belief
+    assert belief.refit.changed == ("attributes",)
+    assert CONTROL in found.trial.scores
+    assert belief.change is not None
+    # What the company lives by is not among its attributes any more.
+    assert belief.change.points < 0
+    # The old recipe, refitted, gives what a round without the change learns.
+    same = challenged().trial.scores[CHALLENGER]
+    assert found.trial.scores[CONTROL].corr(same) > 0.999
+
+
+def test_code_that_changed_cannot_be_run_again_and_has_no_prior() -> None:
+    version = judged().version
+    older = replace(version.learned, recipe=replace(version.learned.recipe, revision=0))
+    found = run_round(
+        Sight.of(QUICK, settings(), "default", AS_OF), Before(replace(version, learned=older))
+    )
+    assert CONTROL not in found.trial.scores
+    assert found.comparison.belief.refit.changed == ("the fit model's code",)
+    assert found.comparison.belief.prior.points == 0
+    unknown = Before(replace(version, learned=None))
+    found = run_round(Sight.of(QUICK, settings(), "default", AS_OF), unknown)
+    assert found.comparison.belief.refit.changed
+    assert found.changed_outcomes is None
+
+
+def test_a_past_that_reads_differently_makes_the_round_invalid() -> None:
+    version = judged().version
+    assert challenged().changed_outcomes.share == 0
+    seen = version.learned.outcomes
+    moved = version.learned.outcomes.where(np.arange(len(seen)) % 4 > 0, seen + 0.3)
+    rewritten = Before(replace(version, learned=replace(version.learned, outcomes=moved)))
+    later = AS_OF + timedelta(days=91)
+    found = run_round(Sight.of(COMPANY, SETTINGS, "default", later), rewritten)
+    assert found.ruling.verdict == "INVALID"
+    assert "The past has changed" in found.ruling.reasons[0]
+    assert found.changed_outcomes.share == pytest.approx(0.25, abs=0.02)
+    assert found.changed_outcomes.typical == pytest.approx(30)
 
 
 def test_without_a_champion_the_stated_hypothesis_is_the_rival() -> None:
