@@ -3,6 +3,7 @@
 from tests.unit.conftest import (  # noqa: F401 - fixtures
     _environment_says_nothing,
     challenged,
+    made_once,
     migrated,
     trained,
 )

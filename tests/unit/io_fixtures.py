@@ -127,9 +127,10 @@ def contents(home: Home) -> dict[str, list[str]]:
         names = [name for (name,) in db.execute("SHOW TABLES").fetchall()]
         found = {}
         for name in sorted(names):
-            frame = db.execute(f"FROM {name}").df()
-            rows = frame[sorted(frame.columns)].astype("object").to_dict(orient="records")
-            found[name] = sorted(str(row) for row in rows)
+            answer = db.execute(f"FROM {name}")
+            columns = [column for column, *_ in answer.description]
+            rows = (zip(columns, row, strict=True) for row in answer.fetchall())
+            found[name] = sorted(str(sorted(row)) for row in rows)
     return found
 
 

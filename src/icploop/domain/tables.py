@@ -147,8 +147,8 @@ class CheckedTable:
     a row broke: row (that index), column, rule, value. `emptied` has the same columns for cells of
     declared attributes that could not be read: there the row stays and the cell is empty.
     `remarks` counts by code and column what was made of good cells: `keys_folded` (different ids
-    whose blanks or letters were brought to one form), `money_converted` (rows whose money was, by
-    the rates of other currencies), `acv_annualised` (rows, by the term of the deal).
+    whose blanks or letters were brought to one form), `money_converted` (rows that name another
+    currency, by its rate), `acv_annualised` (rows, by the term of the deal).
     """
 
     rows: pd.DataFrame
@@ -391,7 +391,7 @@ def _to_one_currency(
     has_money = frame[columns].notna().any(axis=1)
     for column in columns:
         frame[column] = frame[column] * rate.fillna(1.0)
-    remarks["money_converted", CURRENCY] = int((has_money & (rate.fillna(1.0) != 1.0)).sum())
+    remarks["money_converted", CURRENCY] = int((rate.fillna(1.0) != 1.0).sum())
     unknown = codes[codes.notna() & rate.isna() & has_money]
     return _faults(
         [

@@ -14,14 +14,30 @@ from icploop.io.home import Home
 from icploop.io.warehouse import Warehouse
 from icploop.modeling.accounts.features import attributes_at
 from icploop.pipelines.ingest import IngestReport, ingest
-from tests.unit.io_fixtures import contents, icp, inbox, tiny_home, write_csv
+from tests.unit.io_fixtures import (
+    contents,
+    files_source,
+    icp,
+    inbox,
+    new_home,
+    tiny,
+    tiny_home,
+    write_csv,
+)
 
 FIRST, SECOND, THIRD = date(2024, 5, 1), date(2024, 6, 1), date(2024, 7, 1)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return tiny_home(tmp_path / "home")
+    return of_accounts(tmp_path / "home")
+
+
+def of_accounts(root: Path) -> Home:
+    """A home whose source brings accounts only."""
+    home = new_home(root, files=files_source(accounts={"file": "accounts.csv"}))
+    write_csv(inbox(home), {"accounts": tiny()["accounts"]})
+    return home
 
 
 def read_on(home: Home, day: date, **employees: str) -> IngestReport:
@@ -122,7 +138,8 @@ def test_without_a_day_accounts_are_overwritten(home: Home):
     assert rows_of(home, "a1")["observed_at"].isna().all()
 
 
-def test_the_ingest_says_since_when_it_knows(home: Home):
+def test_the_ingest_says_since_when_it_knows(tmp_path: Path):
+    home = tiny_home(tmp_path / "home")
     history = read_on(home, date(2019, 12, 1)).history
     assert (history.since, history.deals, history.always) == (date(2024, 1, 1), 10, 0)
     answer = icp("ingest", "--as-of", "2024-12-01", "--json", home=tiny_home(home.root / "later"))
@@ -134,7 +151,7 @@ def test_the_ingest_says_since_when_it_knows(home: Home):
 )
 @given(st.lists(st.integers(1, 3), min_size=2, max_size=4))
 def test_each_day_sees_what_was_exported_by_then(tmp_path_factory, numbers: list[int]):
-    home = tiny_home(tmp_path_factory.mktemp("days") / "home")
+    home = of_accounts(tmp_path_factory.mktemp("days") / "home")
     days = [date(2024, 5, number + 1) for number in range(len(numbers))]
     for day, number in zip(days, numbers, strict=True):
         read_on(home, day, a1=str(number))
