@@ -104,8 +104,11 @@ class Refit:
 def prior(refit: Refit, objective: Objective = "nrr") -> Gain:
     """What such a challenger brings over its champion, before any outcome is looked at.
 
-    The gain has been measured for NRR; for other objectives only its scatter is taken over.
+    The gain has been measured for NRR; for GRR and retention only its scatter is taken over, and of
+    `value`, whose points are of another size, nothing is known.
     """
+    if objective == "value":
+        return UNKNOWN
     turnover = max(refit.turnover, REFITS.least_turnover)
     spread = math.hypot(REFITS.spread * turnover, REFITS.spread_squared * turnover**2)
     if refit.changed or refit.is_unusual or refit.growth == 0 or objective != "nrr":
@@ -116,6 +119,8 @@ def prior(refit: Refit, objective: Objective = "nrr") -> Gain:
 
 def first_prior(refit: Refit, objective: Objective = "nrr") -> Gain:
     """What a first version brings over the average customer profile, before any outcome."""
+    if objective == "value":
+        return UNKNOWN
     gain = REFITS.first_gain * refit.trust if objective == "nrr" else 0.0
     return Gain(gain, REFITS.first_spread)
 
@@ -202,6 +207,8 @@ class Belief:
                 f"{refit.ordinary_turnover:.0%}: something other than customers has changed, and "
                 f"only what customers did counts: {self.evidence}. {sure}."
             )
+        if not math.isfinite(self.prior.error):
+            return f"{sentence} {changes}. What refits usually gain is not known here; {did}."
         return (
             f"{sentence} {changes}; a refit with {more} more customers ordinarily changes "
             f"{refit.ordinary_turnover:.0%}. Such refits gain {self.prior}; {did}."

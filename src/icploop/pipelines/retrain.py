@@ -510,7 +510,7 @@ def _belief(belief: Belief) -> dict[str, Any]:
     return {
         "probability_better": belief.probability_better,
         "gain": asdict(belief.posterior),
-        "usual": asdict(belief.prior),
+        "usual": asdict(belief.prior) if math.isfinite(belief.prior.error) else None,
         "by_customers": asdict(belief.evidence),
         "turnover": refit.turnover,
         "ordinary_turnover": refit.ordinary_turnover,

@@ -86,7 +86,15 @@ def test_the_prior_promises_nothing_where_a_round_is_no_ordinary_refit(other: Re
     assert prior(other).points == 0
 
 
-@pytest.mark.parametrize("objective", ["grr", "retention", "value"])
+def test_of_value_nothing_is_known_but_what_customers_did() -> None:
+    said = Gain(30.0, 19.0)
+    found = Belief.of(refit(), prior(refit(), "value"), said, 200)
+    assert found.posterior == said
+    assert "What refits usually gain is not known here" in str(found)
+    assert first_prior(refit(then=None), "value") == UNKNOWN
+
+
+@pytest.mark.parametrize("objective", ["grr", "retention"])
 def test_gains_that_were_measured_for_nrr_are_not_promised_of_another_objective(objective) -> None:
     assert prior(refit(), objective) == Gain(0.0, prior(refit()).error)
     assert first_prior(refit(then=None), objective).points == 0

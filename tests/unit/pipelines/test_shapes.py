@@ -32,7 +32,7 @@ MODELLED: dict[str, tuple[str, tuple[Shape, ...]]] = {
         (shapes.no_prospects, shapes.window_of_three, shapes.approved_by_policy),
     ),
     "customers only, one attribute, retention": (
-        "KEEP",
+        "INCONCLUSIVE",
         (shapes.customers_only, shapes.one_attribute, shapes.retention),
     ),
     "two motions, value, many levels": (
