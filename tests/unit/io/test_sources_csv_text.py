@@ -164,7 +164,7 @@ def zipped() -> bytes:
     ("data", "told"),
     [
         (zipped(), "a zip archive or a workbook; name a workbook .xlsx, unpack an archive"),
-        (gzip.compress(HEADER.encode()), "compressed with gzip; name it .csv.gz"),
+        (gzip.compress(HEADER.encode(), mtime=0), "compressed with gzip; name it .csv.gz"),
         (b"PAR1\x15", "a Parquet file; name it .parquet"),
         (b"\xd0\xcf\x11\xe0\xa1", "an old Excel workbook; name it .xls"),
         (b"<!DOCTYPE html><html>", "a web page, not a table; sign in and export it again"),
