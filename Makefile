@@ -42,7 +42,7 @@ bench-fit: $(READY) ## the fit model against what companies do instead
 	$(BIN)/python -m benchmarks.fit
 	if [ -d $(OLIST) ]; then $(BIN)/python -m benchmarks.olist $(OLIST); fi
 
-bench-gate: $(READY) ## the gate against the rules of others (half an hour)
+bench-gate: $(READY) ## the gate against the rules of others (fits rounds once: hours; then minutes)
 	$(BIN)/python -m benchmarks.gate
 
 bench-score: $(READY) ## scoring against the bare boosters, a million rows, then ten

@@ -204,9 +204,9 @@ SETTINGS_ROWS = [
     setting(
         "targets.band", [1500, 800], "band [1500, 800]: give the shortest list and the longest"
     ),
-    setting("policy.preset", "lax", "`policy.preset`", "'strict', 'balanced' or 'fresh'"),
+    setting("policy.preset", "lax", "`policy.preset`", "'strict', 'careful', 'balanced'"),
     setting("policy.probability_better", 1.5, "`policy.probability_better`"),
-    setting("policy.total_error", 0, "`policy.total_error`"),
+    setting("policy.max_changed_outcomes", 2, "`policy.max_changed_outcomes`"),
     setting("policy.grr_margin", -0.1, "`policy.grr_margin`"),
     setting("policy.min_matured", 0, "`policy.min_matured`"),
     setting("policy.newest", -1, "`policy.newest`"),

@@ -32,7 +32,7 @@ _EXPLAINED = {
     "data-trust.md": """
         leak_changes_after_outcome leak_copy_of_outcome leak_filled_after_close
         leak_filled_by_outcome leak_filled_for_won_only leak_identifier leak_missingness
-        leak_shared_parent leak_tells_alone leak_time too_good
+        leak_shared_parent leak_tells_alone leak_time leak_dated_after_sale too_good
         backfilled family_apart leak_allowed leak_not_found
         customers_drifted empty_field quarantined
     """,

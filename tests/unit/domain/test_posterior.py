@@ -183,3 +183,20 @@ def test_a_difference_without_an_error_is_sure_and_none_is_a_coin() -> None:
     assert Gain(0.0, 0.0).probability == 0.5
     assert Gain(1.0, 0.0).probability == 1.0
     assert math.isnan(Gain(math.nan, 1.0).probability)
+
+
+@pytest.mark.parametrize("error", [2.0, 5.0])
+@pytest.mark.parametrize("tied", [0.5, 0.9])
+def test_of_first_versions_of_pure_noise_no_more_pass_than_the_policy_lets(
+    tied: float, error: float
+) -> None:
+    """Planted truth: skill and what customers did are chance, and tied to each other."""
+    rng = np.random.default_rng(5)
+    drawn = rng.multivariate_normal([0, 0], [[1, tied], [tied, 1]], size=4000)
+    passed = 0
+    for skill, did in drawn:
+        kind = refit(0.0, then=None, skill_z=float(skill))
+        evidence = Gain(error * float(did), REFITS.evidence_error * error)
+        found = Belief.of(kind, first_prior(kind), evidence, 200)
+        passed += skill > 0 and found.probability_better >= 0.65 and found.evidence.points > 0
+    assert passed / len(drawn) <= 0.36

@@ -60,7 +60,14 @@ from icploop.modeling.page.profile import Customers, learn_profile
 from icploop.modeling.page.scorecard import learn_scorecard, worth_asking_about
 from icploop.modeling.scoring.learned import ChangedOutcomes, Learned, Recipe
 from icploop.modeling.scoring.version import Bands, IcpVersion
-from icploop.modeling.trust.leaks import Sales, find_leaks, shared_parents, too_good
+from icploop.modeling.statistics.folds import folds_by_parent
+from icploop.modeling.trust.leaks import (
+    Sales,
+    best_alone,
+    find_leaks,
+    shared_parents,
+    too_good,
+)
 from icploop.settings import TABLES, Attribute, GatePolicy, Learning, Settings, digest
 
 _FEWEST_REFERENCE = 50
@@ -247,15 +254,32 @@ def _leaking(
     parents = trial.customers["parent"]
     known = families(sight.seen.accounts).reindex(parents.index)
     apart, minded = shared_parents(parents, known, sight.settings.seed)
-    suspicious = too_good(
-        trial.expected.loc[trial.matured.index, "expected_nrr"], trial.matured["retained"]
-    )
+    suspicious = _too_good(trial, ChallengerSpec(usable, sight.settings))
     notes += [*found.notes, *minded]
     reasons = [leak.finding for leak in [*refused, *apart]]
     # What an allowed column knows is in every score.
     if len(refused) < len(found.leaks):
         return reasons, notes + [replace(why, severity="warning") for why in suspicious]
     return reasons + suspicious, notes
+
+
+def _too_good(trial: Trial, challenger: ChallengerSpec) -> list[Finding]:
+    """Whether scores are too good to be true, and which columns make them."""
+    retained, features = trial.matured["retained"], trial.matured_features
+    scores = trial.expected.loc[trial.matured.index, "expected_nrr"]
+    # The model that looks forward is learned only where the folds give reason to.
+    if not too_good(scores, retained, scores):
+        return []
+    order = trial.matured["at"].rank(method="first", pct=True)
+    older, newer = order.index[order <= 1 / 2], order.index[order > 1 / 2]
+    # What comes of an older customer later than a newer one began is no secret of the column's.
+    model = challenger.fit_model().fit(features.loc[older], trial.customers.loc[older])
+    forward = model.predict(features.loc[newer])["expected_nrr"]
+    found = too_good(scores, retained, forward)
+    fold = folds_by_parent(trial.matured["parent"], challenger.settings.seed)
+    best = best_alone(features, retained, challenger.attributes, fold)[:3]
+    names = ", ".join(f"`{name}` (AUC {alone:.2f})" for name, alone in best)
+    return [replace(f, message=f"{f.message}; by themselves tell most: {names}.") for f in found]
 
 
 def _followed(sight: Sight) -> pd.DataFrame:

@@ -87,6 +87,11 @@ def backfilled(attribute: Attribute, watched: Watched, z: float) -> Iterator[Bac
     yield from _altered(given, watched.watched, watched.retained, undated, z)
 
 
+def undated_share(attribute: Attribute, watched: Watched) -> float:
+    """The share of the values that are used which have no date (0..1)."""
+    return _undated(watched.values(attribute).groupby("account")["seen"].min(), watched.sales)
+
+
 def _undated(first: pd.Series, sales: pd.DataFrame) -> float:
     used = first[first <= sales["at"].reindex(first.index)]
     return float((used == LONG_AGO).mean()) if len(used) else 0.0

@@ -26,15 +26,18 @@ from icploop.modeling.statistics.intervals import (
     gap,
     rank_correlation,
     rank_correlation_given,
+    share,
     z_among,
 )
-from icploop.modeling.trust.backfilled import Watched, backfilled
+from icploop.modeling.trust.backfilled import Watched, backfilled, undated_share
 from icploop.settings import Attribute, Kind
 
 # The chance that a company without a leak gets an alarm.
 ERROR = 0.01
 # An empty cell can be honest news (no funding round yet), and then differs by up to 25 points.
 HONEST_GAP = 0.25
+# A slip of the pen puts a few dates after the sale.
+HONEST_LATER = 0.05
 # Before a sale nobody can tell who will stay this well: published and measured figures of whole
 # models end at .75, single columns at .7.
 HONEST_AUC = 0.75
@@ -58,6 +61,7 @@ Rule = Literal[
     "copy_of_outcome",
     "identifier",
     "time",
+    "dated_after_sale",
     "shared_parent",
 ]
 
@@ -73,6 +77,7 @@ _REMEDIES: dict[Rule, str] = {
     "copy_of_outcome": _DATED,
     "identifier": _OUT,
     "time": _OUT,
+    "dated_after_sale": _DATED,
     "shared_parent": "give companies of one owner the same parent_id",
 }
 
@@ -153,7 +158,9 @@ def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> 
             for found in late
             if found.reaches_the_model
         )
-        first = next(chain(_of_column(attribute, sales, fold, deal_fold, z), written), None)
+        later = _dated_after_sale(attribute, sales, watched, z)
+        evidence = chain(later, _of_column(attribute, sales, fold, deal_fold, z), written)
+        first = next(evidence, None)
         if first:
             leaks.append(first)
         elif late:
@@ -168,22 +175,44 @@ def find_leaks(sales: Sales, attributes: Sequence[Attribute], seed: int = 0) -> 
     return Leaks(tuple(leaks), tuple(notes))
 
 
-def too_good(scores: pd.Series, retained: pd.Series) -> list[Finding]:
-    """A refusal if out-of-fold scores separate retained from lost accounts too well to be true."""
-    stayed = retained.loc[scores.index] > 0
-    found = auc(scores, stayed, z_among(1, ERROR))
-    if not found.low > HONEST_MODEL_AUC:
+def too_good(scores: pd.Series, retained: pd.Series, forward: pd.Series) -> list[Finding]:
+    """A refusal if fair scores separate retained from lost accounts too well to be true.
+
+    `scores` are out of fold; `forward` those of newer accounts by a model of older ones. Where the
+    rate of those who stay drifts, random folds know it of each time, and a column that stands for
+    time looks like a seer: what looks forward does not, so both have to be too good.
+    """
+    level = z_among(1, ERROR)
+    found, later = (
+        auc(said, retained.loc[said.index] > 0, level) if len(said) else None
+        for said in (scores, forward)
+    )
+    if found is None or later is None or not min(found.low, later.low) > HONEST_MODEL_AUC:
         return []
     return [
         Finding(
             "too_good",
             "refusal",
-            f"Suspicious: the challenger's out-of-fold AUC for retention is {_figures(found)}; "
-            "what is known before a sale hardly ever gives more than .75, so where all of the "
-            f"interval is above {HONEST_MODEL_AUC} an attribute was probably written after the "
-            "outcome.",
+            f"Suspicious: the challenger's out-of-fold AUC for retention is {_figures(found)}, and "
+            f"looking forward in time {_figures(later)}; what is known before a sale hardly ever "
+            f"gives more than .75, so where all of both intervals is above {HONEST_MODEL_AUC} an "
+            "attribute was probably written after the outcome",
         )
     ]
+
+
+def best_alone(
+    features: pd.DataFrame, retained: pd.Series, attributes: Sequence[Attribute], fold: np.ndarray
+) -> list[tuple[str, float]]:
+    """The attributes that tell most by themselves who stayed, best first, with their AUC."""
+    stayed = retained > 0
+    found = []
+    for attribute in attributes:
+        scores = _as_score(features[attribute.name], attribute.kind, stayed.astype(float), fold)
+        known = scores.notna()
+        alone = auc(scores[known], stayed[known], 1.0).estimate
+        found.append((attribute.name, max(alone, 1 - alone)))
+    return sorted((f for f in found if np.isfinite(f[1])), key=lambda f: (-f[1], f[0]))
 
 
 def shared_groups(groups: pd.Series, fold: np.ndarray) -> pd.Series:
@@ -233,6 +262,28 @@ def _of_column(
     yield from _tells(name, kind, ours, stayed, fold, "which customers stayed", z)
     yield from _copies(name, kind, ours, sales.matured, fold, z)
     yield from _tells(name, kind, deals, won, deal_fold, "which deals were won", z)
+
+
+def _dated_after_sale(
+    attribute: Attribute, sales: Sales, watched: Watched, z: float
+) -> Iterator[Leak]:
+    """A date that nobody knew at the sale, because it had not come yet.
+
+    A date to come may have been known (the end of a contract with somebody else); a row that is
+    dated before the sale proves that, so only values without a date count.
+    """
+    if attribute.kind != "date" or undated_share(attribute, watched) == 0:
+        return
+    ages = sales.deal_features[attribute.name].dropna().astype("float64")
+    later = ages[ages < 0]
+    found = share(len(later), len(ages), z)
+    if found.low > HONEST_LATER:
+        yield Leak(
+            attribute.name,
+            "dated_after_sale",
+            f"lies after the deal's creation for {found.estimate:.0%} ({found.low:.0%} to "
+            f"{found.high:.0%}, n = {found.n}), by {-later.median():.0f} days in the middle",
+        )
 
 
 def _fills(name: str, ours: pd.Series, deals: pd.Series, sales: Sales, z: float) -> Iterator[Leak]:

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icploop.domain.findings import as_tags
 from icploop.domain.gate import Comparison, Difference, decide
-from icploop.domain.posterior import Belief, Gain, Refit
+from icploop.domain.posterior import Belief, Gain, Refit, prior
 from icploop.errors import DataError
-from icploop.modeling.judging.comparison import compare
+from icploop.modeling.judging.comparison import Skill, compare
 from icploop.modeling.statistics.bootstrap import kpi_interval
 from icploop.modeling.statistics.capacity import at_capacity, pursued
 from icploop.modeling.statistics.cross_fit import newest_matured, out_of_fold
@@ -244,3 +246,36 @@ def test_the_holdout_is_the_newest_accounts_by_the_start_of_the_sale() -> None:
     assert newest_matured(matured, 3).index.tolist() == ["c", "d", "b"]
     assert newest_matured(matured[::-1], 3).index.tolist() == ["c", "d", "b"]
     assert sorted(newest_matured(matured, 99).index) == list("abcd")
+
+
+@cache
+def once() -> Comparison:
+    return compared(KNOWN.outcomes, GOOD, POOR)
+
+
+@given(st.floats(-0.3, 0.3), st.floats(0.02, 0.2), st.floats(-8, 8), st.floats(0.5, 6))
+def test_no_sentence_contradicts_another(
+    correlation: float, error: float, did: float, spread: float
+) -> None:
+    """The verdict, its reasons, what is said of skill, and the tags, whatever was found."""
+    skill = Skill(correlation, correlation - 1.645 * error, correlation + 1.645 * error, 300)
+    refit = Refit(0.1, 341, skill.z, 300)
+    belief = Belief.of(refit, prior(refit), Gain(did, spread), 200)
+    found = replace(once(), belief=belief)
+    ruling = decide(found, GatePolicy())
+    notes = [] if skill.is_shown else [skill.finding]
+    said = " ".join(f.message for f in (*ruling.findings, *notes))
+    tags = as_tags([*ruling.findings, *notes])
+    assert len(notes) <= 1
+    if ruling.verdict == "PROMOTE":
+        assert "No better" not in said
+        assert "Nothing shows" not in said
+        assert "worse" not in said
+        assert {"finding.no_skill", "finding.worse", "finding.too_close"}.isdisjoint(tags)
+    if "No better" in said:
+        assert ruling.verdict != "PROMOTE"
+    assert ("probably worse" in said) == ("finding.worse" in tags)
+    assert ("finding.better" in tags) == (ruling.verdict == "PROMOTE")
+    # One probability, wherever it is told.
+    assert said.count("Probability better") == 1
+    assert f"Probability better {belief.probability_better:.0%}" in said

@@ -15,6 +15,7 @@ from icploop.modeling.trust.leaks import (
     Leak,
     Leaks,
     Sales,
+    best_alone,
     find_leaks,
     shared_groups,
     shared_parents,
@@ -212,7 +213,8 @@ def test_an_honest_gap_is_none_however_sure_it_is() -> None:
 def test_where_all_stayed_or_all_left_there_is_nothing_to_tell(lost: int) -> None:
     alike = customers(200, lost)
     assert looked_at(filled(MANY, 0.5, 0.5), alike) == []
-    assert too_good(pd.Series(range(200), alike.index), alike["retained"]) == []
+    scores = pd.Series(range(200), alike.index)
+    assert too_good(scores, alike["retained"], scores) == []
 
 
 def test_a_copy_of_the_revenue_at_the_horizon_is_named_and_size_is_not() -> None:
@@ -262,17 +264,58 @@ def test_what_says_when_is_time() -> None:
     assert by_number.rule == by_level.rule == "time"
 
 
+@pytest.mark.parametrize(
+    ("after", "seen", "named"),
+    [
+        (150, pd.NaT, ["dated_after_sale"]),
+        (-150, pd.NaT, []),
+        # Somebody wrote down before the sale that a contract with another one would end.
+        (150, pd.Timestamp(2022, 12, 1), []),
+    ],
+)
+def test_a_date_after_the_sale_is_a_leak_where_nobody_can_have_known_it(
+    after: int, seen: pd.Timestamp, named: list[str]
+) -> None:
+    days = pd.Series(np.random.default_rng(1).integers(-100, 100, 200) + after, MANY.index)
+    dates = MANY["at"] + pd.to_timedelta(days, unit="D")
+    accounts = pd.DataFrame(
+        {"account_id": MANY.index, "column": dates.to_numpy(), "observed_at": seen}
+    )
+    frame = pd.DataFrame({"column": -days.astype("float64")})
+    sales = Sales(frame, MANY, frame, MANY, AttributeHistory.of(accounts))
+    attribute = Attribute(name="column", dimension="pain_proof", kind="date", label="column")
+    leaks = find_leaks(sales, [attribute]).leaks
+    assert [leak.rule for leak in leaks] == named
+    if named:
+        assert "days in the middle" in leaks[0].finding.message
+
+
 class TestTooGood:
+    def test_what_does_not_look_forward_stands_for_time_only(self) -> None:
+        scores = MANY["retained"] + pd.Series(np.linspace(0, 0.5, 200), MANY.index)
+        chance = pd.Series(np.random.default_rng(2).normal(size=100), MANY.index[:100])
+        assert too_good(scores, MANY["retained"], chance) == []
+
+    def test_the_columns_that_tell_most_are_named_first(self) -> None:
+        rng = np.random.default_rng(4)
+        frame = pd.DataFrame(
+            {"size": rng.normal(size=200), "renewed": MANY["retained"] + 0.1}, MANY.index
+        )
+        told = [Attribute(name=n, dimension="pain_proof", kind="number", label=n) for n in frame]
+        (first, alone), (second, _) = best_alone(frame, MANY["retained"], told, np.arange(200) % 5)
+        assert (first, alone, second) == ("renewed", 1.0, "size")
+
     def test_a_high_auc_of_few_is_not_proof(self) -> None:
         """The false alarm of a first round: 78 customers of whom 8 left."""
         sold = customers(78, 8)
         rng = np.random.default_rng(6)
         scores = pd.Series(rng.normal(size=78), sold.index) + 1.25 * sold["retained"]
-        assert too_good(scores, sold["retained"]) == []
+        assert too_good(scores, sold["retained"], scores) == []
 
     def test_scores_that_tell_who_stays_too_well_are_suspicious(self) -> None:
         scores = MANY["retained"] + pd.Series(np.linspace(0, 0.5, 200), MANY.index)
-        (said,) = too_good(scores.sample(frac=1, random_state=3), MANY["retained"])
+        dealt = scores.sample(frac=1, random_state=3)
+        (said,) = too_good(dealt, MANY["retained"], dealt)
         assert (said.code, said.severity) == ("too_good", "refusal")
         assert "n = 200" in said.message
 
@@ -280,7 +323,7 @@ class TestTooGood:
         sold = customers(4000, 800)
         rng = np.random.default_rng(7)
         scores = pd.Series(rng.normal(size=4000), sold.index) + 0.9 * sold["retained"]
-        assert too_good(scores, sold["retained"]) == []
+        assert too_good(scores, sold["retained"], scores) == []
 
 
 class TestSharedParents:
