@@ -162,18 +162,15 @@ class TestMemory:
         ],
     )
     def test_where_it_is_not_enough_that_is_told_with_status_3(
-        self, fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, fault: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        def run() -> None:
+        def fail(*_: Any, **__: Any) -> None:
             raise ValueError("of that came this") from fault
 
-        monkeypatch.setattr(sys.modules["icploop.cli.main"], "app", run)
-        monkeypatch.setattr("sys.argv", ["icp", "status", "--json"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        assert ended.value.code == json.loads(told.out)["exit_status"] == 3
-        assert "memory that this process may take is not enough" in told.err
+        monkeypatch.setattr("icploop.pipelines.status.status", fail)
+        answer = icp("status", "--json", home=tiny_home(tmp_path))
+        assert answer.status == answer.json["exit_status"] == 3
+        assert "memory that this process may take is not enough" in answer.err
 
     def test_less_address_space_than_a_library_needs_to_load_is_told_at_once(self):
         """With 600 MB OpenBLAS would look for more for ever."""

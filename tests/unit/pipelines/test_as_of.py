@@ -60,7 +60,7 @@ def listed(challenged: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
 def disturbed(listed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The same home, with another company's files to be ingested."""
     home = copied(listed, tmp_path / "disturbed")
-    other = planted.company(seed=1)
+    other = planted.company(seed=1, won=20, lost=10, prospects=10)
     other["deals"]["outcome"] = other["deals"]["outcome"].replace("won", "lost")
     write_csv(inbox(home), other)
     return home

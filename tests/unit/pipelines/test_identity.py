@@ -140,6 +140,7 @@ def test_money_that_is_matched_is_of_one_currency(tmp_path: Path) -> None:
         dimensions={"firmographic": {"industry": "category"}},
     )
     raw = [("billing", RawTable("revenue", "bills.csv", billed))]
-    found = matches_of(raw, Warehouse(tmp_path / "none.duckdb"), [], stated).as_dict()
+    nobody = Warehouse(tmp_path / "none.duckdb").account_names()
+    found = matches_of(raw, nobody, [], stated).as_dict()
     # What has no rate is refused.
     assert found["money_matched"] + found["money_unmatched"] == 300

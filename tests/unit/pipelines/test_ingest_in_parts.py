@@ -331,6 +331,7 @@ def test_two_at_a_time_are_refused(home: Home):
 
 
 def leftovers(home: Home) -> list[str]:
-    """Files of an ingest that it has not removed; the lock's file may stay."""
-    known = {"inbox", home.warehouse_file.name, ".large-tables.lock"}
+    """Files of an ingest that it has not removed; those of locks may stay."""
+    locks = {".large-tables.lock", *(f".{home.warehouse_file.name}.{n}" for n in ("turn", "use"))}
+    known = {"inbox", home.warehouse_file.name} | locks
     return sorted({path.name for path in (home.root / "data").iterdir()} - known)

@@ -146,8 +146,11 @@ class TestWithAVersion:
             modelled.run("check", status=0 if in_force else 4)
         else:
             assert "every account is a customer" in modelled.run("check", status=3).err
-        for refused in (("approve", "1"), ("reject", "1"), ("rollback",)):
-            modelled.run(*refused, "--by", "Ада", "--reason", "ещё раз", status=4)
+        decided = ("--by", "Ада", "--reason", "ещё раз")
+        again = modelled.run("approve", "1", *decided, status=0 if in_force else 4)
+        assert ("already done" in again.out) == in_force
+        for refused in (("reject", "1"), ("rollback",)):
+            modelled.run(*refused, *decided, status=4)
         assert modelled.run("watch", "--json").json["due"] is False
         for other in modelled.stated["motions"][1:]:
             assert modelled.run("status", "--motion", other, "--json").json["champion"] is None

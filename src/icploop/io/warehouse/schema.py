@@ -56,13 +56,15 @@ _BESIDE = {
     "landing": "source VARCHAR, thing VARCHAR, id VARCHAR, record VARCHAR",
     "cursors": "source VARCHAR, thing VARCHAR, asked VARCHAR, position VARCHAR",
 }
+# Made last, so where it is all of this layout is. A change of the layout gives it a new name.
+_LAYOUT = "layout_2"
 # Lists that were logged before these were kept do not have them.
 _LATER_IN_LISTINGS = ("chosen_by VARCHAR", "tier VARCHAR", "expected_nrr DOUBLE")
 
 
 def is_complete(db: duckdb.DuckDBPyConnection) -> bool:
-    """Whether all that a warehouse holds is there; what is made last stands for all of it."""
-    found = db.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'complete'")
+    """Whether all that a warehouse holds is there, as this release lays it out."""
+    found = db.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [_LAYOUT])
     return bool(the_number(found))
 
 
@@ -85,13 +87,23 @@ def create(db: duckdb.DuckDBPyConnection) -> None:
             f"CREATE TABLE IF NOT EXISTS {former(name)} "
             f"({', '.join(columns)}, _source VARCHAR, _since DATE, _until DATE)"
         )
+        _rename_days(db, former(name))
     for beside, declared in _BESIDE.items():
         db.execute(f"CREATE TABLE IF NOT EXISTS {beside} ({declared})")
     for later in _LATER_IN_LISTINGS:
         db.execute(f"ALTER TABLE listings ADD COLUMN IF NOT EXISTS {later}")
-    # What an earlier release kept in their place.
-    db.execute("DROP TABLE IF EXISTS baselines")
-    db.execute("CREATE TABLE IF NOT EXISTS complete (yes BOOLEAN)")
+    # What earlier releases kept in their place.
+    for replaced in ("baselines", "complete"):
+        db.execute(f"DROP TABLE IF EXISTS {replaced}")
+    db.execute(f"CREATE TABLE IF NOT EXISTS {_LAYOUT} (yes BOOLEAN)")
+
+
+def _rename_days(db: duckdb.DuckDBPyConnection, table: str) -> None:
+    """The days of a former row had names that a column of a source may bear."""
+    if "_since" in columns_of(db, table):
+        return
+    for day in ("since", "until"):
+        db.execute(f"ALTER TABLE {table} RENAME COLUMN {day} TO _{day}")
 
 
 def former(table: TableName) -> str:

@@ -198,3 +198,18 @@ class TestAWarehouseOfAnEarlierRelease:
         (left,) = warehouse.store([whole]).left
         assert (left.gone, left.stored) == (1, 2)
         assert warehouse.tables().accounts["account_id"].tolist() == ["a1"]
+
+    def test_keeps_what_it_knew_of_rows_that_left(self, warehouse: Warehouse):
+        warehouse.store([replace(batch("accounts", [account()]), mode="full")])
+        with duckdb.connect(str(warehouse.path)) as db:
+            db.execute("DROP TABLE layout_2")
+            db.execute("CREATE TABLE complete (yes BOOLEAN)")
+            for day in ("since", "until"):
+                db.execute(f"ALTER TABLE former_accounts RENAME COLUMN _{day} TO {day}")
+            db.execute(
+                "INSERT INTO former_accounts (account_id, until) VALUES ('a9', '2024-01-01')"
+            )
+        assert warehouse.tables().accounts["account_id"].tolist() == ["a1"]
+        with duckdb.connect(str(warehouse.path)) as db:
+            kept = db.execute("SELECT account_id, _until::VARCHAR FROM former_accounts").fetchall()
+        assert kept == [("a9", "2024-01-01")]
