@@ -36,7 +36,7 @@ MODELLED: dict[str, tuple[str, tuple[Shape, ...]]] = {
         (shapes.customers_only, shapes.one_attribute, shapes.retention),
     ),
     "two motions, value, many levels": (
-        "INCONCLUSIVE",
+        "PROMOTE",
         (shapes.two_motions, shapes.value, shapes.many_levels),
     ),
     "not ascii": ("PROMOTE", (shapes.not_ascii,)),
