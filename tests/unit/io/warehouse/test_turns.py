@@ -115,7 +115,7 @@ def test_what_a_dead_process_had_written_is_read(path: Path):
 
 def test_what_an_earlier_release_left_gets_the_tables_that_it_lacks(path: Path):
     with duckdb.connect(str(path)) as db:
-        db.execute("DROP TABLE complete; DROP TABLE notices")
+        db.execute("DROP TABLE layout_2; DROP TABLE notices")
     assert Warehouse(path).told("default") == frozenset()
 
 
