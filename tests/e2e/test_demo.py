@@ -156,7 +156,7 @@ def _text_with(browser, page: str, wanted: str, patience: float = 45) -> str:
     until = time.monotonic() + patience
     seen = ""
     while time.monotonic() < until:
-        seen = browser.find_element("tag name", "body").text
+        seen = str(browser.execute_script("return document.body?.innerText ?? ''"))
         if wanted in seen:
             return seen
         time.sleep(0.5)

@@ -175,7 +175,7 @@ def _shows(browser: Any, wanted: str) -> None:
 
     def found() -> bool:
         nonlocal seen
-        seen = browser.find_element("tag name", "body").text
+        seen = str(browser.execute_script("return document.body?.innerText ?? ''"))
         return wanted in seen
 
     try:

@@ -73,6 +73,7 @@ def _renew(home: Home, path: Path) -> None:
         os.link(path, path.with_name(f"{path.name}.{_revision(path)}"))
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
+    fresh.chmod(0o600)
     fresh.replace(path)
 
 
